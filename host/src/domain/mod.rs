@@ -1,0 +1,15 @@
+//! Pure types and state machines. Depends on nothing else of the host and does no input or
+//! output: what needs a clock or randomness is handed them.
+
+pub mod account;
+pub mod endpoint;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod manifest;
+pub mod send;
+pub mod sign_in;
+pub mod time;
+
+pub use id::{AccountId, EndpointId, EventId, PartitionId, SendId, WorkspaceId};
+pub use time::Timestamp;

@@ -1,0 +1,63 @@
+//! Points in time as the host stores and shows them.
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch. Shown as RFC 3339 in UTC.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The system's wall clock.
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self(since.as_millis() as u64)
+    }
+
+    pub fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to here, 0 if it is later.
+    pub fn since(self, earlier: Timestamp) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// RFC 3339, UTC; whole seconds without a fraction, else three digits.
+    pub fn rfc3339(self) -> String {
+        let instant = jiff::Timestamp::from_millisecond(self.0.min(253_402_300_799_000) as i64)
+            .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        if self.0.is_multiple_of(1000) {
+            instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+        } else {
+            instant.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+        }
+    }
+
+    pub fn unix_seconds(self) -> u64 {
+        self.0 / 1000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timestamp;
+
+    #[test]
+    fn shows_rfc3339() {
+        assert_eq!(Timestamp(0).rfc3339(), "1970-01-01T00:00:00Z");
+        assert_eq!(
+            Timestamp(1_772_353_800_000).rfc3339(),
+            "2026-03-01T08:30:00Z"
+        );
+        assert_eq!(
+            Timestamp(1_772_353_800_007).rfc3339(),
+            "2026-03-01T08:30:00.007Z"
+        );
+        assert_eq!(Timestamp(u64::MAX).rfc3339(), "9999-12-31T23:59:59Z");
+    }
+}

@@ -1,0 +1,114 @@
+//! What a turn and the rest of the host say to each other about connections. Implemented by
+//! `network`, driven by `supervisor`.
+
+use crate::domain::account::Proxy;
+use crate::domain::error::Failure;
+use std::sync::Arc;
+
+/// The contract's `connections.spec`, without the transports that this host does not offer yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionSpec {
+    pub transport: Transport,
+    pub framing: Framing,
+    /// A longer frame closes the connection.
+    pub max_frame_bytes: u32,
+    /// TCP keep-alive.
+    pub ping_interval_ms: Option<u32>,
+    /// 10 s when absent.
+    pub connect_timeout_ms: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp { host: String, port: u16 },
+    Tls { host: String, port: u16 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Bytes as they come.
+    Raw,
+    /// Ends with LF or CR LF: comes without it, leaves with CR LF added.
+    Line,
+    LengthPrefix {
+        /// 1 to 4 bytes.
+        width: u8,
+        big_endian: bool,
+        /// What to add to the prefix to get the bytes that follow it.
+        adjust: i32,
+        strip: bool,
+    },
+}
+
+/// Where one account may connect: the manifest's rules with the account's configuration filled
+/// in. The operator's policy and the address guard belong to the network and come on top.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EgressGrant {
+    pub rules: Vec<GrantedDestination>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantedDestination {
+    /// A name or address, compared without case; `*.example.org` stands for every name below it.
+    pub host: String,
+    pub port: u16,
+    pub tcp: bool,
+    pub tls: bool,
+}
+
+/// A place in the account's bounded queue of frames. As long as it lives the frame counts as
+/// waiting; when too many wait, the connection stops reading. Dropped with the turn's commit.
+#[derive(Debug)]
+pub struct Credit(#[allow(dead_code)] pub tokio::sync::OwnedSemaphorePermit);
+
+/// What happens on a connection, in order.
+#[derive(Debug)]
+pub enum Report {
+    /// It is up; a second time after `start_tls`.
+    Opened,
+    Frame {
+        bytes: Vec<u8>,
+        credit: Credit,
+    },
+    /// The last report. `undelivered`: frames that were sent and never left.
+    Closed {
+        code: Option<u16>,
+        reason: Failure,
+        undelivered: u32,
+    },
+    /// Everything up to and with the frame sent with this token was taken by the kernel.
+    Flushed {
+        token: u64,
+    },
+}
+
+/// Takes a connection's reports. Must not block.
+pub trait ConnectionSink: Send + Sync + 'static {
+    fn report(&self, report: Report);
+}
+
+/// An open (or opening) connection. Calls never block; what was sent leaves in order.
+/// Dropping it closes it without a report.
+pub trait Connection: Send + Sync {
+    /// `token` comes back as [`Report::Flushed`]. On a connection that is still opening, frames
+    /// wait.
+    fn send(&self, bytes: Vec<u8>, token: Option<u64>);
+    /// Goes on as TLS after what was sent before. Input that was not handed over yet closes the
+    /// connection.
+    fn start_tls(&self, server_name: String);
+    /// After what was sent before. No report follows any more, except `Flushed`.
+    fn close(&self);
+}
+
+/// Opens connections under grant, operator policy and address guard.
+pub trait Connector: Send + Sync + 'static {
+    /// Answers at once; refusal and failure come as [`Report::Closed`] (`denied` when a policy
+    /// refuses).
+    fn open(
+        &self,
+        spec: ConnectionSpec,
+        grant: Arc<EgressGrant>,
+        proxy: Option<Proxy>,
+        sink: Arc<dyn ConnectionSink>,
+    ) -> Box<dyn Connection>;
+}

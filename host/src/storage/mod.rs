@@ -1,0 +1,375 @@
+//! Everything durable, behind one trait. All SQL stands below this module and nowhere else.
+//!
+//! Callers deal in plain values: the implementation seals what is confidential (secrets, kv,
+//! configuration, contents of sends and events, endpoint secrets, proxies) with the account's or
+//! workspace's data key before it reaches the database.
+
+pub mod seal;
+pub mod sqlite;
+pub mod writer;
+
+use crate::domain::account::{Account, AccountPatch};
+use crate::domain::endpoint::{Attempt, Detour, Endpoint};
+use crate::domain::event::{LoggedEvent, NewEvent};
+use crate::domain::id::ApiKeyId;
+use crate::domain::send::{Idempotency, Outgoing, Send, SendChange, SendState};
+use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
+use async_trait::async_trait;
+
+/// A partition and the fence under which this host owns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub partition: PartitionId,
+    pub epoch: u64,
+    /// Offset of the partition's last event, 0 when it has none.
+    pub head: u64,
+}
+
+/// One unit of the group commit. Those of a group are applied in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    Account(Box<AccountCommit>),
+    RecordSend(Box<RecordSend>),
+    Delivery(Box<DeliveryProgress>),
+}
+
+/// What a turn, or the host on behalf of an account, changes: all of it or nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountCommit {
+    pub account: AccountId,
+    pub workspace: WorkspaceId,
+    pub partition: PartitionId,
+    pub epoch: u64,
+    /// The turn's number. The commit takes `turn_seq` from `turn - 1` to `turn`. When it finds
+    /// `turn` there already *and* this very commit is being retried after an error, it was
+    /// committed before (a COMMIT whose answer was lost). None: the host's own change, which does
+    /// not touch `turn_seq`.
+    pub turn: Option<u64>,
+    pub events: Vec<NewEvent>,
+    pub kv: Vec<KvWrite>,
+    pub secrets: Vec<SecretWrite>,
+    pub timers: Vec<TimerWrite>,
+    pub sends: Vec<SendChange>,
+    pub patch: AccountPatch,
+    /// Sum of key and value lengths after this commit, when kv changed.
+    pub kv_bytes: Option<u64>,
+}
+
+#[derive(Clone, PartialEq)]
+pub struct KvWrite {
+    pub key: String,
+    /// None removes.
+    pub value: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for KvWrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "KvWrite({}, {} bytes)",
+            self.key,
+            self.value.as_ref().map_or(0, Vec::len)
+        )
+    }
+}
+
+#[derive(Clone, PartialEq)]
+pub struct SecretWrite {
+    pub name: String,
+    /// None removes.
+    pub value: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for SecretWrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SecretWrite({})", self.name)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimerWrite {
+    pub label: String,
+    /// None: cancelled, or fired in this turn.
+    pub timer: Option<DurableTimer>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DurableTimer {
+    pub at: Timestamp,
+    pub context: Vec<u8>,
+}
+
+/// A client's send, made durable before anything is called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordSend {
+    pub id: SendId,
+    pub workspace: WorkspaceId,
+    pub account: AccountId,
+    pub partition: PartitionId,
+    pub epoch: u64,
+    pub outgoing: Outgoing,
+    pub at: Timestamp,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A step of the delivery to one endpoint.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeliveryProgress {
+    /// Every event of the partition up to and with this offset is delivered, not wanted, or a
+    /// detour.
+    pub cursors: Vec<(EndpointId, PartitionId, u64)>,
+    /// Inserted or replaced, by (endpoint, partition, offset).
+    pub detours: Vec<Detour>,
+    pub done: Vec<(EndpointId, PartitionId, u64)>,
+    pub attempts: Vec<Attempt>,
+}
+
+/// The answer to a [`Write`] that was committed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    Account {
+        /// Offset of each event of the commit, in order; none where its dedupe key was a repeat.
+        offsets: Vec<Option<u64>>,
+        /// Per `sends` entry: whether the state allowed it.
+        sends: Vec<bool>,
+    },
+    Recorded,
+    /// The idempotency key names this send already, with the same fingerprint.
+    Repeated(Box<Send>),
+    /// The idempotency key names a send with another fingerprint.
+    KeyReused,
+    Delivery,
+    /// The partition's epoch is not the commit's, or `turn_seq` is neither `turn - 1` nor a lost
+    /// COMMIT of this very turn. Nothing of this entry was applied; the rest of the group was.
+    Fenced,
+    /// The account is gone (deleted). Nothing of this entry was applied.
+    Gone,
+}
+
+/// Why storage could not do something. Its text never holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// Busy, locked, disconnected, full, or an I/O error: nothing was changed as far as is known,
+    /// and trying again later may help.
+    #[error("the database does not take it now: {0}")]
+    Unavailable(String),
+    #[error("{0}")]
+    Conflict(Conflict),
+    /// Another program's database, a newer one, another operator key, or damage.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    #[error("the workspace's account quota is used up")]
+    Quota,
+    #[error("the workspace has an account with this provider identity")]
+    DuplicateIdentity,
+    #[error("it does not exist")]
+    NotFound,
+}
+
+/// `status`: `active`; metadata is a JSON object of strings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workspace {
+    pub id: WorkspaceId,
+    pub name: String,
+    pub status: String,
+    pub metadata: serde_json::Value,
+    /// None: unlimited.
+    pub account_quota: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    Workspace,
+    /// Installs and lists providers; opens no workspace.
+    Operator,
+}
+
+/// An API key as it is kept: never its text, only SHA-256 of it (keys are 256 random bits).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiKey {
+    pub id: ApiKeyId,
+    pub kind: KeyKind,
+    /// None for an operator's key.
+    pub workspace: Option<WorkspaceId>,
+    pub name: String,
+    /// For display.
+    pub prefix: String,
+    pub hash: [u8; 32],
+    pub active: bool,
+}
+
+/// A provider version that was installed once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderVersion {
+    /// SHA-256 of the component, lower-case hex.
+    pub digest: String,
+    pub provider: String,
+    pub version: String,
+    pub installed_at: Timestamp,
+}
+
+/// A page of a listing that clients walk; `next` is the position after the last item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<String>,
+}
+
+/// A change of an endpoint; none leaves as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountUpdate {
+    pub name: Option<String>,
+    pub status: Option<String>,
+    pub auth_mode: Option<String>,
+    pub metadata: Option<serde_json::Value>,
+    pub config: Option<serde_json::Value>,
+    pub proxy: Option<Option<crate::domain::account::Proxy>>,
+    pub provider_account_ref: Option<Option<String>>,
+}
+
+/// All durable state of one installation. Implementations retry nothing by themselves.
+#[async_trait]
+pub trait Store: std::marker::Send + Sync + 'static {
+    // Ownership.
+    /// Takes all 64 partitions for this process and raises their epochs.
+    async fn claim(&self) -> Result<Vec<Lease>, StorageError>;
+
+    // The hot path. One transaction; an error means that nothing of the group is known to be
+    // committed and the caller retries the same group (`retry` true) or gives entries up.
+    async fn commit(&self, group: &[Write], retry: bool) -> Result<Vec<Written>, StorageError>;
+
+    // The log.
+    /// Events after `after` in offset order, at most `limit` and about 1 MiB of bodies.
+    /// Workspace of an event is its account's. Events of deleted accounts are skipped.
+    async fn read_events(
+        &self,
+        workspace: &WorkspaceId,
+        partition: PartitionId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<LoggedEvent>, StorageError>;
+    async fn event(
+        &self,
+        partition: PartitionId,
+        offset: u64,
+    ) -> Result<Option<LoggedEvent>, StorageError>;
+    /// Offset of the last event of each partition, 64 of them.
+    async fn heads(&self) -> Result<Vec<u64>, StorageError>;
+
+    // Accounts and what belongs to them.
+    /// Refuses with `Quota` and `DuplicateIdentity`. Makes the account's data key. `secrets` and
+    /// the account are written in one transaction.
+    async fn create_account(
+        &self,
+        account: &Account,
+        secrets: &[SecretWrite],
+    ) -> Result<(), StorageError>;
+    /// Of this workspace, else none.
+    async fn account(
+        &self,
+        workspace: &WorkspaceId,
+        id: &AccountId,
+    ) -> Result<Option<Account>, StorageError>;
+    async fn accounts(&self, workspace: &WorkspaceId) -> Result<Vec<Account>, StorageError>;
+    /// Every account of every workspace.
+    async fn all_accounts(&self) -> Result<Vec<Account>, StorageError>;
+    async fn update_account(
+        &self,
+        id: &AccountId,
+        update: &AccountUpdate,
+        secrets: &[SecretWrite],
+    ) -> Result<Account, StorageError>;
+    /// Destroys the account's data key, secrets, kv and timers; its unsettled sends become
+    /// `unknown` (dispatched) or `failed` (recorded).
+    async fn delete_account(&self, id: &AccountId) -> Result<(), StorageError>;
+    async fn kv_get(&self, id: &AccountId, key: &str) -> Result<Option<Vec<u8>>, StorageError>;
+    /// In byte order of the keys after `after`, at most `limit`.
+    async fn kv_scan(
+        &self,
+        id: &AccountId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<(String, Vec<u8>)>, StorageError>;
+    async fn secrets(&self, id: &AccountId) -> Result<Vec<(String, Vec<u8>)>, StorageError>;
+    async fn timers(&self, id: &AccountId) -> Result<Vec<(String, DurableTimer)>, StorageError>;
+
+    // Sends.
+    async fn send(
+        &self,
+        workspace: &WorkspaceId,
+        id: &SendId,
+    ) -> Result<Option<Send>, StorageError>;
+    /// The send of which `message` is the channel's id, if it was one of ours.
+    async fn send_by_message(
+        &self,
+        workspace: &WorkspaceId,
+        account: &AccountId,
+        message: &str,
+    ) -> Result<Option<Send>, StorageError>;
+    /// Newest first; `cursor` from the page before.
+    async fn sends(
+        &self,
+        workspace: &WorkspaceId,
+        account: Option<&AccountId>,
+        state: Option<SendState>,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Send>, StorageError>;
+    /// Recorded and dispatched ones of an account, oldest first.
+    async fn unsettled_sends(&self, account: &AccountId) -> Result<Vec<Send>, StorageError>;
+    /// The send that an idempotency key names, with its fingerprint.
+    async fn idempotent(
+        &self,
+        workspace: &WorkspaceId,
+        key: &str,
+    ) -> Result<Option<(Send, [u8; 32])>, StorageError>;
+
+    // Workspaces and keys.
+    async fn workspace(&self, id: &WorkspaceId) -> Result<Option<Workspace>, StorageError>;
+    async fn workspaces(&self) -> Result<Vec<Workspace>, StorageError>;
+    async fn put_workspace(&self, workspace: &Workspace) -> Result<(), StorageError>;
+    async fn put_api_key(&self, key: &ApiKey) -> Result<(), StorageError>;
+    async fn api_key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StorageError>;
+    async fn api_keys(&self) -> Result<Vec<ApiKey>, StorageError>;
+
+    // Providers.
+    async fn put_provider(
+        &self,
+        version: &ProviderVersion,
+        bytes: &[u8],
+    ) -> Result<(), StorageError>;
+    async fn provider_bytes(&self, digest: &str) -> Result<Option<Vec<u8>>, StorageError>;
+    async fn provider_versions(&self) -> Result<Vec<ProviderVersion>, StorageError>;
+    /// The version that new accounts of the provider get.
+    async fn set_current_provider(&self, provider: &str, digest: &str) -> Result<(), StorageError>;
+    async fn current_providers(&self) -> Result<Vec<(String, String)>, StorageError>;
+
+    // Endpoints and deliveries.
+    /// A new endpoint starts at the present heads of the log.
+    async fn create_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError>;
+    async fn endpoint(
+        &self,
+        workspace: &WorkspaceId,
+        id: &EndpointId,
+    ) -> Result<Option<Endpoint>, StorageError>;
+    async fn endpoints(&self, workspace: &WorkspaceId) -> Result<Vec<Endpoint>, StorageError>;
+    async fn all_endpoints(&self) -> Result<Vec<Endpoint>, StorageError>;
+    async fn put_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError>;
+    async fn delete_endpoint(&self, id: &EndpointId) -> Result<(), StorageError>;
+    /// 64 offsets.
+    async fn cursors(&self, id: &EndpointId) -> Result<Vec<u64>, StorageError>;
+    /// Waiting and blocked ones, by partition and offset.
+    async fn detours(&self, id: &EndpointId) -> Result<Vec<Detour>, StorageError>;
+    /// Newest first, parked ones too.
+    async fn attempts(
+        &self,
+        id: &EndpointId,
+        event: Option<&EventId>,
+        limit: u32,
+    ) -> Result<Vec<Attempt>, StorageError>;
+}

@@ -1,0 +1,1 @@
+//! Sealing what is confidential: operator key → data key → AEAD.

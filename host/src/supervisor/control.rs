@@ -1,0 +1,198 @@
+//! What the rest of the host may ask of accounts and providers.
+
+use crate::domain::account::{Account, Proxy, RuntimeState};
+use crate::domain::error::Failure;
+use crate::domain::manifest::Manifest;
+use crate::domain::send::{Idempotency, Outgoing, Send};
+use crate::domain::sign_in::{Answer, Flow};
+use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
+use crate::storage::StorageError;
+use async_trait::async_trait;
+use std::time::Duration;
+
+/// A provider as clients and operators see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderInfo {
+    pub manifest: Manifest,
+    /// Of the version that new accounts get.
+    pub digest: String,
+    /// (name, limits as JSON)
+    pub features: Vec<(String, Option<serde_json::Value>)>,
+    /// (name, title, inputs as JSON Schema)
+    pub sign_in_methods: Vec<(String, String, Option<serde_json::Value>)>,
+    pub config_schema: serde_json::Value,
+    /// Does it export `messaging` and `sign-in`?
+    pub can_send: bool,
+    pub can_sign_in: bool,
+    pub accounts: u64,
+    /// Accounts that still run another version, by digest.
+    pub other_versions: Vec<(String, u64)>,
+    /// The last component that was refused, and why.
+    pub last_refusal: Option<Refused>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    pub at: Timestamp,
+    /// A file's name, or `upload`.
+    pub source: String,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewAccount {
+    pub workspace: WorkspaceId,
+    pub name: Option<String>,
+    /// Id or alias, as the client called it.
+    pub provider: String,
+    pub region: String,
+    pub status: String,
+    /// As the client sees it (`code`, `qrcode`, `session`, `password`, …).
+    pub auth_mode: String,
+    pub metadata: serde_json::Value,
+    pub provider_account_ref: Option<String>,
+    /// `provider_data`, secrets still in it. A JSON object.
+    pub config: serde_json::Value,
+    pub proxy: Option<Proxy>,
+}
+
+/// None leaves as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountChange {
+    pub name: Option<String>,
+    pub status: Option<String>,
+    pub auth_mode: Option<String>,
+    pub metadata: Option<serde_json::Value>,
+    /// Merged over the present configuration, key by key; null removes a key.
+    pub config: Option<serde_json::Value>,
+    pub proxy: Option<Option<Proxy>>,
+    pub provider_account_ref: Option<Option<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum SignInCall {
+    /// `method`: a name from `sign_in_methods`. A running flow is replaced.
+    Begin {
+        method: String,
+        answers: Vec<Answer>,
+    },
+    Submit {
+        answers: Vec<Answer>,
+    },
+    Cancel,
+    SignOut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuntimeAction {
+    Refresh,
+    Start,
+    Stop,
+    Reconnect,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewSend {
+    pub workspace: WorkspaceId,
+    pub account: AccountId,
+    pub outgoing: Outgoing,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A send as it stands when the wait ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SendAnswer {
+    pub send: Send,
+    /// An earlier request with the same idempotency key made it.
+    pub repeated: bool,
+}
+
+/// Why something was refused; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("there is no provider `{0}`")]
+    UnknownProvider(String),
+    /// The provider has no such capability: (capability).
+    #[error("the provider does not offer {0}")]
+    Unsupported(String),
+    #[error("sign-in method `{0}` is not one of this provider's")]
+    UnsupportedAuthMode(String),
+    /// A field of the request breaks a rule: (path such as `provider_data.port`, rule).
+    #[error("{field}: {rule}")]
+    Invalid { field: String, rule: String },
+    #[error("the account does not exist")]
+    UnknownAccount,
+    #[error("the account is signed in already; cancel first to sign in anew")]
+    AlreadyAuthorized,
+    #[error("the account is not signed in")]
+    NotAuthorized,
+    #[error("the account's runtime is stopped")]
+    Stopped,
+    #[error("the idempotency key was used with another body")]
+    KeyReused,
+    /// A repeat while the first is still in flight.
+    #[error("the first request with this idempotency key is still in flight")]
+    InFlight,
+    #[error("too many sends of this account wait")]
+    Overloaded,
+    /// The provider answered with a failure, or could not be called.
+    #[error("{0}")]
+    Failed(Failure),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Installed {
+    pub provider: String,
+    pub version: String,
+    pub digest: String,
+    /// Accounts that will be moved to it.
+    pub accounts: u64,
+    /// The bytes were installed and current before.
+    pub unchanged: bool,
+}
+
+#[async_trait]
+pub trait Control: std::marker::Send + Sync + 'static {
+    fn providers(&self) -> Vec<ProviderInfo>;
+    /// By id or alias.
+    fn provider(&self, name: &str) -> Option<ProviderInfo>;
+    /// Checks, stores, makes current and moves the provider's accounts. The error is the reason
+    /// why it was refused, for people.
+    async fn install(&self, component: Vec<u8>, source: &str) -> Result<Installed, String>;
+
+    async fn create_account(&self, account: NewAccount) -> Result<Account, Refusal>;
+    async fn update_account(
+        &self,
+        workspace: &WorkspaceId,
+        id: &AccountId,
+        change: AccountChange,
+    ) -> Result<Account, Refusal>;
+    /// Signs out at the channel if it can within a short time, then deletes.
+    async fn delete_account(&self, workspace: &WorkspaceId, id: &AccountId) -> Result<(), Refusal>;
+
+    fn runtime_state(&self, id: &AccountId) -> RuntimeState;
+    async fn runtime(&self, id: &AccountId, action: RuntimeAction)
+    -> Result<RuntimeState, Refusal>;
+
+    /// The running or last flow of the account, if the process knows one.
+    fn flow(&self, id: &AccountId) -> Option<Flow>;
+    /// Waits until the provider has answered the call, at most `wait`; then the flow as it is.
+    async fn sign_in(
+        &self,
+        id: &AccountId,
+        call: SignInCall,
+        wait: Duration,
+    ) -> Result<Option<Flow>, Refusal>;
+
+    /// Durable when it returns `Ok`. Waits at most `wait` for the send to settle.
+    async fn send(&self, send: NewSend, wait: Duration) -> Result<SendAnswer, Refusal>;
+    /// Waits at most `wait` for a send to settle; the send as storage has it then.
+    async fn await_settled(
+        &self,
+        workspace: &WorkspaceId,
+        id: &SendId,
+        wait: Duration,
+    ) -> Result<Option<Send>, StorageError>;
+}
