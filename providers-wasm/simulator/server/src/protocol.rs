@@ -20,7 +20,7 @@ pub const ECHO_CONVERSATION: &str = "echo";
 /// What a provider says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
+#[allow(
     clippy::large_enum_variant,
     reason = "one at a time, on the stack; a box per send would cost more"
 )]
@@ -79,7 +79,7 @@ pub struct Outgoing {
 /// What the server says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
+#[allow(
     clippy::large_enum_variant,
     reason = "one at a time, on the stack; a box per event would cost more"
 )]
