@@ -43,7 +43,7 @@ async fn an_echo_comes_back_until_it_is_acknowledged() {
     );
     assert_eq!(
         control.acknowledged("ada").await.unwrap(),
-        [event.id.clone()]
+        std::slice::from_ref(&event.id)
     );
 
     again.ack(&event).await;
