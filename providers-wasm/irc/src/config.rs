@@ -136,8 +136,21 @@ impl Config {
         }
     }
 
-    pub fn username(&self) -> &str {
-        self.username.as_deref().unwrap_or(&self.nick)
+    /// As configured, or what of the nick is safe in a user name everywhere.
+    pub fn username(&self) -> String {
+        let safe = || {
+            self.nick
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .take(9)
+                .collect::<String>()
+        };
+        let name = self.username.clone().unwrap_or_else(safe);
+        if name.is_empty() {
+            "anyport".to_owned()
+        } else {
+            name
+        }
     }
 
     pub fn realname(&self) -> &str {
@@ -185,7 +198,7 @@ pub fn schema() -> Value {
             },
             "username": {
                 "type": "string", "title": "User name", "pattern": word, "maxLength": 64,
-                "description": "The part before the @ of nick!user@host; the nick if it is not given."
+                "description": "The part before the @ of nick!user@host; made from the nick if it is not given."
             },
             "realname": {
                 "type": "string", "title": "Real name", "pattern": line, "maxLength": 128,
@@ -244,7 +257,10 @@ mod tests {
         )
         .expect("valid");
         assert!(config.tls);
-        assert_eq!((config.username(), config.realname()), ("any", "any"));
+        assert_eq!(
+            (config.username().as_str(), config.realname()),
+            ("any", "any")
+        );
         assert_eq!(
             config.rate(),
             Rate {

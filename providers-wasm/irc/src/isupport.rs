@@ -18,7 +18,9 @@ pub struct Isupport {
     pub modes_with_argument: String,
     /// Channel modes that have one only when they are set (type C).
     pub modes_with_argument_when_set: String,
-    pub nicklen: Option<usize>,
+    /// Bytes of the longest user name (with the `~` before it) and host there can be.
+    pub longest_user: usize,
+    pub longest_host: usize,
     /// Bytes of a whole line with its line ending, tags not counted.
     pub linelen: usize,
 }
@@ -32,7 +34,8 @@ impl Default for Isupport {
             statusmsg: String::new(),
             modes_with_argument: "beIk".to_owned(),
             modes_with_argument_when_set: "l".to_owned(),
-            nicklen: None,
+            longest_user: 11,
+            longest_host: 63,
             linelen: 512,
         }
     }
@@ -48,7 +51,6 @@ impl Isupport {
                 "CHANTYPES" => self.chantypes = default.chantypes,
                 "PREFIX" => self.prefixes = default.prefixes,
                 "STATUSMSG" => self.statusmsg = default.statusmsg,
-                "NICKLEN" => self.nicklen = None,
                 "LINELEN" => self.linelen = default.linelen,
                 _ => {}
             }
@@ -60,7 +62,16 @@ impl Isupport {
             "CHANTYPES" => self.chantypes = value.chars().take(16).collect(),
             "PREFIX" => self.prefixes = prefixes(value),
             "STATUSMSG" => self.statusmsg = value.chars().take(16).collect(),
-            "NICKLEN" => self.nicklen = value.parse().ok(),
+            "USERLEN" => {
+                self.longest_user = value
+                    .parse()
+                    .map_or(11, |length: usize| length.clamp(10, 63) + 1)
+            }
+            "HOSTLEN" => {
+                self.longest_host = value
+                    .parse()
+                    .map_or(63, |length: usize| length.clamp(63, 255))
+            }
             "LINELEN" => self.linelen = value.parse().unwrap_or(512).clamp(512, 8_192),
             "CHANMODES" => {
                 let mut types = value.split(',');
@@ -143,7 +154,7 @@ mod tests {
             "CHANTYPES=#",
             "PREFIX=(qaohv)~&@%+",
             "STATUSMSG=@+",
-            "NICKLEN=30",
+            "HOSTLEN=64",
             "LINELEN=1024",
             "CHANMODES=IXbegw,k,FHJLfjl,ABC",
             "WHOX",
@@ -151,7 +162,7 @@ mod tests {
             support.read(token);
         }
         assert_eq!(support.casemap, Casemap::Ascii);
-        assert_eq!((support.nicklen, support.linelen), (Some(30), 1_024));
+        assert_eq!((support.longest_host, support.linelen), (64, 1_024));
         assert_eq!(support.split_member("~@%Nick"), ("Nick", "qoh".to_owned()));
         assert_eq!(support.split_statusmsg("@#chan"), ("#chan", "@"));
         assert_eq!(support.split_statusmsg("+nick"), ("+nick", ""));

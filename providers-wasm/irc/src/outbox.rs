@@ -383,6 +383,10 @@ impl Outbox {
     /// The server gave back a line of ours. True: it belongs to a send.
     pub fn echoed(&mut self, turn: &mut Turn, link: &Link, echo: &Echo) -> bool {
         let labelled = echo.label.and_then(read_label);
+        // Where there are labels, what has none is no echo of ours.
+        if labelled.is_none() && link.has("labeled-response") {
+            return false;
+        }
         for send in &mut self.open {
             let line = match labelled {
                 Some((number, index)) if send.number == number => send.out.get_mut(index),
@@ -396,7 +400,9 @@ impl Outbox {
                 }
                 None => None,
             };
-            let Some(line) = line else { continue };
+            let Some(line) = line.filter(|line| !line.echoed) else {
+                continue;
+            };
             line.echoed = true;
             line.at = echo.at;
             if let Some(id) = echo.message {

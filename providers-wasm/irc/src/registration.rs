@@ -44,7 +44,7 @@ impl Session {
             turn,
             message::format(
                 "USER",
-                &[self.config.username(), "0", "*", self.config.realname()],
+                &[&self.config.username(), "0", "*", self.config.realname()],
             ),
         );
     }

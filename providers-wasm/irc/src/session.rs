@@ -510,13 +510,22 @@ impl Session {
         self.write(turn, line);
     }
 
+    /// With what the server said before it closed. Some servers say only there, in words,
+    /// that the password was wrong.
     fn with_farewell(&mut self, reason: Error) -> Error {
-        match self.farewell.take() {
-            Some(text) => Error {
-                message: format!("the server closed the connection: {text}"),
-                ..reason
+        let Some(text) = self.farewell.take() else {
+            return reason;
+        };
+        let password =
+            self.phase == Phase::Registering && text.to_ascii_lowercase().contains("password");
+        Error {
+            code: if password {
+                ErrorCode::Unauthenticated
+            } else {
+                reason.code
             },
-            None => reason,
+            message: format!("the server closed the connection: {text}"),
+            ..reason
         }
     }
 }

@@ -2,9 +2,11 @@
 //! the text again, byte for byte; it must never drop or change a character.
 
 /// How many bytes of `text` go into the next piece: at most `budget`, at a word boundary if
-/// there is one in the second half (the space stays at the end of the piece), else between
-/// what people see as characters, else between characters. More than `budget` only where
-/// the first character alone is longer.
+/// there is one in the second half, else between what people see as characters, else between
+/// characters. More than `budget` only where the first character alone is longer.
+///
+/// The spaces of a word boundary begin the next piece: some servers (ngircd) drop the spaces
+/// that end a line, and none drops those that begin a text.
 pub fn cut(text: &str, budget: usize) -> usize {
     if text.len() <= budget {
         return text.len();
@@ -16,10 +18,12 @@ pub fn cut(text: &str, budget: usize) -> usize {
     if limit == 0 {
         return text.chars().next().map_or(0, char::len_utf8);
     }
-    if let Some(space) = text[..limit].rfind(' ')
-        && space + 1 > budget / 2
+    let bytes = text.as_bytes();
+    let begins_spaces = |at: &usize| bytes[*at] == b' ' && bytes[*at - 1] != b' ';
+    if let Some(at) = (1..=limit).rev().find(begins_spaces)
+        && (at > budget / 2 || bytes[limit - 1] == b' ')
     {
-        return space + 1;
+        return at;
     }
     let mut at = limit;
     while at > 0 && limit - at <= 64 {
@@ -105,9 +109,11 @@ mod tests {
             ("", 10, &[]),
             ("short", 10, &["short"]),
             ("exactly 10", 10, &["exactly 10"]),
-            ("hello brave new world", 12, &["hello brave ", "new world"]),
+            ("hello brave new world", 12, &["hello brave", " new world"]),
             ("aaaaaaaaaaaaaaa", 6, &["aaaaaa", "aaaaaa", "aaa"]),
             ("a bbbbbbbbbbbbb", 8, &["a bbbbbb", "bbbbbbb"]),
+            ("ab  cd", 4, &["ab", "  cd"]),
+            ("a      bbbbbbbbbb", 7, &["a", "      b", "bbbbbbb", "bb"]),
             ("äöüäöü", 5, &["äö", "üä", "öü"]),
             ("xe\u{301}e\u{301}", 5, &["xe\u{301}", "e\u{301}"]),
             ("🇩🇪🇫🇷", 12, &["🇩🇪", "🇫🇷"]),

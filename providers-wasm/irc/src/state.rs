@@ -72,8 +72,14 @@ impl Link {
     /// Bytes of `nick!user@host` as the server will put it before our lines, or the most
     /// that it can be where that is not known yet.
     pub fn source_len(&self) -> usize {
-        let user = self.user.as_ref().map_or(11, String::len);
-        let host = self.host.as_ref().map_or(63, String::len);
+        let user = self
+            .user
+            .as_ref()
+            .map_or(self.isupport.longest_user, String::len);
+        let host = self
+            .host
+            .as_ref()
+            .map_or(self.isupport.longest_host, String::len);
         self.nick.len() + 1 + user + 1 + host
     }
 }
