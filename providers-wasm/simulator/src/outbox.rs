@@ -6,9 +6,13 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 /// Sends that may wait for the link.
-const MOST_QUEUED: usize = 1_000;
-/// Bytes of frames kept in memory; a snapshot must stay below 256 KiB.
-const MOST_BYTES: usize = 128 * 1024;
+const MOST_QUEUED: usize = 500;
+/// Unanswered sends that are remembered. Of older ones the host says in time that their
+/// outcome is unknown; a late answer still counts.
+const MOST_UNANSWERED: usize = 500;
+/// Bytes of frames kept in memory. With quotes escaped once more they must fit into a
+/// snapshot of 256 KiB, beside all the tokens.
+const MOST_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Outbox {
@@ -72,6 +76,11 @@ impl Outbox {
         let frame = keep.then_some(frame);
         self.bytes += frame.as_ref().map_or(0, String::len);
         self.unanswered.push_back(Unanswered { token, frame });
+        if self.unanswered.len() > MOST_UNANSWERED
+            && let Some(oldest) = self.unanswered.pop_front()
+        {
+            self.bytes -= oldest.frame.map_or(0, |frame| frame.len());
+        }
     }
 
     pub fn answered(&mut self, token: &str) {
@@ -164,6 +173,11 @@ mod tests {
         outbox.sent("c".to_owned(), long, true);
         assert_eq!(outbox.link_lost(), ["c"]);
         assert_eq!(outbox.drain(), [("a".to_owned(), false)]);
+        for number in 0..=MOST_UNANSWERED {
+            outbox.sent(number.to_string(), "{}".to_owned(), true);
+        }
+        assert!(!outbox.holds("0") && outbox.holds("1"));
+        assert_eq!(outbox.drain().len(), MOST_UNANSWERED);
         assert_eq!(outbox.bytes, 0);
     }
 }

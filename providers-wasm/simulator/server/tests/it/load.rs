@@ -112,3 +112,48 @@ async fn many_connections_are_counted() {
         .unwrap();
     assert_eq!(control.users().await.unwrap().len(), 200);
 }
+
+/// Needs 19,100 file descriptors and some seconds:
+/// `cargo test --release -p anyport-simulator thousands -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs more file descriptors than many machines give"]
+async fn thousands_of_connections_are_served() {
+    const CONNECTIONS: u64 = 9_500;
+    let (simulator, mut control) = start(Behaviour::default()).await;
+    let begun = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..CONNECTIONS {
+        let (mut client, _) = Client::signed_in(&simulator, &format!("user-{number}")).await;
+        tasks.spawn(async move {
+            for _ in 0..10 {
+                let event = client.hear_event().await;
+                client.ack(&event).await;
+            }
+            client
+        });
+    }
+    println!("{CONNECTIONS} sign-ins in {:?}", begun.elapsed());
+    let begun = Instant::now();
+    control
+        .start_traffic(
+            None,
+            Traffic {
+                rate: 2.0,
+                count: Some(10),
+                ..Traffic::default()
+            },
+        )
+        .await
+        .unwrap();
+    control
+        .wait_for(None, PATIENCE, |counters| {
+            counters.acknowledged == CONNECTIONS * 10
+        })
+        .await
+        .unwrap();
+    println!(
+        "ten events each in {:?}, {:?}",
+        begun.elapsed(),
+        control.latency().await.unwrap()
+    );
+}
