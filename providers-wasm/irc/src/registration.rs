@@ -131,7 +131,17 @@ impl Session {
                     self.end_negotiation(turn);
                 }
             }
-            902 | 904 | 905 | 906 if self.registration.authenticating => {
+            906 if self.registration.authenticating => {
+                self.give_up(
+                    turn,
+                    channel_error(
+                        ErrorCode::Unavailable,
+                        "the server broke the SASL exchange off",
+                        "906",
+                    ),
+                );
+            }
+            902 | 904 | 905 if self.registration.authenticating => {
                 let message = format!(
                     "the server refused the SASL account or its password ({})",
                     line.last()
@@ -219,6 +229,7 @@ impl Session {
         }
         self.phase = Phase::Online;
         self.online_since = turn.now;
+        self.refusals = 0;
         self.link_changed = true;
         turn.ask(Action::CancelTimer(timer::REGISTER));
         turn.ask(Action::Link(account::Link::Online, None));

@@ -25,6 +25,8 @@ const REGISTER_MS: u64 = 30_000;
 const MAX_BACKOFF_MS: u64 = 300_000;
 /// A link that held so long counts as good: the next attempts begin with the least delay.
 const STABLE_MS: u64 = 60_000;
+/// A signed-in account is signed out when its password was refused so often in a row.
+const MAX_REFUSALS: u32 = 3;
 const SWEEP_MS: u64 = 1_000;
 
 pub(crate) mod timer {
@@ -77,6 +79,8 @@ pub struct Session {
     pub(crate) outbox: Outbox,
     /// Failed attempts in a row.
     pub(crate) attempts: u32,
+    /// Refused passwords since the account was online.
+    pub(crate) refusals: u32,
     pub(crate) online_since: u64,
     pub(crate) last_received: u64,
     /// When a sign of life was asked for that has not come.
@@ -149,7 +153,13 @@ impl Session {
         let before = std::mem::replace(&mut self.config, config);
         let same = self.config.same_link(&before);
         match self.phase {
-            Phase::Idle => false,
+            Phase::Idle => {
+                // The configuration could not be used before.
+                if self.signed_in {
+                    self.connect(turn);
+                }
+                false
+            }
             Phase::Waiting => {
                 if !same {
                     self.connect(turn);
@@ -219,6 +229,8 @@ impl Session {
         }
         if self.signed_in {
             self.connect(turn);
+        } else if open {
+            turn.ask(Action::Link(account::Link::Offline, None));
         }
         false
     }
@@ -433,10 +445,16 @@ impl Session {
         self.outbox.lost(turn, &reason, self.frames, undelivered);
         self.forget_link(turn);
         self.phase = Phase::Idle;
-        let unauthenticated = reason.code == ErrorCode::Unauthenticated;
+        // Services that are half gone refuse good passwords, too: once is not enough.
+        let refused = reason.code == ErrorCode::Unauthenticated;
+        self.refusals = if refused {
+            self.refusals + 1
+        } else {
+            self.refusals
+        };
         if self.sign_in.is_some() {
             self.sign_in_failed(turn, reason.clone());
-        } else if self.signed_in && unauthenticated {
+        } else if self.signed_in && refused && self.refusals >= MAX_REFUSALS {
             self.signed_out(turn, reason);
             return;
         }

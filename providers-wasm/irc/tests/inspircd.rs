@@ -166,13 +166,11 @@ fn quotes_typing_and_reactions() {
         Some(sent.messages[0].clone())
     );
     peer.send(&format!("@+typing=active TAGMSG {channel}"));
-    driver.event("typing", |event| {
-        if let Event::Activity(activity) = event {
-            Some(assert!(activity.active && activity.by == "pquotes"))
-        } else {
-            None
-        }
+    let activity = driver.event("typing", |event| match event {
+        Event::Activity(activity) => Some(activity.clone()),
+        _ => None,
     });
+    assert!(activity.active && activity.by == "pquotes");
     peer.send(&format!(
         "@+draft/react=👍;+draft/reply={} TAGMSG {channel}",
         sent.messages[0]

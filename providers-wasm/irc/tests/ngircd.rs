@@ -256,7 +256,9 @@ fn long_texts_arrive_byte_for_byte() {
         "x".repeat(4_096),
         format!("/me {}", "dances and ".repeat(100)),
     ] {
-        let pieces = accepted(driver.sent("#one", &text)).len();
+        // ngircd drops the spaces that end a line; the last of a text are such.
+        let text = text.trim_end();
+        let pieces = accepted(driver.sent("#one", text)).len();
         let mut joined = String::new();
         for _ in 0..pieces {
             let line = peer.wait_for("PRIVMSG #one :");

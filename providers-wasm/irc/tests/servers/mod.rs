@@ -292,9 +292,9 @@ impl Server {
     }
 }
 
-/// Ends what a static holds, when the process that owns it ends. Statics are not dropped, so
-/// a shell waits for the process to go.
 impl Server {
+    /// For a server in a static, which is never dropped: a shell waits for this process to go
+    /// and ends the server then.
     pub fn end_with_this_process(&self) {
         let children: Vec<String> = self
             .children
@@ -302,7 +302,7 @@ impl Server {
             .map(|child| child.id().to_string())
             .collect();
         let script = format!(
-            "while kill -0 {} 2>/dev/null; do sleep 0.2; done; kill -9 {}; rm -rf '{}'",
+            "(while kill -0 {} 2>/dev/null; do sleep 0.2; done; kill -9 {}; rm -rf '{}') &",
             std::process::id(),
             children.join(" "),
             self.folder.path.display()
@@ -313,7 +313,10 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        watcher.spawn().expect("a shell");
+        assert!(
+            watcher.status().is_ok_and(|status| status.success()),
+            "a shell"
+        );
     }
 }
 
