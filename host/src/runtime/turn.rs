@@ -18,7 +18,7 @@ pub struct AccountFacts {
     pub id: AccountId,
     pub manifest: Arc<Manifest>,
     pub limits: Limits,
-    pub reply_tokens: Arc<dyn ReplyTokens>,
+    pub reply_tokens: Arc<dyn ReplyTokens + Send + Sync>,
 }
 
 pub struct Turn {
@@ -42,7 +42,7 @@ pub struct Turn {
 /// All that a turn asks for. Nothing of it happens before the commit.
 #[derive(Debug, Default)]
 pub struct Effects {
-    pub events: Vec<Emission>,
+    pub events: Vec<Normalized>,
     pub kv: BTreeMap<String, Option<Vec<u8>>>,
     pub secrets: BTreeMap<String, Option<Vec<u8>>>,
     pub timers: Vec<TimerEffect>,
@@ -52,14 +52,6 @@ pub struct Effects {
     pub identity: Option<Profile>,
     pub signed_out: Option<Failure>,
     pub sign_in: Vec<SignInStep>,
-}
-
-#[derive(Debug)]
-pub struct Emission {
-    pub key: String,
-    pub conversation: Option<String>,
-    pub occurred_at: Timestamp,
-    pub event: Normalized,
 }
 
 #[derive(Clone, Debug, PartialEq)]
