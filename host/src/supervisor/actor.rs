@@ -253,7 +253,7 @@ impl ConnectionSink for Sink {
         match report {
             Report::Opened => actor.input(Input::Opened { label, generation }),
             Report::Frame { bytes, credit } => {
-                actor.input(Input::Frame { label, generation, bytes: bytes.into(), credit });
+                actor.input(Input::Frame { label, generation, bytes: bytes.into(), _credit: credit });
             }
             Report::Closed { code, reason, undelivered } => {
                 actor.signal(Signal::ConnectionGone { generation });

@@ -222,6 +222,9 @@ impl Core {
     fn on_order(&mut self, actor: &Arc<Actor>, order: Order) {
         match order {
             Order::Start { done } => {
+                if let Some(stop) = &mut self.stop {
+                    return stop.then_start(done);
+                }
                 self.strikes.clear();
                 self.stopped = false;
                 if !self.account.wanted {

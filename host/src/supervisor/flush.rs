@@ -35,22 +35,6 @@ pub struct Flush {
     pub settles_replacement: bool,
 }
 
-impl Flush {
-    pub fn is_empty(&self) -> bool {
-        self.network.is_empty()
-            && self.timers.is_empty()
-            && self.answers.is_empty()
-            && self.settled.is_empty()
-            && self.dispatched.is_empty()
-            && self.after_output.is_empty()
-            && self.unkept.is_empty()
-            && !self.show
-            && self.replaced.is_none()
-            && self.stopped.is_empty()
-            && !self.settles_replacement
-    }
-}
-
 /// Output of which it is not known yet whether the kernel took it.
 pub struct PendingOutput {
     pub generation: u64,

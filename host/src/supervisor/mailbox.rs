@@ -54,7 +54,13 @@ pub enum Order {
 /// One turn to be.
 pub enum Input {
     Opened { label: String, generation: u64 },
-    Frame { label: String, generation: u64, bytes: Arc<[u8]>, credit: Credit },
+    Frame {
+        label: String,
+        generation: u64,
+        bytes: Arc<[u8]>,
+        /// Its place in the connection's queue, taken until the commit.
+        _credit: Credit,
+    },
     Closed { label: String, generation: u64, code: Option<u16>, reason: Failure, undelivered: u32 },
     Timer { label: String, generation: u64 },
     Send { id: SendId, outgoing: Arc<Outgoing> },

@@ -37,9 +37,11 @@ impl Replacement {
     }
 }
 
-/// What goes on if the new one does not.
+/// The instance before, kept until the new one's first turn has committed. It is never called
+/// again once that turn was handed to the writer: a commit that is refused means that the
+/// account is another host's.
 pub struct Previous {
-    pub instance: Option<Instance>,
+    _instance: Option<Instance>,
 }
 
 impl Core {
@@ -142,7 +144,7 @@ impl Core {
         match &outcome.result {
             Ok(keeps) => {
                 let unkept = drop_unkept(&mut outcome.turn.ledger, &open, keeps, resumed);
-                self.previous = Some(Previous { instance: old });
+                self.previous = Some(Previous { _instance: old });
                 self.instance = Some(new);
                 self.instances += 1;
                 self.provider = provider;

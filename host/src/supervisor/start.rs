@@ -5,7 +5,7 @@ use super::core::{Core, Phase};
 use super::flush::Flush;
 use super::mailbox::{Due, Input};
 use super::strikes::FORGIVEN_AFTER_MS;
-use crate::domain::account::AccountPatch;
+use crate::domain::account::{AccountPatch, AuthStatus};
 use crate::domain::envelope;
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::send::{SendOutcome, SendState};
@@ -28,6 +28,16 @@ pub struct Stop {
     done: Vec<oneshot::Sender<()>>,
     /// The guest was told.
     said: bool,
+    /// Somebody asked for a start since.
+    restart: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Stop {
+    /// A start that was asked for while the stop goes on: it follows.
+    pub fn then_start(&mut self, done: Option<oneshot::Sender<()>>) {
+        self.wanted = Some(true);
+        self.restart.get_or_insert_default().extend(done);
+    }
 }
 
 impl Core {
@@ -264,8 +274,16 @@ impl Core {
     }
 
     pub fn order_stop(&mut self, wanted: Option<bool>, done: Option<oneshot::Sender<()>>) {
-        let stop = self.stop.get_or_insert(Stop { wanted, done: Vec::new(), said: false });
+        let stop = self.stop.get_or_insert(Stop {
+            wanted,
+            done: Vec::new(),
+            said: false,
+            restart: None,
+        });
         stop.wanted = wanted.or(stop.wanted);
+        // The later word counts.
+        let waiting = stop.restart.take().unwrap_or_default();
+        stop.done.extend(waiting);
         stop.done.extend(done);
     }
 
@@ -290,8 +308,12 @@ impl Core {
         self.ledger = None;
         self.link = None;
         self.was_online = false;
-        self.phase = Phase::Off;
-        self.stopped = true;
+        let authorized = self.account.auth_status == AuthStatus::Authorized;
+        self.stopped = stop.restart.is_none();
+        self.phase = match &stop.restart {
+            Some(_) if authorized => Phase::Starting(Cause::Restart),
+            _ => Phase::Off,
+        };
         for (_, handle) in self.handles.drain() {
             handle.close();
         }
@@ -316,7 +338,9 @@ impl Core {
             patch.wanted = Some(wanted);
         }
         let events = self.status_events();
-        let flush = Flush { show: true, stopped: stop.done, ..Flush::default() };
+        let mut told = stop.done;
+        told.extend(stop.restart.into_iter().flatten());
+        let flush = Flush { show: true, stopped: told, ..Flush::default() };
         self.host_change(actor, events, vec![], patch, flush);
         true
     }
