@@ -6,11 +6,11 @@
 //! well and the proxy is given the checked *address*, never the name: what a proxy made of a name
 //! could not be checked. The proxy's own address passes the same guard.
 
-use super::guard::{AddressPolicy, Refusal};
+use super::error::{DialError, DialProblem};
+use super::guard::AddressPolicy;
 use super::proxy;
 use super::tls::{TlsContext, TlsStream};
 use crate::domain::account::Proxy;
-use crate::domain::error::{Failure, FailureCode};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use std::io;
@@ -35,30 +35,6 @@ pub struct Dialer {
     policy: Arc<AddressPolicy>,
     tls: TlsContext,
     timeout: Duration,
-}
-
-/// What stood in the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DialProblem {
-    /// The guard refuses the address.
-    Denied,
-    /// Not a host name or a port that could be dialed.
-    Invalid,
-    Unresolved,
-    Refused,
-    Unreachable,
-    TimedOut,
-    Tls,
-    Proxy,
-}
-
-/// `message` is for clients and holds no address and no secret; `detail` is for the log.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct DialError {
-    pub problem: DialProblem,
-    pub message: String,
-    pub detail: Option<String>,
 }
 
 impl Dialer {
@@ -274,88 +250,6 @@ fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         if ordered.len() == before {
             return ordered;
         }
-    }
-}
-
-impl DialError {
-    pub(super) fn new(problem: DialProblem, message: impl Into<String>) -> Self {
-        Self {
-            problem,
-            message: message.into(),
-            detail: None,
-        }
-    }
-
-    pub(super) fn with_detail(mut self, detail: impl ToString) -> Self {
-        self.detail = Some(detail.to_string());
-        self
-    }
-
-    pub(super) fn denied(host: &str, address: SocketAddr, refusal: Refusal) -> Self {
-        Self::new(
-            DialProblem::Denied,
-            format!(
-                "{host} leads to {}, which may not be connected to",
-                refusal.0
-            ),
-        )
-        .with_detail(address)
-    }
-
-    fn unresolved(host: &str, detail: impl ToString) -> Self {
-        Self::new(
-            DialProblem::Unresolved,
-            format!("the name {host} could not be resolved"),
-        )
-        .with_detail(detail)
-    }
-
-    pub(super) fn timed_out(what: &str, host: &str) -> Self {
-        Self::new(
-            DialProblem::TimedOut,
-            format!("{what} took too long ({host})"),
-        )
-    }
-
-    fn from_io(host: &str, port: u16, address: SocketAddr, error: &io::Error) -> Self {
-        use io::ErrorKind as Kind;
-        let (problem, text) = match error.kind() {
-            Kind::ConnectionRefused => (DialProblem::Refused, "refused the connection"),
-            Kind::TimedOut => (DialProblem::TimedOut, "did not answer in time"),
-            _ => (DialProblem::Unreachable, "could not be reached"),
-        };
-        Self::new(problem, format!("{host}:{port} {text}"))
-            .with_detail(format!("{address}: {error}"))
-    }
-
-    /// The same failure, said of the proxy; where the proxy is stays in the detail.
-    fn of_proxy(self) -> Self {
-        let what = match self.problem {
-            DialProblem::Denied => "the proxy's address may not be connected to",
-            DialProblem::Invalid => "the proxy's address is not valid",
-            DialProblem::Unresolved => "the proxy's name could not be resolved",
-            DialProblem::Refused => "the proxy refused the connection",
-            _ => "the proxy could not be reached",
-        };
-        let problem = match self.problem {
-            problem @ (DialProblem::Denied | DialProblem::Invalid) => problem,
-            _ => DialProblem::Proxy,
-        };
-        let detail = format!("{}: {}", self.message, self.detail.unwrap_or_default());
-        Self::new(problem, what).with_detail(detail)
-    }
-}
-
-impl From<DialError> for Failure {
-    fn from(error: DialError) -> Self {
-        let code = match error.problem {
-            DialProblem::Denied => FailureCode::Denied,
-            DialProblem::Invalid => FailureCode::Invalid,
-            _ => FailureCode::Unavailable,
-        };
-        let mut failure = Self::new(code, error.message);
-        failure.detail = error.detail;
-        failure
     }
 }
 

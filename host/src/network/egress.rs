@@ -5,6 +5,7 @@
 //! one host or port, so a client cannot widen the manifest by writing a pattern into the
 //! configuration.
 
+use super::dial::dialable;
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::manifest::{EgressRule, PortRule};
 use crate::runtime::port::{ConnectionSpec, EgressGrant, GrantedDestination, Transport};
@@ -71,6 +72,8 @@ pub fn admit(
             format!("{host}:{port} over {transport} is not granted by {by}"),
         )
     };
+    // Before the host is quoted in any message.
+    dialable(host)?;
     let name = normal(host);
     let granted = |tls: bool| {
         grant.rules.iter().any(|rule| {

@@ -16,7 +16,7 @@ pub struct Decoder {
     framing: Framing,
     most: usize,
     remainder: Vec<u8>,
-    /// Consumed by `next` and not yet taken out.
+    /// Consumed by `next_frame` and not yet taken out.
     taken: usize,
     /// No line ends before this.
     searched: usize,
@@ -81,7 +81,7 @@ impl Decoder {
     }
 
     /// The next whole frame. `None`: more bytes are needed.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, FrameFault> {
+    pub fn next_frame(&mut self) -> Result<Option<Vec<u8>>, FrameFault> {
         let rest = &self.remainder[self.taken..];
         let cut = match self.framing {
             Framing::Raw => (!rest.is_empty())
@@ -223,7 +223,7 @@ mod tests {
         let mut frames = Vec::new();
         for piece in pieces {
             decoder.push(piece);
-            while let Some(frame) = decoder.next()? {
+            while let Some(frame) = decoder.next_frame()? {
                 frames.push(frame);
             }
         }
@@ -358,7 +358,7 @@ mod tests {
     fn an_idle_decoder_holds_no_memory() {
         let mut decoder = Decoder::new(Framing::Line, 1024).unwrap();
         decoder.push(&[b"x".repeat(900), b"\r\n".to_vec()].concat());
-        assert!(decoder.next().unwrap().is_some());
+        assert!(decoder.next_frame().unwrap().is_some());
         assert_eq!(decoder.remainder.capacity(), 0);
     }
 }

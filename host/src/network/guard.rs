@@ -14,10 +14,13 @@
 //!    compatible, NAT64, 6to4), the carried address has to pass as well.
 //! 4. Loopback passes if `allow_loopback` is set.
 //! 5. Everything else that is not global is refused.
+//!
+//! A network that reaches IPv4 through NAT64 only (DNS64) needs `64:ff9b::/96` allowed.
 
-use super::dial::DialError;
+use super::error::DialError;
 use ipnet::IpNet;
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -204,5 +207,12 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 /// Only an address of this machine can be bound; asking the kernel also sees interfaces that come
 /// up later. Nothing is sent.
 fn is_of_this_machine(ip: IpAddr) -> bool {
-    ip.is_loopback() || ip.is_unspecified() || UdpSocket::bind((ip, 0)).is_ok()
+    if ip.is_loopback() || ip.is_unspecified() {
+        return true;
+    }
+    match UdpSocket::bind((ip, 0)) {
+        Ok(_) => true,
+        // Anything else (no free file descriptor) leaves it open, and so refuses.
+        Err(error) => error.kind() != ErrorKind::AddrNotAvailable,
+    }
 }

@@ -8,17 +8,21 @@
 pub mod connection;
 pub mod dial;
 pub mod egress;
+pub mod error;
 pub mod framing;
 pub mod guard;
+mod link;
 mod outbox;
 mod proxy;
+mod stream;
 pub mod tls;
 
 #[cfg(test)]
 mod tests;
 
-pub use dial::{DialError, DialProblem, Dialer};
+pub use dial::Dialer;
 pub use egress::{OperatorEgress, OperatorRule};
+pub use error::{DialError, DialProblem, NetworkError};
 pub use guard::{AddressPolicy, OwnPorts};
 pub use tls::TlsContext;
 
@@ -34,16 +38,6 @@ pub struct NetworkSettings {
     /// PEM files with certificate authorities to trust beside the system's.
     pub extra_ca: Vec<PathBuf>,
     pub operator: OperatorEgress,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum NetworkError {
-    #[error("the certificate authorities in {path} could not be read: {problem}")]
-    ExtraCa { path: PathBuf, problem: String },
-    #[error("TLS could not be set up: {0}")]
-    Tls(#[from] rustls::Error),
-    #[error("the network needs a tokio runtime to run its connections on")]
-    NoRuntime,
 }
 
 /// Opens the connections of all accounts.

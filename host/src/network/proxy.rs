@@ -4,7 +4,7 @@
 //! The proxy is told an address that was checked here, never a name (see `dial`). User name and
 //! password appear in no error and no log.
 
-use super::dial::{DialError, DialProblem};
+use super::error::{DialError, DialProblem};
 use crate::domain::account::{Proxy, ProxyKind};
 use base64::Engine as _;
 use std::net::SocketAddr;

@@ -5,8 +5,8 @@
 //! account is the same host's, and each kept session costs memory. Certificates are always
 //! verified; there is no switch to turn that off.
 
-use super::NetworkError;
-use super::dial::{DialError, DialProblem, dialable};
+use super::dial::dialable;
+use super::error::{DialError, DialProblem, NetworkError};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};

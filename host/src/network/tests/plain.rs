@@ -1,5 +1,5 @@
 use super::*;
-use crate::network::connection::{CREDIT_BYTES, CREDITS};
+use crate::network::link::{CREDIT_BYTES, CREDITS};
 use crate::network::outbox::MOST_WAITING_BYTES;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
@@ -298,15 +298,77 @@ async fn policies_refuse_before_a_socket_exists() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_gives_its_memory_back() {
+async fn a_reset_comes_after_what_was_received() {
     let (listener, port) = listener().await;
     let mut subject = Subject::open(&network(), tcp(port), None);
     let mut server = accept(&listener).await;
     subject.opened().await;
-    for _ in 0..100 {
-        server.write_all(b"ping\r\n").await.unwrap();
-        assert_eq!(subject.frame().await.0, "ping");
-        subject.send("pong", 1);
-        assert_eq!(subject.flushed().await, 1);
+    server.write_all(b"ERROR :closing link\r\n").await.unwrap();
+    socket2::SockRef::from(&server)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(server);
+    assert_eq!(subject.frame().await.0, "ERROR :closing link");
+    subject
+        .closed_because("unavailable: the other side reset the connection")
+        .await;
+}
+
+/// Many connections on several threads, both directions at once: nothing is lost, doubled or out
+/// of order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn order_holds_under_load() {
+    const FRAMES: u64 = 3000;
+    let (listener, port) = listener().await;
+    let network = network();
+    let echo = tokio::spawn(async move {
+        for _ in 0..8 {
+            let mut stream = accept(&listener).await;
+            tokio::spawn(async move {
+                let (mut read, mut write) = stream.split();
+                tokio::io::copy(&mut read, &mut write).await.ok();
+            });
+        }
+    });
+    let mut running = Vec::new();
+    for _ in 0..8 {
+        let Subject {
+            connection,
+            mut reports,
+        } = Subject::open(&network, tcp(port), None);
+        let sender = std::thread::spawn(move || {
+            for number in 0..FRAMES {
+                connection.send(number.to_string().into_bytes(), Some(number));
+            }
+            connection
+        });
+        running.push(tokio::spawn(async move {
+            let (mut frames, mut flushed, mut held) = (0, 0, Vec::new());
+            while frames < FRAMES || flushed < FRAMES {
+                match soon(reports.recv()).await.expect("a report") {
+                    Report::Opened => {}
+                    Report::Flushed { token } => {
+                        assert_eq!(token, flushed);
+                        flushed += 1;
+                    }
+                    Report::Frame { bytes, credit } => {
+                        assert_eq!(bytes, frames.to_string().into_bytes());
+                        frames += 1;
+                        held.push(credit);
+                        if held.len() == CREDITS as usize {
+                            held.clear();
+                        }
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            let connection = sender.join().unwrap();
+            connection.close();
+            assert!(soon(reports.recv()).await.is_none());
+        }));
     }
+    for task in running {
+        soon(task).await.unwrap();
+    }
+    soon(echo).await.unwrap();
 }
