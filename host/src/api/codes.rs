@@ -1,0 +1,91 @@
+//! The one table of error codes: what a client can get, with its status. `docs/api.md` shows the
+//! same table; a test compares them. Knows nothing else of the host.
+
+/// An error code of the REST API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    pub name: &'static str,
+    pub status: u16,
+    /// Ours; the others are published by the contract of the native API.
+    pub own: bool,
+}
+
+macro_rules! codes {
+    ($origin:ident: $($constant:ident $name:literal $status:literal;)*) => {
+        $(pub const $constant: Code = Code {
+            name: $name,
+            status: $status,
+            own: codes!(@$origin),
+        };)*
+        codes!(@list $origin $($constant)*);
+    };
+    (@published) => { false };
+    (@own) => { true };
+    (@list published $($constant:ident)*) => {
+        /// Those of the contract that this host uses.
+        pub const PUBLISHED: &[Code] = &[$($constant),*];
+    };
+    (@list own $($constant:ident)*) => {
+        /// Those the contract does not have.
+        pub const OWN: &[Code] = &[$($constant),*];
+    };
+}
+
+codes! { published:
+    INVALID_REQUEST "invalid_request" 400;
+    INVALID_PROVIDER "invalid_provider" 400;
+    UNSUPPORTED_ACTION "unsupported_action" 400;
+    INVALID_CONVERSATION_TYPE "invalid_conversation_type" 400;
+    UNSUPPORTED_CONVERSATION_TYPE "unsupported_conversation_type" 400;
+    UNSUPPORTED_MESSAGE_TYPE "unsupported_message_type" 400;
+    UNSUPPORTED_PROVIDER_AUTH_MODE "unsupported_provider_auth_mode" 400;
+    AUTH_MODE_PHONE_REQUIRED "auth_mode_phone_required" 400;
+    INVALID_REPLY_TOKEN "invalid_reply_token" 400;
+    CREATE_WEBHOOK_ENDPOINT_FAILED "create_webhook_endpoint_failed" 400;
+    UPDATE_WEBHOOK_ENDPOINT_FAILED "update_webhook_endpoint_failed" 400;
+    DEACTIVATE_WEBHOOK_ENDPOINT_FAILED "deactivate_webhook_endpoint_failed" 400;
+    DELETE_WEBHOOK_ENDPOINT_FAILED "delete_webhook_endpoint_failed" 400;
+    MISSING_API_KEY "missing_api_key" 401;
+    INVALID_API_KEY "invalid_api_key" 401;
+    NOT_FOUND "not_found" 404;
+    CONVERSATION_NOT_FOUND "conversation_not_found" 404;
+    NO_ALLOCATABLE_SERVER "no_allocatable_server" 409;
+    WORKSPACE_ACCOUNT_QUOTA_EXCEEDED "workspace_account_quota_exceeded" 409;
+    DUPLICATE_PROVIDER_ACCOUNT "duplicate_provider_account" 409;
+    ACCOUNT_ALREADY_AUTHORIZED "account_already_authorized" 409;
+    ACCOUNT_BINDING_NOT_FOUND "account_binding_not_found" 409;
+    GET_WORKSPACE_FAILED "get_workspace_failed" 500;
+    LIST_PROVIDER_REGIONS_FAILED "list_provider_regions_failed" 500;
+    LIST_ACCOUNTS_FAILED "list_accounts_failed" 500;
+    CREATE_ACCOUNT_FAILED "create_account_failed" 500;
+    GET_ACCOUNT_FAILED "get_account_failed" 500;
+    UPDATE_ACCOUNT_FAILED "update_account_failed" 500;
+    DELETE_ACCOUNT_FAILED "delete_account_failed" 500;
+    GET_AUTH_STATE_FAILED "get_auth_state_failed" 500;
+    RUN_AUTH_ACTION_FAILED "run_auth_action_failed" 500;
+    RUN_RUNTIME_ACTION_FAILED "run_runtime_action_failed" 500;
+    SEND_MESSAGE_FAILED "send_message_failed" 500;
+    LIST_WEBHOOK_ENDPOINTS_FAILED "list_webhook_endpoints_failed" 500;
+    GET_WEBHOOK_ENDPOINT_FAILED "get_webhook_endpoint_failed" 500;
+    UNSUPPORTED_BY_PROVIDER "unsupported_by_provider" 501;
+    PROVIDER_ADAPTER_NOT_FOUND "provider_adapter_not_found" 502;
+}
+
+codes! { own:
+    INVALID_COMPONENT "invalid_component" 400;
+    OPERATOR_KEY_REQUIRED "operator_key_required" 403;
+    DENIED_BY_POLICY "denied_by_policy" 403;
+    METHOD_NOT_ALLOWED "method_not_allowed" 405;
+    REQUEST_TIMEOUT "request_timeout" 408;
+    IDEMPOTENCY_IN_FLIGHT "idempotency_in_flight" 409;
+    QUOTA_EXCEEDED "quota_exceeded" 409;
+    CONFLICT "conflict" 409;
+    PAYLOAD_TOO_LARGE "payload_too_large" 413;
+    IDEMPOTENCY_KEY_REUSED "idempotency_key_reused" 422;
+    RATE_LIMITED "rate_limited" 429;
+    INTERNAL_ERROR "internal_error" 500;
+    STORAGE_UNAVAILABLE "storage_unavailable" 503;
+    PROVIDER_UNAVAILABLE "provider_unavailable" 503;
+    TOO_MANY_STREAMS "too_many_streams" 503;
+    SEND_OUTCOME_UNKNOWN "send_outcome_unknown" 504;
+}

@@ -1,0 +1,185 @@
+//! The envelope around every answer: request ids, and `data` or `error`.
+//!
+//! Handlers return a [`Reply`] or an [`ApiError`] and know no ids; [`wrap`] is the outermost
+//! layer, renders both, catches panics and writes the one log line of a request.
+
+use super::error::{ApiError, Details};
+use super::request_id::{HEADER, RequestIds};
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use serde::Serialize;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// A successful answer before it has its envelope.
+#[derive(Debug)]
+pub struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    /// JSON; none: no body at all.
+    data: Option<Bytes>,
+}
+
+pub type Answer = Result<Reply, ApiError>;
+
+impl Reply {
+    pub fn new(status: StatusCode, data: &impl Serialize) -> Answer {
+        let data = serde_json::to_vec(data)
+            .map_err(|error| ApiError::internal(format!("an answer cannot be written: {error}")))?;
+        Ok(Self {
+            status,
+            headers: HeaderMap::new(),
+            data: Some(data.into()),
+        })
+    }
+
+    pub fn ok(data: &impl Serialize) -> Answer {
+        Self::new(StatusCode::OK, data)
+    }
+
+    pub fn created(data: &impl Serialize) -> Answer {
+        Self::new(StatusCode::CREATED, data)
+    }
+
+    pub fn no_content() -> Answer {
+        Ok(Self {
+            status: StatusCode::NO_CONTENT,
+            headers: HeaderMap::new(),
+            data: None,
+        })
+    }
+
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+/// What [`wrap`] finds in a response's extensions.
+#[derive(Clone)]
+enum Unrendered {
+    Data(Bytes),
+    Error(ApiError),
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        if let Some(data) = self.data {
+            response.extensions_mut().insert(Unrendered::Data(data));
+        }
+        response
+    }
+}
+
+/// The response of an error before it has its envelope.
+pub fn unrendered_error(error: ApiError) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = error.status();
+    response.extensions_mut().insert(Unrendered::Error(error));
+    response
+}
+
+/// The outermost layer.
+pub async fn wrap(mut request: Request, next: Next) -> Response {
+    let ids = RequestIds::of(request.headers());
+    let method = request.method().clone();
+    // Without the query, which may hold what a client thinks is private.
+    let path = request.uri().path().to_owned();
+    let started = Instant::now();
+    request.extensions_mut().insert(ids.clone());
+    let mut response = AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| unrendered_error(ApiError::internal("a handler panicked")));
+
+    let unrendered = response.extensions_mut().remove::<Unrendered>();
+    if let Some(unrendered) = &unrendered {
+        render(&mut response, &ids, unrendered);
+    }
+    if let Ok(value) = HeaderValue::from_str(ids.request.as_str()) {
+        response.headers_mut().insert(HEADER, value);
+    }
+    let status = response.status().as_u16();
+    let latency_ms = started.elapsed().as_millis() as u64;
+    match unrendered {
+        Some(Unrendered::Error(error)) if status >= 500 => tracing::warn!(
+            request_id = %ids.request, %method, %path, status, latency_ms,
+            code = error.code.name, reason = error.log.as_deref().unwrap_or(&error.message),
+            "a request failed"
+        ),
+        _ => tracing::debug!(
+            request_id = %ids.request, %method, %path, status, latency_ms, "a request was answered"
+        ),
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct ErrorEnvelope<'a> {
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_request_id: Option<&'a str>,
+    error: ErrorObject<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(flatten)]
+    details: &'a Details,
+}
+
+fn render(response: &mut Response, ids: &RequestIds, unrendered: &Unrendered) {
+    let body: Bytes = match unrendered {
+        Unrendered::Data(data) => {
+            // Ids and the client's id hold no character that JSON escapes.
+            let mut body = Vec::with_capacity(data.len() + 96);
+            body.extend_from_slice(b"{\"request_id\":\"");
+            body.extend_from_slice(ids.request.as_str().as_bytes());
+            if let Some(client) = &ids.client {
+                body.extend_from_slice(b"\",\"client_request_id\":\"");
+                body.extend_from_slice(client.as_bytes());
+            }
+            body.extend_from_slice(b"\",\"data\":");
+            body.extend_from_slice(data);
+            body.push(b'}');
+            body.into()
+        }
+        Unrendered::Error(error) => {
+            let envelope = ErrorEnvelope {
+                request_id: ids.request.as_str(),
+                client_request_id: ids.client.as_deref(),
+                error: ErrorObject {
+                    code: error.code.name,
+                    message: &error.message,
+                    details: &error.details,
+                },
+            };
+            if let Some(seconds) = error.retry_after {
+                response.headers_mut().insert(RETRY_AFTER, seconds.into());
+            }
+            if error.replayed {
+                response
+                    .headers_mut()
+                    .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+            }
+            serde_json::to_vec(&envelope).unwrap_or_default().into()
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, body.len().into());
+    *response.body_mut() = Body::from(body);
+}

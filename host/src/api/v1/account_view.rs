@@ -1,0 +1,75 @@
+//! `Account` as clients see it.
+
+use super::super::Api;
+use super::proxy;
+use crate::domain::account::{Account, Profile, RuntimeState};
+use crate::supervisor::control::ProviderInfo;
+use serde::Serialize;
+use serde_json::Value;
+
+#[derive(Serialize)]
+pub struct AccountView {
+    id: String,
+    name: String,
+    provider: String,
+    region: String,
+    status: String,
+    runtime_status: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    auth_mode: String,
+    capabilities: Vec<&'static str>,
+    metadata: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_account_ref: Option<String>,
+    proxy: Value,
+    provider_profile: Profile,
+    // Our own additions.
+    auth_status: &'static str,
+    /// Why it is disconnected or in error; empty when it is neither.
+    runtime_error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_digest: Option<String>,
+    created_at: String,
+}
+
+impl AccountView {
+    pub fn new(account: Account, runtime: &RuntimeState, info: Option<&ProviderInfo>) -> Self {
+        let mut capabilities = vec!["receive_message"];
+        if info.is_some_and(|info| info.can_send) {
+            capabilities.insert(0, "send_message");
+        }
+        Self {
+            id: account.id.to_string(),
+            name: account.name,
+            provider: account.provider_alias,
+            region: account.region,
+            status: account.status,
+            runtime_status: runtime.status.as_str(),
+            auth_mode: account.auth_mode,
+            capabilities,
+            metadata: account.metadata,
+            provider_account_ref: account.provider_account_ref,
+            proxy: proxy::show(account.proxy.as_ref()),
+            provider_profile: account.profile,
+            auth_status: account.auth_status.as_str(),
+            runtime_error: runtime_error(runtime),
+            provider_digest: account.provider_digest,
+            created_at: account.created_at.rfc3339(),
+        }
+    }
+
+    pub fn read(api: &Api, account: Account) -> Self {
+        let runtime = api.control.runtime_state(&account.id);
+        let info = api.control.provider(&account.provider);
+        Self::new(account, &runtime, info.as_ref())
+    }
+}
+
+/// For people; empty when there is none.
+pub fn runtime_error(runtime: &RuntimeState) -> String {
+    runtime
+        .reason
+        .as_ref()
+        .map(|failure| failure.to_string())
+        .unwrap_or_default()
+}

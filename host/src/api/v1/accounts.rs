@@ -1,0 +1,179 @@
+//! Accounts: list, create, read, change, delete.
+
+use super::super::Api;
+use super::super::body::JsonBody;
+use super::super::codes;
+use super::super::envelope::{Answer, Reply};
+use super::super::error::{ApiError, Operation};
+use super::super::keys::WorkspaceKey;
+use super::super::query::PathText;
+use super::account_request::{self, AccountRequest};
+use super::account_view::AccountView;
+use super::providers::{self, REGION};
+use crate::domain::AccountId;
+use crate::supervisor::control::{AccountChange, NewAccount, ProviderInfo, Refusal};
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+const LIST: Operation = Operation::of_account(codes::LIST_ACCOUNTS_FAILED);
+const CREATE: Operation = Operation::of_account(codes::CREATE_ACCOUNT_FAILED);
+const READ: Operation = Operation::of_account(codes::GET_ACCOUNT_FAILED);
+const UPDATE: Operation = Operation::of_account(codes::UPDATE_ACCOUNT_FAILED);
+const DELETE: Operation = Operation::of_account(codes::DELETE_ACCOUNT_FAILED);
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/v1/accounts", get(list).post(create))
+        .route(
+            "/v1/accounts/{account_id}",
+            get(read).patch(update).delete(remove),
+        )
+}
+
+async fn list(State(api): State<Api>, WorkspaceKey(workspace): WorkspaceKey) -> Answer {
+    let accounts = api
+        .store
+        .accounts(&workspace)
+        .await
+        .map_err(|error| LIST.storage(error))?;
+    let providers: HashMap<String, ProviderInfo> = api
+        .control
+        .providers()
+        .into_iter()
+        .map(|info| (info.manifest.id.clone(), info))
+        .collect();
+    let views: Vec<AccountView> = accounts
+        .into_iter()
+        .map(|account| {
+            let runtime = api.control.runtime_state(&account.id);
+            let info = providers.get(&account.provider);
+            AccountView::new(account, &runtime, info)
+        })
+        .collect();
+    Reply::ok(&views)
+}
+
+async fn create(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    JsonBody(body): JsonBody,
+) -> Answer {
+    let request = AccountRequest::read(&body)?;
+    let provider = request
+        .provider
+        .ok_or_else(|| ApiError::field("provider", "is required (a string)"))?;
+    let info = providers::installed(&api, &provider)?;
+    let region = request.region.unwrap_or_else(|| REGION.to_owned());
+    if region != REGION {
+        return Err(ApiError::new(
+            codes::NO_ALLOCATABLE_SERVER,
+            format!("region: `{region}` is not offered; the region of this host is `{REGION}`"),
+        ));
+    }
+    let auth_mode = account_request::choose_mode(&info, request.auth_mode.as_deref())?;
+    let config = request.provider_data.unwrap_or_default();
+    account_request::require_phone(&info, &auth_mode, &config)?;
+    let account = api
+        .control
+        .create_account(NewAccount {
+            workspace,
+            name: request.name,
+            provider,
+            region,
+            status: request.status.unwrap_or_else(|| "active".to_owned()),
+            auth_mode,
+            metadata: request.metadata.unwrap_or_else(|| Map::new().into()),
+            provider_account_ref: request.provider_account_ref,
+            config: Value::Object(config),
+            proxy: request.proxy.flatten(),
+        })
+        .await
+        .map_err(|refusal| match refusal {
+            Refusal::UnknownProvider(name) => ApiError::new(
+                codes::INVALID_PROVIDER,
+                format!("provider: there is no provider `{name}`"),
+            ),
+            other => CREATE.refusal(other),
+        })?;
+    Reply::created(&AccountView::read(&api, account))
+}
+
+async fn read(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    PathText(id): PathText,
+) -> Answer {
+    let account = super::account(&api, &READ, &workspace, &id).await?;
+    Reply::ok(&AccountView::read(&api, account))
+}
+
+async fn update(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    PathText(id): PathText,
+    JsonBody(body): JsonBody,
+) -> Answer {
+    let request = AccountRequest::read(&body)?;
+    let account = super::account(&api, &UPDATE, &workspace, &id).await?;
+    if let Some(provider) = &request.provider
+        && *provider != account.provider_alias
+        && api
+            .control
+            .provider(provider)
+            .is_none_or(|info| info.manifest.id != account.provider)
+    {
+        return Err(ApiError::field(
+            "provider",
+            "cannot be changed; make a new account instead",
+        ));
+    }
+    if request
+        .region
+        .as_ref()
+        .is_some_and(|region| *region != account.region)
+    {
+        return Err(ApiError::field(
+            "region",
+            "cannot be changed; make a new account instead",
+        ));
+    }
+    if let Some(mode) = request.auth_mode.as_deref()
+        && mode != account.auth_mode
+        && let Some(info) = api.control.provider(&account.provider)
+    {
+        account_request::choose_mode(&info, Some(mode))?;
+        let mut config = account.config.as_object().cloned().unwrap_or_default();
+        config.extend(request.provider_data.clone().unwrap_or_default());
+        account_request::require_phone(&info, mode, &config)?;
+    }
+    let change = AccountChange {
+        name: request.name,
+        status: request.status,
+        auth_mode: request.auth_mode,
+        metadata: request.metadata,
+        config: request.provider_data.map(Value::Object),
+        proxy: request.proxy,
+        provider_account_ref: request.provider_account_ref.map(Some),
+    };
+    let account = api
+        .control
+        .update_account(&workspace, &account.id, change)
+        .await
+        .map_err(|refusal| UPDATE.refusal(refusal))?;
+    Reply::ok(&AccountView::read(&api, account))
+}
+
+async fn remove(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    PathText(id): PathText,
+) -> Answer {
+    api.control
+        .delete_account(&workspace, &AccountId::from_text(id))
+        .await
+        .map_err(|refusal| DELETE.refusal(refusal))?;
+    Reply::no_content()
+}

@@ -1,0 +1,396 @@
+//! Signing in: state, start, answers, session import, cancel, in the words of the native API.
+//! The flow itself is the supervisor's.
+
+use super::super::Api;
+use super::super::body::OptionalJsonBody;
+use super::super::codes;
+use super::super::envelope::{Answer, Reply};
+use super::super::error::{ApiError, Operation};
+use super::super::fields::Fields;
+use super::super::keys::WorkspaceKey;
+use super::super::query::PathText;
+use super::account_request::method_for;
+use super::proxy;
+use super::session_view::AccountSession;
+use crate::domain::WorkspaceId;
+use crate::domain::account::{Account, AuthStatus};
+use crate::domain::sign_in::{Answer as Input, Flow, Question, Step};
+use crate::supervisor::control::{AccountChange, ProviderInfo, SignInCall};
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, post};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+
+const READ: Operation = Operation::of_account(codes::GET_AUTH_STATE_FAILED);
+const ACT: Operation = Operation::of_runtime(codes::RUN_AUTH_ACTION_FAILED);
+
+/// Longest input of a person in characters; a body has at most 256 KiB anyway.
+const INPUT: usize = 256 * 1024;
+
+pub fn routes() -> Router<Api> {
+    // The older spellings stand below `auth/session`; there the method tells reading the state
+    // from importing a session.
+    Router::new()
+        .route("/v1/accounts/{account_id}/auth", get(state))
+        .route(
+            "/v1/accounts/{account_id}/auth/session",
+            get(state).post(import),
+        )
+        .route(
+            "/v1/accounts/{account_id}/auth/session/import",
+            post(import),
+        )
+        .merge(both("start", || post(start)))
+        .merge(both("qr/start", || post(start_qr)))
+        .merge(both("qr/check", || post(check)))
+        .merge(both("code", || post(code)))
+        .merge(both("password", || post(password)))
+        .merge(both("cancel", || post(cancel)))
+}
+
+fn both(action: &str, method: impl Fn() -> axum::routing::MethodRouter<Api>) -> Router<Api> {
+    Router::new()
+        .route(
+            &format!("/v1/accounts/{{account_id}}/auth/{action}"),
+            method(),
+        )
+        .route(
+            &format!("/v1/accounts/{{account_id}}/auth/session/{action}"),
+            method(),
+        )
+}
+
+async fn state(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    PathText(id): PathText,
+) -> Answer {
+    let account = super::account(&api, &READ, &workspace, &id).await?;
+    let flow = api.control.flow(&account.id);
+    Reply::ok(&AccountSession::new(&account, flow.as_ref()))
+}
+
+/// What every action needs: the account, its provider, and the body's fields at the top.
+struct Action {
+    api: Api,
+    workspace: WorkspaceId,
+    account: Account,
+    info: ProviderInfo,
+    body: Map<String, Value>,
+}
+
+impl Action {
+    async fn read(
+        api: Api,
+        workspace: WorkspaceId,
+        id: &str,
+        OptionalJsonBody(body): OptionalJsonBody,
+    ) -> Result<Self, ApiError> {
+        let body = super::without_params(body)?;
+        let account = super::account(&api, &ACT, &workspace, id).await?;
+        let info = api.control.provider(&account.provider).ok_or_else(|| {
+            ApiError::new(
+                codes::PROVIDER_ADAPTER_NOT_FOUND,
+                format!(
+                    "provider `{}` is not installed on this host",
+                    account.provider
+                ),
+            )
+        })?;
+        if !info.can_sign_in {
+            return Err(ApiError::new(
+                codes::UNSUPPORTED_ACTION,
+                "this provider has no sign-in",
+            ));
+        }
+        Ok(Self {
+            api,
+            workspace,
+            account,
+            info,
+            body,
+        })
+    }
+
+    fn flow(&self) -> Option<Flow> {
+        self.api.control.flow(&self.account.id)
+    }
+
+    fn refuse_authorized(&self) -> Result<(), ApiError> {
+        match self.account.auth_status {
+            AuthStatus::Authorized => Err(ApiError::new(
+                codes::ACCOUNT_ALREADY_AUTHORIZED,
+                "the account is signed in already; cancel first to sign in anew",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands the call to the provider, waits for what follows from it, and shows the state.
+    async fn call(self, call: SignInCall) -> Answer {
+        let flow = self
+            .api
+            .control
+            .sign_in(&self.account.id, call, self.api.settings.sign_in_wait)
+            .await
+            .map_err(|refusal| ACT.refusal(refusal))?;
+        let account =
+            super::account(&self.api, &ACT, &self.workspace, self.account.id.as_str()).await?;
+        Reply::ok(&AccountSession::new(&account, flow.as_ref()))
+    }
+
+    async fn begin(self, method: &str, mut answers: Vec<Input>) -> Answer {
+        self.refuse_authorized()?;
+        let proxy = proxy::read(&Fields::top(&self.body))?;
+        let inputs = inputs_of(&self.info, method);
+        for (name, value) in self.given(&answers)? {
+            if inputs.as_ref().is_none_or(|inputs| inputs.contains(&name)) {
+                answers.push(Input { name, value });
+            }
+        }
+        if let Some(proxy) = proxy {
+            let change = AccountChange {
+                proxy: Some(proxy),
+                ..AccountChange::default()
+            };
+            self.api
+                .control
+                .update_account(&self.workspace, &self.account.id, change)
+                .await
+                .map_err(|refusal| ACT.refusal(refusal))?;
+        }
+        let method = method.to_owned();
+        self.call(SignInCall::Begin { method, answers }).await
+    }
+
+    /// Texts at the top of the body, then those of the account's configuration that the body
+    /// does not have (so that a phone number is given once, with the account).
+    fn given(&self, taken: &[Input]) -> Result<Vec<(String, Vec<u8>)>, ApiError> {
+        const NO_INPUTS: [&str; 4] = ["proxy", "proxy_config", "session_url", "auth_mode"];
+        let mut given: Vec<(String, Vec<u8>)> = Vec::new();
+        let fields = Fields::top(&self.body);
+        for (name, value) in &self.body {
+            let known = NO_INPUTS.contains(&name.as_str())
+                || taken.iter().any(|answer| answer.name == *name);
+            if value.is_string()
+                && !known
+                && let Some(text) = fields.text(name, INPUT)?
+            {
+                given.push((name.clone(), text.as_bytes().to_vec()));
+            }
+        }
+        for (name, value) in self.account.config.as_object().into_iter().flatten() {
+            let known = given.iter().any(|(given, _)| given == name)
+                || taken.iter().any(|answer| answer.name == *name);
+            if let Some(text) = value.as_str()
+                && !known
+                && !text.is_empty()
+            {
+                given.push((name.clone(), text.as_bytes().to_vec()));
+            }
+        }
+        Ok(given)
+    }
+
+    /// The answers to what the flow asks. `kind`: what this route is for, and the key that
+    /// stands for the question of this kind.
+    async fn submit(self, kind: &'static str) -> Answer {
+        let flow = self.flow().filter(|flow| !flow.is_over());
+        let Some(flow) = flow else {
+            self.refuse_authorized()?;
+            return Err(ApiError::new(
+                codes::UNSUPPORTED_ACTION,
+                "no sign-in waits for an answer; start one first",
+            ));
+        };
+        let fields = Fields::top(&self.body);
+        let questions: &[Question] = match &flow.step {
+            Step::Ask { questions, .. } => questions,
+            _ => &[],
+        };
+        let mut answers = Vec::new();
+        for question in questions {
+            if let Some(text) = fields.text(&question.name, INPUT)? {
+                answers.push(Input {
+                    name: question.name.clone(),
+                    value: text.as_bytes().to_vec(),
+                });
+            }
+        }
+        if answers.is_empty() {
+            // The route's own key stands for the one question of its kind, or for the only one.
+            let text = fields.required_text(kind, INPUT)?;
+            let name = questions
+                .iter()
+                .find(|question| question.kind == kind)
+                .or_else(|| questions.first().filter(|_| questions.len() == 1))
+                .map_or(kind, |question| &question.name);
+            answers.push(Input {
+                name: name.to_owned(),
+                value: text.as_bytes().to_vec(),
+            });
+        }
+        if let Some(missing) = questions.iter().find(|question| {
+            question.required && !answers.iter().any(|answer| answer.name == question.name)
+        }) {
+            return Err(fields.error(&missing.name, "is required (a string)"));
+        }
+        self.call(SignInCall::Submit { answers }).await
+    }
+}
+
+/// The properties of a method's JSON Schema of inputs; none when it has no schema.
+fn inputs_of(info: &ProviderInfo, method: &str) -> Option<Vec<String>> {
+    info.sign_in_methods
+        .iter()
+        .find(|(name, _, _)| name == method)
+        .and_then(|(_, _, inputs)| inputs.as_ref()?.get("properties")?.as_object())
+        .map(|properties| properties.keys().cloned().collect())
+}
+
+fn unsupported_mode(mode: &str) -> ApiError {
+    ApiError::new(
+        codes::UNSUPPORTED_PROVIDER_AUTH_MODE,
+        format!("this provider has no sign-in of the kind `{mode}`"),
+    )
+}
+
+async fn start(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    PathText(id): PathText,
+    body: OptionalJsonBody,
+) -> Answer {
+    let action = Action::read(api, workspace, &id, body).await?;
+    let mode = action.account.auth_mode.clone();
+    let method = match (
+        method_for(&action.info, &mode),
+        action.info.sign_in_methods.as_slice(),
+    ) {
+        (Some(method), _) => method.to_owned(),
+        (None, [(only, _, _)]) => only.clone(),
+        _ => return Err(unsupported_mode(&mode)),
+    };
+    action.begin(&method, Vec::new()).await
+}
+
+async fn start_qr(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    PathText(id): PathText,
+    body: OptionalJsonBody,
+) -> Answer {
+    let action = Action::read(api, workspace, &id, body).await?;
+    let method = method_for(&action.info, "qrcode")
+        .ok_or_else(|| unsupported_mode("qrcode"))?
+        .to_owned();
+    action.begin(&method, Vec::new()).await
+}
+
+async fn check(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    PathText(id): PathText,
+    body: OptionalJsonBody,
+) -> Answer {
+    let action = Action::read(api, workspace, &id, body).await?;
+    Reply::ok(&AccountSession::new(
+        &action.account,
+        action.flow().as_ref(),
+    ))
+}
+
+async fn code(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    PathText(id): PathText,
+    body: OptionalJsonBody,
+) -> Answer {
+    let action = Action::read(api, workspace, &id, body).await?;
+    action.submit("code").await
+}
+
+async fn password(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    PathText(id): PathText,
+    body: OptionalJsonBody,
+) -> Answer {
+    let action = Action::read(api, workspace, &id, body).await?;
+    action.submit("password").await
+}
+
+/// A session or a token that the client has already.
+async fn import(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    PathText(id): PathText,
+    body: OptionalJsonBody,
+) -> Answer {
+    let action = Action::read(api, workspace, &id, body).await?;
+    action.refuse_authorized()?;
+    let fields = Fields::top(&action.body);
+    let (key, value) = if let Some(text) = fields.text("session", INPUT)? {
+        ("session", text.as_bytes().to_vec())
+    } else if let Some(text) = fields.text("token", INPUT)? {
+        ("token", text.as_bytes().to_vec())
+    } else if let Some(text) = fields.text("session_url", INPUT)? {
+        ("session", from_address(text)?)
+    } else {
+        return Err(fields.error(
+            "session",
+            "is required (a string; or session_url, or token)",
+        ));
+    };
+    let method = [key, "session"]
+        .into_iter()
+        .find_map(|mode| method_for(&action.info, mode))
+        .ok_or_else(|| unsupported_mode(key))?
+        .to_owned();
+    let answers = vec![Input {
+        name: key.to_owned(),
+        value,
+    }];
+    action.begin(&method, answers).await
+}
+
+/// The bytes of a `data:` address. Fetching others comes with the media store.
+fn from_address(address: &str) -> Result<Vec<u8>, ApiError> {
+    let wrong = |rule: &str| Err(ApiError::field("session_url", rule));
+    let Some(rest) = address.strip_prefix("data:") else {
+        return wrong(
+            "this host does not fetch addresses yet; send the session itself as `session`, or \
+             as a data: address",
+        );
+    };
+    let data = rest
+        .split_once(',')
+        .filter(|(kind, _)| kind.ends_with(";base64"))
+        .and_then(|(_, data)| STANDARD.decode(data).ok());
+    match data {
+        Some(data) if !data.is_empty() => Ok(data),
+        _ => wrong("must be a data: address with base64 content"),
+    }
+}
+
+/// Drops a flow that waits. Of an account that is signed in, ends the session, so that it can be
+/// signed in anew.
+async fn cancel(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    PathText(id): PathText,
+    body: OptionalJsonBody,
+) -> Answer {
+    let action = Action::read(api, workspace, &id, body).await?;
+    let flow = action.flow();
+    let running = flow.as_ref().is_some_and(|flow| !flow.is_over());
+    if running || action.account.auth_status == AuthStatus::Failed {
+        action.call(SignInCall::Cancel).await
+    } else if action.account.auth_status == AuthStatus::Authorized {
+        action.call(SignInCall::SignOut).await
+    } else {
+        Reply::ok(&AccountSession::new(&action.account, None))
+    }
+}

@@ -1,0 +1,137 @@
+//! The event log as server-sent events. Ids are cursors, so that a client goes on where it was.
+
+use super::super::Api;
+use super::super::codes;
+use super::super::cursor::Position;
+use super::super::error::ApiError;
+use super::super::keys::WorkspaceKey;
+use super::super::log_reader::Filter;
+use super::super::query::Query;
+use super::events;
+use crate::domain::WorkspaceId;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+use futures::StreamExt;
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Events that are read at once; each batch is one chunk.
+const BATCH: usize = 100;
+/// Chunks that wait for the client.
+const CHUNKS: usize = 4;
+
+pub async fn stream(
+    State(api): State<Api>,
+    WorkspaceKey(workspace): WorkspaceKey,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Response, ApiError> {
+    let last_event_id = headers
+        .get("last-event-id")
+        .map(|value| {
+            value
+                .to_str()
+                .map_err(|_| ApiError::field("Last-Event-ID", "is not a cursor of this log"))
+        })
+        .transpose()?;
+    let (position, filter) =
+        events::begin(&api, &workspace, &query, last_event_id, "latest").await?;
+    let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
+        ApiError::new(codes::TOO_MANY_STREAMS, "too many streams are open").retry_after(5)
+    })?;
+    let (chunks, receiver) = mpsc::channel(CHUNKS);
+    tokio::spawn(async move {
+        let _permit = permit;
+        run(&api, &workspace, position, &filter, &chunks).await;
+    });
+    let body = ReceiverStream::new(receiver).map(Ok::<Bytes, Infallible>);
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    Ok(response)
+}
+
+/// Ends when the client is gone or too slow, and when the host stops.
+async fn run(
+    api: &Api,
+    workspace: &WorkspaceId,
+    mut position: Position,
+    filter: &Filter,
+    chunks: &mpsc::Sender<Bytes>,
+) {
+    let mut stopping = api.stopping.clone();
+    let patience = api.settings.stream_patience;
+    // An id without data: a client that is cut off before its first event knows where it was.
+    let mut chunk = b"retry: 1000\n".to_vec();
+    push_id(&mut chunk, &position);
+    chunk.push(b'\n');
+    loop {
+        let mut changes = api.reader.changes();
+        let mut more = false;
+        match api.reader.read(workspace, &position, filter, BATCH).await {
+            Ok(batch) => {
+                for (partition, event) in batch.events {
+                    position.set(partition, event.offset);
+                    push_id(&mut chunk, &position);
+                    push_field(&mut chunk, b"event", event.kind.as_bytes());
+                    push_field(&mut chunk, b"data", &event.body);
+                    chunk.push(b'\n');
+                }
+                position = batch.next;
+                more = batch.more;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a stream of events cannot read the log now");
+                chunk.extend_from_slice(b": the database does not answer now\n\n");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        if !chunk.is_empty() {
+            let bytes = Bytes::from(std::mem::take(&mut chunk));
+            if chunks.send_timeout(bytes, patience).await.is_err() {
+                return;
+            }
+        }
+        if more {
+            continue;
+        }
+        let mut ended = false;
+        tokio::select! {
+            changed = changes.changed() => ended = changed.is_err(),
+            _ = tokio::time::sleep(api.settings.heartbeat) => {
+                chunk.extend_from_slice(b": heartbeat\n");
+                push_id(&mut chunk, &position);
+                chunk.push(b'\n');
+            }
+            _ = stopping.wait_for(|stopping| *stopping) => ended = true,
+            _ = chunks.closed() => ended = true,
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+fn push_id(chunk: &mut Vec<u8>, position: &Position) {
+    push_field(chunk, b"id", position.encode().as_bytes());
+}
+
+/// One line per line of the value, as the format wants it.
+fn push_field(chunk: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for line in value.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        chunk.extend_from_slice(name);
+        chunk.extend_from_slice(b": ");
+        chunk.extend_from_slice(line);
+        chunk.push(b'\n');
+    }
+}

@@ -1,0 +1,157 @@
+//! Reading the event log: pull by cursor. The stream stands in `event_stream`.
+
+use super::super::Api;
+use super::super::cursor::Position;
+use super::super::envelope::{Answer, Reply};
+use super::super::error::{ApiError, Operation};
+use super::super::keys::WorkspaceKey;
+use super::super::log_reader::Filter;
+use super::super::query::Query;
+use super::{endpoint_request, event_stream};
+use crate::domain::WorkspaceId;
+use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::time::{Duration, Instant};
+
+const DEFAULT_LIMIT: u32 = 100;
+const MAX_LIMIT: u32 = 1000;
+const MAX_WAIT_SECONDS: u64 = 60;
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/v1/events", get(pull_or_stream))
+        .route("/v1/events/stream", get(event_stream::stream))
+}
+
+/// Where to begin and what to show; from the query, and `Last-Event-ID` before `after`.
+pub async fn begin(
+    api: &Api,
+    workspace: &WorkspaceId,
+    query: &Query,
+    last_event_id: Option<&str>,
+    default: &str,
+) -> Result<(Position, Filter), ApiError> {
+    let (field, after) = match last_event_id.filter(|text| !text.is_empty()) {
+        Some(text) => ("Last-Event-ID", text),
+        None => ("after", query.text("after").unwrap_or(default)),
+    };
+    let types = match query.text("types") {
+        None => None,
+        Some(text) => {
+            let types = endpoint_request::read_types(text)?;
+            (!types.iter().any(|name| name == "*") && !types.is_empty())
+                .then(|| types.into_iter().collect())
+        }
+    };
+    let heads = || async {
+        api.reader
+            .heads()
+            .await
+            .map_err(|error| Operation::OWN.storage(error))
+    };
+    let position = match after {
+        "earliest" => Position::START,
+        "latest" => Position::at(&heads().await?),
+        cursor => {
+            let position = Position::decode(cursor)
+                .ok_or_else(|| ApiError::field(field, "is not a cursor of this log"))?;
+            if position.is_ahead_of(&heads().await?) {
+                return Err(ApiError::field(
+                    field,
+                    "names events that this log does not have",
+                ));
+            }
+            position
+        }
+    };
+    let account = match query.text("account_id") {
+        None => None,
+        Some(id) => {
+            let account = super::account(api, &Operation::OWN, workspace, id).await?;
+            Some((account.id, account.partition))
+        }
+    };
+    Ok((position, Filter { types, account }))
+}
+
+#[derive(Serialize)]
+struct EventPage {
+    items: Vec<Box<RawValue>>,
+    has_more: bool,
+    /// Always there: where to go on, also when there is nothing now.
+    next_cursor: String,
+}
+
+async fn pull_or_stream(
+    State(api): State<Api>,
+    key: WorkspaceKey,
+    headers: HeaderMap,
+    query: Query,
+) -> Response {
+    let wants_stream = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .any(|item| {
+            let kind = item.split(';').next().unwrap_or_default().trim();
+            kind.eq_ignore_ascii_case("text/event-stream")
+        });
+    if wants_stream {
+        event_stream::stream(State(api), key, headers, query)
+            .await
+            .into_response()
+    } else {
+        pull(&api, &key.0, &query).await.into_response()
+    }
+}
+
+async fn pull(api: &Api, workspace: &WorkspaceId, query: &Query) -> Answer {
+    let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)? as usize;
+    let wait = query.integer("wait", 0..=MAX_WAIT_SECONDS)?.unwrap_or(0);
+    let deadline = Instant::now() + Duration::from_secs(wait);
+    let (mut position, filter) = begin(api, workspace, query, None, "earliest").await?;
+    let mut stopping = api.stopping.clone();
+    loop {
+        let mut changes = api.reader.changes();
+        let batch = api
+            .reader
+            .read(workspace, &position, &filter, limit)
+            .await
+            .map_err(|error| Operation::OWN.storage(error))?;
+        position = batch.next;
+        let over = Instant::now() >= deadline || *stopping.borrow();
+        if !batch.events.is_empty() || batch.more || over {
+            let items = batch
+                .events
+                .into_iter()
+                .map(|(_, event)| raw(event.body))
+                .collect::<Result<_, _>>()?;
+            return Reply::ok(&EventPage {
+                items,
+                has_more: batch.more,
+                next_cursor: position.encode(),
+            });
+        }
+        tokio::select! {
+            // Not when the writer is gone: then nothing comes any more.
+            Ok(()) = changes.changed() => {}
+            _ = tokio::time::sleep_until(deadline.into()) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+}
+
+/// The envelope of an event, byte for byte as it was signed.
+fn raw(body: Vec<u8>) -> Result<Box<RawValue>, ApiError> {
+    String::from_utf8(body)
+        .ok()
+        .and_then(|text| RawValue::from_string(text).ok())
+        .ok_or_else(|| ApiError::internal("an event of the log is not JSON"))
+}

@@ -1,0 +1,354 @@
+//! `SendMessageRequest`: reading it, and turning it into what the provider gets.
+
+use super::super::codes;
+use super::super::error::ApiError;
+use super::super::fields::{self, Fields};
+use super::super::{OpenedToken, ReplyTokens};
+use crate::domain::AccountId;
+use crate::domain::send::{ContactCard, Content, Outgoing};
+use crate::supervisor::control::ProviderInfo;
+use serde_json::{Map, Value};
+
+const CONVERSATION_KINDS: [&str; 3] = ["user", "group", "channel"];
+const ID: usize = 512;
+const TEXT: usize = 256 * 1024;
+
+/// As read; nothing is known of account and provider yet.
+#[derive(Debug)]
+pub struct SendRequest {
+    pub account_id: String,
+    to: String,
+    kind: &'static str,
+    message: Message,
+    reply_token: Option<String>,
+    mentions: Vec<String>,
+    provider_data: Option<Map<String, Value>>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Text(String),
+    Contacts(Vec<ContactCard>),
+    /// The feature that a medium needs.
+    Media(&'static str),
+}
+
+impl SendRequest {
+    pub fn read(body: &Map<String, Value>) -> Result<Self, ApiError> {
+        let fields = Fields::top(body);
+        let account_id = fields.required_text("account_id", ID)?.to_owned();
+        let to = fields.required_object("to")?;
+        let id = to.required_text("id", ID)?.to_owned();
+        let kind = to.required_text("type", 64)?;
+        let kind = CONVERSATION_KINDS
+            .into_iter()
+            .find(|known| *known == kind)
+            .ok_or_else(|| {
+                to.error("type", fields::one_of(&CONVERSATION_KINDS))
+                    .with_code(codes::INVALID_CONVERSATION_TYPE)
+            })?;
+        let message = Message::read(&fields.required_object("message")?)?;
+        let reply_token = fields
+            .object("reply_to")?
+            .map(|reply| reply.required_text("reply_token", 8192).map(str::to_owned))
+            .transpose()?;
+        let mut mentions = Vec::new();
+        for (index, mention) in fields
+            .list("mentions")?
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+        {
+            let mention = Fields::at(&format!("mentions[{index}]"), mention)?;
+            mentions.push(mention.required_text("id", ID)?.to_owned());
+        }
+        let provider_data = fields
+            .object("provider_data")?
+            .map(|data| data.map().clone());
+        Ok(Self {
+            account_id,
+            to: id,
+            kind,
+            message,
+            reply_token,
+            mentions,
+            provider_data,
+        })
+    }
+
+    /// What the provider gets, if it has what this needs. `tokens` opens the reply token.
+    pub fn outgoing(
+        self,
+        account: &AccountId,
+        info: &ProviderInfo,
+        tokens: &dyn ReplyTokens,
+    ) -> Result<Outgoing, ApiError> {
+        let provider = Provider(info);
+        let feature = match &self.message {
+            Message::Text(_) => "send.text",
+            Message::Contacts(_) => "send.contact",
+            Message::Media(feature) => feature,
+        };
+        if !info.can_send || !provider.has(feature) {
+            return Err(provider.lacks(feature));
+        }
+        if provider
+            .limit(feature, "conversation-kinds")
+            .and_then(Value::as_array)
+            .is_some_and(|kinds| !kinds.iter().any(|kind| kind == self.kind))
+        {
+            return Err(ApiError::field(
+                "to.type",
+                format!("this provider cannot do it for `{}`", self.kind),
+            )
+            .with_code(codes::UNSUPPORTED_CONVERSATION_TYPE));
+        }
+        let reply_context = self.reply_context(account, &provider, tokens)?;
+        let mut mentions = Vec::new();
+        let content = match self.message {
+            Message::Media(_) => {
+                return Err(ApiError::new(
+                    codes::UNSUPPORTED_BY_PROVIDER,
+                    "message.type: this host does not carry media yet",
+                ));
+            }
+            Message::Contacts(contacts) => Content::Contacts { contacts },
+            Message::Text(mut text) => {
+                let max = provider.limit(feature, "max-chars").and_then(Value::as_u64);
+                if let Some(max) = max
+                    && text.chars().count() as u64 > max
+                {
+                    return Err(ApiError::field(
+                        "message.text",
+                        format!("must have at most {max} characters"),
+                    ));
+                }
+                // Providers without mentions send the anchors as they stand.
+                if provider.has("send.mentions") {
+                    (text, mentions) = place_mentions(&text, self.mentions);
+                }
+                let format = provider.format(self.provider_data.as_ref())?;
+                Content::Text {
+                    text,
+                    format: format.to_owned(),
+                }
+            }
+        };
+        Ok(Outgoing {
+            conversation: self.to,
+            conversation_kind: self.kind.to_owned(),
+            content,
+            reply_context,
+            mentions,
+            extra: self.provider_data.map(Value::Object),
+        })
+    }
+
+    /// Of `reply_to.reply_token`, else of a token in `provider_data.reply_to`, where an older
+    /// client puts it. What is no token of ours there stays the provider's to read.
+    fn reply_context(
+        &self,
+        account: &AccountId,
+        provider: &Provider<'_>,
+        tokens: &dyn ReplyTokens,
+    ) -> Result<Option<String>, ApiError> {
+        let invalid = |field: &str| {
+            Err(
+                ApiError::field(field, "is not a reply token of this account")
+                    .with_code(codes::INVALID_REPLY_TOKEN),
+            )
+        };
+        if let Some(token) = &self.reply_token {
+            if !provider.has("send.reply") {
+                return Err(provider.lacks("send.reply"));
+            }
+            return match tokens.open(account, token) {
+                OpenedToken::Context(context) => Ok(Some(context)),
+                OpenedToken::Foreign | OpenedToken::Invalid => invalid("reply_to.reply_token"),
+            };
+        }
+        let older = self
+            .provider_data
+            .as_ref()
+            .and_then(|data| data.get("reply_to"))
+            .and_then(Value::as_str)
+            .filter(|_| provider.has("send.reply"));
+        match older.map(|token| tokens.open(account, token)) {
+            None | Some(OpenedToken::Foreign) => Ok(None),
+            Some(OpenedToken::Context(context)) => Ok(Some(context)),
+            Some(OpenedToken::Invalid) => invalid("provider_data.reply_to"),
+        }
+    }
+}
+
+impl Message {
+    fn read(fields: &Fields<'_>) -> Result<Self, ApiError> {
+        let media = |feature| {
+            for name in ["url", "file_url", "file_key"] {
+                if fields.text(name, 8192)?.is_some() {
+                    return Ok(Self::Media(feature));
+                }
+            }
+            Err(fields.error("url", "is required (or file_url, or file_key)"))
+        };
+        match fields.required_text("type", 64)? {
+            "text" => Ok(Self::Text(fields.required_text("text", TEXT)?.to_owned())),
+            "contact" => read_contacts(fields).map(Self::Contacts),
+            "image" => media("send.image"),
+            "video" => media("send.video"),
+            "audio" => media("send.audio"),
+            "document" | "file" => media("send.document"),
+            _ => Err(fields
+                .error(
+                    "type",
+                    "must be one of text, image, video, audio, document, file, contact",
+                )
+                .with_code(codes::UNSUPPORTED_MESSAGE_TYPE)),
+        }
+    }
+}
+
+fn read_contacts(fields: &Fields<'_>) -> Result<Vec<ContactCard>, ApiError> {
+    let items = fields.list("contacts")?.unwrap_or_default();
+    if items.is_empty() {
+        return Err(fields.error("contacts", "is required (a list of at least one contact)"));
+    }
+    items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| {
+            let card = Fields::at(&fields.path(&format!("contacts[{index}]")), item)?;
+            Ok(ContactCard {
+                name: card.required_text("name", ID)?.to_owned(),
+                phones: read_labelled(&card, "phones", "number")?,
+                emails: read_labelled(&card, "emails", "address")?,
+                organization: card.text("organization", ID)?.map(str::to_owned),
+                title: card.text("title", ID)?.map(str::to_owned),
+            })
+        })
+        .collect()
+}
+
+/// `[{number, type}]` and the like.
+fn read_labelled(
+    card: &Fields<'_>,
+    list: &str,
+    value: &str,
+) -> Result<Vec<(String, Option<String>)>, ApiError> {
+    card.list(list)?
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+        .map(|(index, item)| {
+            let item = Fields::at(&card.path(&format!("{list}[{index}]")), item)?;
+            Ok((
+                item.required_text(value, ID)?.to_owned(),
+                item.text("type", 64)?.map(str::to_owned),
+            ))
+        })
+        .collect()
+}
+
+/// What a provider declares of sending.
+struct Provider<'a>(&'a ProviderInfo);
+
+impl<'a> Provider<'a> {
+    fn has(&self, feature: &str) -> bool {
+        self.0.features.iter().any(|(name, _)| name == feature)
+    }
+
+    fn limit(&self, feature: &str, limit: &str) -> Option<&'a Value> {
+        self.0
+            .features
+            .iter()
+            .find(|(name, _)| name == feature)
+            .and_then(|(_, limits)| limits.as_ref()?.get(limit))
+    }
+
+    fn lacks(&self, feature: &str) -> ApiError {
+        ApiError::new(
+            codes::UNSUPPORTED_BY_PROVIDER,
+            format!("provider `{}` does not offer {feature}", self.0.manifest.id),
+        )
+    }
+
+    /// `provider_data.parse_mode`, for providers that say they read it.
+    fn format(&self, data: Option<&Map<String, Value>>) -> Result<&'static str, ApiError> {
+        let mode = data
+            .and_then(|data| data.get("parse_mode"))
+            .and_then(Value::as_str)
+            .map(str::to_ascii_lowercase);
+        match mode.as_deref() {
+            Some("markdown" | "markdownv2") if self.has("send.markdown") => Ok("markdown"),
+            Some("html") if self.has("send.html") => Ok("html"),
+            Some(other)
+                if !other.is_empty()
+                    && !matches!(other, "markdown" | "markdownv2" | "html")
+                    && (self.has("send.markdown") || self.has("send.html")) =>
+            {
+                Err(ApiError::field(
+                    "provider_data.parse_mode",
+                    "must be one of Markdown, HTML",
+                ))
+            }
+            _ => Ok("plain"),
+        }
+    }
+}
+
+type Mentions = Vec<(String, Option<(u32, u32)>)>;
+
+/// Takes the anchors `{{@id}}` of the listed ids out of the text and says where `@id` stands
+/// instead, in Unicode scalar values. Those without an anchor are mentioned at no place.
+fn place_mentions(text: &str, ids: Vec<String>) -> (String, Mentions) {
+    let mut placed = String::with_capacity(text.len());
+    let mut mentions: Mentions = Vec::new();
+    let mut position = 0u32;
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let anchored = rest
+            .strip_prefix("{{@")
+            .and_then(|inner| inner.split_once("}}"))
+            .filter(|(id, _)| ids.iter().any(|known| known == id));
+        if let Some((id, after)) = anchored {
+            let length = 1 + id.chars().count() as u32;
+            placed.push('@');
+            placed.push_str(id);
+            mentions.push((id.to_owned(), Some((position, length))));
+            position += length;
+            rest = after;
+        } else {
+            placed.push(character);
+            position += 1;
+            rest = &rest[character.len_utf8()..];
+        }
+    }
+    for id in ids {
+        if !mentions.iter().any(|(known, _)| *known == id) {
+            mentions.push((id, None));
+        }
+    }
+    (placed, mentions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place_mentions;
+
+    #[test]
+    fn anchors_become_spans_in_characters() {
+        let (text, mentions) = place_mentions(
+            "é {{@7@lid}} and {{@8}}, {{@9}}",
+            vec!["7@lid".into(), "9".into(), "5".into()],
+        );
+        assert_eq!(text, "é @7@lid and {{@8}}, @9");
+        assert_eq!(
+            mentions,
+            [
+                ("7@lid".to_owned(), Some((2, 6))),
+                ("9".to_owned(), Some((21, 2))),
+                ("5".to_owned(), None),
+            ]
+        );
+    }
+}

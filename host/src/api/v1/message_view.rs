@@ -1,0 +1,174 @@
+//! A send as clients see it.
+
+use super::super::Api;
+use super::super::error::{ApiError, Operation};
+use crate::domain::error::Certainty;
+use crate::domain::send::{Content, Send, SendState};
+use serde::Serialize;
+
+/// `SendMessageResult`, with what we know beside it.
+#[derive(Serialize)]
+pub struct SendResult {
+    /// The channel's first id; ours as long as it is not known.
+    message_id: String,
+    account_id: String,
+    /// The contract's one value.
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_ref: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_token: Option<String>,
+    /// Ours, good in every later call.
+    id: String,
+    state: &'static str,
+    message_ids: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_at: Option<String>,
+}
+
+impl SendResult {
+    /// Of a send that has not failed; for the others the error that says so.
+    pub fn of(api: &Api, send: &Send) -> Result<Self, ApiError> {
+        match send.state {
+            SendState::Failed => Err(failed(send, Certainty::NotDone)),
+            SendState::Unknown => Err(failed(send, Certainty::MaybeDone)),
+            SendState::Recorded | SendState::Dispatched | SendState::Sent => {
+                let message_ids = message_ids(send);
+                Ok(Self {
+                    message_id: message_id(send),
+                    account_id: send.account.to_string(),
+                    status: "accepted",
+                    provider_ref: message_ids.first().cloned(),
+                    reply_token: reply_token(api, send),
+                    id: send.id.to_string(),
+                    state: send.state.as_str(),
+                    message_ids,
+                    sent_at: send.sent.as_ref().map(|sent| sent.sent_at.rfc3339()),
+                })
+            }
+        }
+    }
+}
+
+fn message_ids(send: &Send) -> Vec<String> {
+    send.sent
+        .as_ref()
+        .map(|sent| sent.messages.clone())
+        .unwrap_or_default()
+}
+
+fn message_id(send: &Send) -> String {
+    send.sent
+        .as_ref()
+        .and_then(|sent| sent.messages.first().cloned())
+        .unwrap_or_else(|| send.id.to_string())
+}
+
+fn reply_token(api: &Api, send: &Send) -> Option<String> {
+    let context = send.sent.as_ref()?.reply_context.as_ref()?;
+    Some(api.reply_tokens.seal(&send.account, context))
+}
+
+fn failed(send: &Send, certainty: Certainty) -> ApiError {
+    let mut error = match &send.failure {
+        Some(failure) => Operation::SEND.failure(failure, certainty),
+        None => ApiError::new(
+            match certainty {
+                Certainty::NotDone => Operation::SEND.failed,
+                Certainty::MaybeDone => super::super::codes::SEND_OUTCOME_UNKNOWN,
+            },
+            "the provider gave no reason",
+        ),
+    };
+    if certainty == Certainty::MaybeDone {
+        error.message = format!(
+            "the channel may have sent it and nobody can say; do not repeat it blindly ({})",
+            error.message
+        );
+        error.retry_after = None;
+    }
+    error.details.message_id = Some(send.id.to_string());
+    error
+}
+
+/// A send as `GET /v1/messages` shows it. The content is not repeated.
+#[derive(Serialize)]
+pub struct MessageView {
+    id: String,
+    message_id: String,
+    account_id: String,
+    state: &'static str,
+    to: To,
+    r#type: &'static str,
+    message_ids: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation_id: Option<String>,
+    recorded_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dispatched_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settled_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<FailureView>,
+}
+
+#[derive(Serialize)]
+struct To {
+    id: String,
+    r#type: String,
+}
+
+#[derive(Serialize)]
+struct FailureView {
+    /// As `POST /v1/messages` answers it.
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_code: Option<String>,
+}
+
+impl MessageView {
+    pub fn new(api: &Api, send: &Send) -> Self {
+        let error = match send.state {
+            SendState::Failed => Some(failed(send, Certainty::NotDone)),
+            SendState::Unknown => Some(failed(send, Certainty::MaybeDone)),
+            _ => None,
+        };
+        Self {
+            id: send.id.to_string(),
+            message_id: message_id(send),
+            account_id: send.account.to_string(),
+            state: send.state.as_str(),
+            to: To {
+                id: send.outgoing.conversation.clone(),
+                r#type: send.outgoing.conversation_kind.clone(),
+            },
+            r#type: match send.outgoing.content {
+                Content::Text { .. } => "text",
+                Content::Contacts { .. } => "contact",
+            },
+            message_ids: message_ids(send),
+            conversation_id: send
+                .sent
+                .as_ref()
+                .and_then(|sent| sent.conversation.clone()),
+            recorded_at: send.recorded_at.rfc3339(),
+            dispatched_at: send.dispatched_at.map(|at| at.rfc3339()),
+            settled_at: send.settled_at.map(|at| at.rfc3339()),
+            sent_at: send.sent.as_ref().map(|sent| sent.sent_at.rfc3339()),
+            reply_token: reply_token(api, send),
+            error: error.map(|error| FailureView {
+                code: error.code.name,
+                message: error.message,
+                reason: error.details.reason,
+                channel_code: error.details.channel_code,
+            }),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The native API, compatible with the UnifyPort Device API, and its own additions.
+
+mod account_request;
+mod account_view;
+mod accounts;
+mod auth;
+mod endpoint_request;
+mod endpoints;
+mod event_stream;
+mod events;
+mod message_request;
+mod message_view;
+mod messages;
+mod providers;
+mod proxy;
+mod runtime;
+mod session_view;
+mod workspace;
+
+use super::Api;
+use super::error::{ApiError, Operation};
+use crate::domain::account::Account;
+use crate::domain::{AccountId, WorkspaceId};
+use axum::Router;
+use serde_json::{Map, Value};
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .merge(workspace::routes())
+        .merge(providers::routes())
+        .merge(accounts::routes())
+        .merge(auth::routes())
+        .merge(runtime::routes())
+        .merge(messages::routes())
+        .merge(endpoints::routes())
+        .merge(events::routes())
+}
+
+/// The account of this workspace, or the operation's error for one that does not exist.
+async fn account(
+    api: &Api,
+    operation: &Operation,
+    workspace: &WorkspaceId,
+    id: &str,
+) -> Result<Account, ApiError> {
+    api.store
+        .account(workspace, &AccountId::from_text(id))
+        .await
+        .map_err(|error| operation.storage(error))?
+        .ok_or_else(|| operation.missing())
+}
+
+/// Earlier clients nest what belongs at the top under `params`; the top wins.
+fn without_params(mut body: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
+    match body.remove("params") {
+        None | Some(Value::Null) => Ok(body),
+        Some(Value::Object(params)) => {
+            for (name, value) in params {
+                body.entry(name).or_insert(value);
+            }
+            Ok(body)
+        }
+        Some(other) => Err(ApiError::field(
+            "params",
+            super::fields::must_be("an object", &other),
+        )),
+    }
+}

@@ -1,0 +1,181 @@
+//! Providers: what is installed, where accounts can be placed, and installing a component.
+
+use super::super::Api;
+use super::super::body;
+use super::super::codes;
+use super::super::envelope::{Answer, Reply};
+use super::super::error::ApiError;
+use super::super::keys::{AnyKey, OperatorKey, WorkspaceKey};
+use super::super::query::PathText;
+use crate::supervisor::control::ProviderInfo;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The one region of a host.
+pub const REGION: &str = "global";
+
+/// The names of the contract's `ProviderName`. One that is not installed has a region in which
+/// nothing can be placed; any other unknown name is `invalid_provider`.
+const PUBLISHED_NAMES: [&str; 7] = [
+    "telegram", "whatsapp", "line", "twitter", "x", "zalo", "tiktok",
+];
+
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/v1/providers", get(list).post(upload))
+        .route("/v1/providers/{provider}/regions", get(regions))
+}
+
+/// The provider of this name, for a request that names it; otherwise the published error.
+pub fn installed(api: &Api, name: &str) -> Result<ProviderInfo, ApiError> {
+    match api.control.provider(name) {
+        Some(info) => Ok(info),
+        None if PUBLISHED_NAMES.contains(&name) => Err(ApiError::new(
+            codes::NO_ALLOCATABLE_SERVER,
+            format!("provider: `{name}` is not installed on this host"),
+        )),
+        None => Err(ApiError::new(
+            codes::INVALID_PROVIDER,
+            format!("provider: there is no provider `{name}`"),
+        )),
+    }
+}
+
+async fn regions(
+    State(api): State<Api>,
+    WorkspaceKey(_): WorkspaceKey,
+    PathText(provider): PathText,
+) -> Answer {
+    let available = match installed(&api, &provider) {
+        Ok(_) => true,
+        Err(error) if error.code == codes::NO_ALLOCATABLE_SERVER => false,
+        Err(error) => return Err(error),
+    };
+    Reply::ok(&json!({
+        "provider": provider,
+        "regions": [{"region": REGION, "supported": available, "allocatable": available}],
+    }))
+}
+
+#[derive(Serialize)]
+struct ProviderView {
+    provider: String,
+    aliases: Vec<String>,
+    title: String,
+    version: String,
+    /// SHA-256 of the component.
+    digest: String,
+    contract: String,
+    class: crate::domain::manifest::Class,
+    resume: crate::domain::manifest::Resume,
+    dedupes_sends: bool,
+    can_send: bool,
+    can_sign_in: bool,
+    features: Vec<Value>,
+    sign_in_methods: Vec<Value>,
+    config_schema: Value,
+    accounts: u64,
+    other_versions: Vec<Value>,
+    last_refusal: Option<Value>,
+}
+
+impl From<ProviderInfo> for ProviderView {
+    fn from(info: ProviderInfo) -> Self {
+        Self {
+            provider: info.manifest.id,
+            aliases: info.manifest.aliases,
+            title: info.manifest.title,
+            version: info.manifest.version,
+            digest: info.digest,
+            contract: info.manifest.contract,
+            class: info.manifest.class,
+            resume: info.manifest.resume,
+            dedupes_sends: info.manifest.dedupes_sends,
+            can_send: info.can_send,
+            can_sign_in: info.can_sign_in,
+            features: info
+                .features
+                .into_iter()
+                .map(|(name, limits)| json!({"name": name, "limits": limits}))
+                .collect(),
+            sign_in_methods: info
+                .sign_in_methods
+                .into_iter()
+                .map(|(name, title, inputs)| {
+                    let auth_mode = super::account_request::mode_of(&name);
+                    json!({"name": name, "title": title, "auth_mode": auth_mode, "inputs": inputs})
+                })
+                .collect(),
+            config_schema: info.config_schema,
+            accounts: info.accounts,
+            other_versions: info
+                .other_versions
+                .into_iter()
+                .map(|(digest, accounts)| json!({"digest": digest, "accounts": accounts}))
+                .collect(),
+            last_refusal: info.last_refusal.map(|refused| {
+                json!({
+                    "at": refused.at.rfc3339(),
+                    "source": refused.source,
+                    "reason": refused.reason,
+                })
+            }),
+        }
+    }
+}
+
+async fn list(State(api): State<Api>, _key: AnyKey) -> Answer {
+    let providers: Vec<ProviderView> = api
+        .control
+        .providers()
+        .into_iter()
+        .map(ProviderView::from)
+        .collect();
+    Reply::ok(&providers)
+}
+
+#[derive(Serialize)]
+struct InstalledView {
+    provider: String,
+    version: String,
+    digest: String,
+    accounts: u64,
+    unchanged: bool,
+}
+
+async fn upload(State(api): State<Api>, _key: OperatorKey, request: Request) -> Answer {
+    let component = body::read(request, api.settings.component_limit, UPLOAD_TIMEOUT).await?;
+    if component.is_empty() {
+        return Err(ApiError::new(
+            codes::INVALID_COMPONENT,
+            "body: is required (the bytes of a component)",
+        ));
+    }
+    let installed = api
+        .control
+        .install(component.to_vec(), "upload")
+        .await
+        .map_err(|reason| ApiError::new(codes::INVALID_COMPONENT, format!("body: {reason}")))?;
+    let status = if installed.unchanged {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    Reply::new(
+        status,
+        &InstalledView {
+            provider: installed.provider,
+            version: installed.version,
+            digest: installed.digest,
+            accounts: installed.accounts,
+            unchanged: installed.unchanged,
+        },
+    )
+}
