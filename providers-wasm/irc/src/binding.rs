@@ -1,6 +1,5 @@
 //! The contract's side: calls of the host become inputs of the session, and what the session
 //! asks for becomes calls of the host. It must never decide anything about IRC.
-#![allow(unsafe_code)]
 
 use std::cell::RefCell;
 
@@ -11,46 +10,20 @@ use anyport_sdk::{
 
 use crate::port::{Action, Input, Outgoing, Port, Reply, error};
 use crate::session::{MAIN, Session, Start};
-use crate::{config, outbox, state};
+use crate::{config, send, state};
 
-mod generated {
-    #![allow(clippy::all)]
-    wit_bindgen::generate!({
-        path: ["../../wit", "wit"],
-        world: "anyport:irc/irc",
-        additional_derives: [Clone, PartialEq],
-        with: {
-            "anyport:provider/types@0.1.0": anyport_sdk::types,
-            "anyport:provider/model@0.1.0": anyport_sdk::model,
-            "anyport:provider/http-types@0.1.0": anyport_sdk::http_types,
-            "anyport:provider/turn@0.1.0": anyport_sdk::turn,
-            "anyport:provider/log@0.1.0": anyport_sdk::log,
-            "anyport:provider/account@0.1.0": anyport_sdk::account,
-            "anyport:provider/events@0.1.0": anyport_sdk::events,
-            "anyport:provider/replies@0.1.0": anyport_sdk::replies,
-            "anyport:provider/sign-in-steps@0.1.0": anyport_sdk::sign_in_steps,
-            "anyport:provider/kv@0.1.0": anyport_sdk::kv,
-            "anyport:provider/timers@0.1.0": anyport_sdk::timers,
-            "anyport:provider/http@0.1.0": anyport_sdk::http,
-            "anyport:provider/connections@0.1.0": anyport_sdk::connections,
-            "anyport:provider/secrets@0.1.0": anyport_sdk::secrets,
-            "anyport:provider/crypto@0.1.0": anyport_sdk::crypto,
-            "anyport:provider/blobs@0.1.0": anyport_sdk::blobs,
-            "anyport:provider/lifecycle@0.1.0": generate,
-            "anyport:provider/reactor@0.1.0": generate,
-            "anyport:provider/sign-in@0.1.0": generate,
-            "anyport:provider/messaging@0.1.0": generate,
-        },
-    });
+anyport_sdk::provider! {
+    world: "anyport:irc/irc",
+    path: ["../../wit", "wit"],
+    provider: Provider,
 }
-use generated::exports::anyport::provider::{lifecycle, messaging, reactor, sign_in};
+use exports::{lifecycle, messaging, reactor, sign_in};
 
 /// Tags and text of one line, with room to spare; what is longer is no IRC.
 const MAX_FRAME_BYTES: u32 = 16_384;
 const CONNECT_TIMEOUT_MS: u32 = 15_000;
 
 struct Provider;
-generated::export!(Provider with_types_in generated);
 
 thread_local! {
     static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
@@ -158,7 +131,7 @@ fn perform(actions: Vec<Action>) {
 impl lifecycle::Guest for Provider {
     fn describe() -> lifecycle::Descriptor {
         let limits =
-            serde_json::json!({ "max-chars": outbox::MAX_CHARS, "max-lines": outbox::MAX_LINES });
+            serde_json::json!({ "max-chars": send::MAX_CHARS, "max-lines": send::MAX_LINES });
         lifecycle::Descriptor {
             title: "IRC".to_owned(),
             features: vec![lifecycle::Feature {

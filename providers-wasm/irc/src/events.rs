@@ -160,34 +160,18 @@ pub(crate) fn group_change(
 
 pub(crate) fn conversation(id: &str, title: String, description: Option<String>) -> Conversation {
     Conversation {
-        id: id.to_owned(),
-        kind: "group".to_owned(),
         username: Some(title.clone()),
         title: Some(title),
         description,
-        avatar: None,
-        unread: None,
-        members: None,
-        is_pinned: None,
-        is_muted: None,
-        is_archived: None,
-        created_at: None,
-        last_message_at: None,
-        last_message_text: None,
-        extra: None,
+        ..Conversation::new(id, "group")
     }
 }
 
 pub(crate) fn contact(id: String, nick: &str, aliases: Vec<String>) -> Contact {
     Contact {
-        id,
         display_name: Some(nick.to_owned()),
         username: Some(nick.to_owned()),
-        phone: None,
-        avatar: None,
         aliases,
-        is_bot: None,
-        is_blocked: None,
-        extra: None,
+        ..Contact::new(id)
     }
 }

@@ -5,8 +5,8 @@ use anyport_sdk::log::Level;
 use anyport_sdk::types::ErrorCode;
 
 use crate::message;
-use crate::outbox::{self, Left, Send};
 use crate::port::{Outgoing, Reply, Turn, error};
+use crate::send::{self, Left, Send};
 use crate::session::{Phase, Session, timer};
 use crate::state;
 
@@ -126,7 +126,7 @@ impl Session {
         if self.link.has("labeled-response") {
             tags.push(format!(
                 "label={}",
-                outbox::label(send.number, send.out.len())
+                send::label(send.number, send.out.len())
             ));
         }
         if let Some(quoted) = &send.reply_to {

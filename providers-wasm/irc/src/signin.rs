@@ -88,15 +88,9 @@ impl Session {
 
     pub(crate) fn identity(&self) -> Identity {
         Identity {
-            id: self.link.fold(&self.link.nick),
             display_name: Some(self.link.nick.clone()),
-            first_name: None,
-            last_name: None,
             username: Some(self.link.nick.clone()),
-            phone: None,
-            avatar: None,
-            bio: None,
-            extra: None,
+            ..Identity::new(self.link.fold(&self.link.nick))
         }
     }
 }

@@ -40,9 +40,20 @@ impl Server {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Ends the server at once, without a goodbye to its clients.
+    /// Ends the server at once, without a goodbye to its clients. The services, if there are
+    /// any, may write their accounts first.
     pub fn stop(&mut self) {
-        for mut child in self.children.drain(..).rev() {
+        let mut children = std::mem::take(&mut self.children);
+        for services in children.iter_mut().skip(1) {
+            let _ = Command::new("/bin/sh")
+                .args(["-c", &format!("kill -TERM {}", services.id())])
+                .status();
+            let until = Instant::now() + Duration::from_secs(5);
+            while matches!(services.try_wait(), Ok(None)) && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        for child in &mut children {
             let _ = child.kill();
             let _ = child.wait();
         }
