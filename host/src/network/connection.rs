@@ -8,7 +8,8 @@
 //! Memory of an idle connection: about 2 KiB for the task with its socket, the outbox and the
 //! handle, plus what the kernel keeps (buffers only while bytes are in them). There is no read or
 //! write buffer: bytes are read onto the stack and copied to the heap only when there are any.
-//! TLS adds the state of rustls and its 4 KiB record buffer.
+//! TLS adds the state of rustls and its 4 KiB record buffer; both ends of a connection in one
+//! process, with the test's own queue, were measured at 16 KiB together.
 
 use super::dial::{DEFAULT_TIMEOUT, Dialer};
 use super::egress::Admission;

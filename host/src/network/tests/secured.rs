@@ -200,7 +200,27 @@ async fn what_came_in_unprotected_never_passes_for_protected() {
     subject.connection.start_tls("localhost".into());
     subject.closed_because(injected).await;
 
-    // In the kernel, while nothing is read because all credits are held.
+    // In the kernel, not read yet.
+    let mut subject = Subject::open(&authority.network(), tcp(port), None);
+    let mut server = accept(&listener).await;
+    subject.opened().await;
+    server.write_all(b"OK logged in\r\n").await.unwrap();
+    subject.connection.start_tls("localhost".into());
+    subject.closed_because(injected).await;
+
+    // While what was sent before has not left yet.
+    socket2::SockRef::from(&listener)
+        .set_recv_buffer_size(4096)
+        .unwrap();
+    let mut subject = Subject::open(&authority.network(), tcp(port), None);
+    let mut server = accept(&listener).await;
+    subject.opened().await;
+    subject.connection.send(vec![b'x'; 7 * 1024 * 1024], None);
+    subject.connection.start_tls("localhost".into());
+    server.write_all(b"OK logged in\r\n").await.unwrap();
+    subject.closed_because(injected).await;
+
+    // As a frame for which there is no credit.
     let mut subject = Subject::open(&authority.network(), tcp(port), None);
     let mut server = accept(&listener).await;
     subject.opened().await;
