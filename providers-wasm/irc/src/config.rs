@@ -171,8 +171,10 @@ impl Config {
 
 /// JSON Schema (draft 2020-12) of the configuration.
 pub fn schema() -> Value {
-    let word = "^[^\\s:\\u0000-\\u001f][^\\s\\u0000-\\u001f]*$";
-    let line = "^[^\\u0000\\r\\n]*$";
+    // Control characters that are no white space are left to `check`.
+    let word = r"^[^\s:]\S*$";
+    let line = r"^[^\r\n]*$";
+    let channel = r"^[^\s,:][^\s,]*( [^\s,:][^\s,]*)?$";
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "IRC account",
@@ -218,7 +220,7 @@ pub fn schema() -> Value {
             },
             "channels": {
                 "type": "array", "title": "Channels", "default": [], "maxItems": 100,
-                "items": { "type": "string", "minLength": 2, "maxLength": 256, "pattern": "^[^\\s,:\\u0000-\\u001f]+( [^\\s,:\\u0000-\\u001f][^\\s,\\u0000-\\u001f]*)?$" },
+                "items": { "type": "string", "minLength": 2, "maxLength": 256, "pattern": channel },
                 "description": "Channels to be in: a name, or a name and its key with a space between.",
                 "examples": [["#anyport", "#staff secret-key"]]
             },

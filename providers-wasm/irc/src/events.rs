@@ -11,6 +11,12 @@ use crate::session::Session;
 
 /// A channel's id of a message that is longer is not used.
 const MAX_ID_BYTES: usize = 256;
+/// Characters of a text in `extra` (a topic, a reason); what is above is left out.
+const MAX_EXTRA_CHARS: usize = 4_096;
+/// Of our own nick in one text.
+const MAX_MENTIONS: usize = 50;
+/// A server whose clock is further ahead than this is not believed.
+const MAX_AHEAD_MS: u64 = 3_600_000;
 
 /// What a line gives for all that is emitted for it.
 pub(crate) struct Origin<'a> {
@@ -23,10 +29,7 @@ pub(crate) struct Origin<'a> {
 
 impl Session {
     pub(crate) fn origin<'a>(&mut self, turn: &mut Turn, line: &Line, raw: &'a [u8]) -> Origin<'a> {
-        let at = line
-            .tag("time")
-            .and_then(message::timestamp)
-            .unwrap_or(turn.now);
+        let at = time(line, turn.now);
         match message_id(line) {
             Some(id) => Origin {
                 id: id.to_owned(),
@@ -96,7 +99,7 @@ impl Session {
         let mut offset = 0;
         for word in body.split_inclusive(|character: char| !is_nick_character(character)) {
             let name = word.trim_end_matches(|character: char| !is_nick_character(character));
-            if !name.is_empty() && self.link.is_me(name) {
+            if mentions.len() < MAX_MENTIONS && !name.is_empty() && self.link.is_me(name) {
                 let length = name.chars().count() as u32;
                 mentions.push(Mention {
                     contact: self.link.fold(name),
@@ -119,15 +122,37 @@ fn is_nick_character(character: char) -> bool {
 
 /// The channel's id of a line, if there is one that can be used.
 pub(crate) fn message_id(line: &Line) -> Option<&str> {
-    line.tag("msgid").filter(|id| id.len() <= MAX_ID_BYTES)
+    id_tag(line, "msgid")
 }
 
+/// The message that this one answers, if it says so.
+pub(crate) fn quoted_id(line: &Line) -> Option<&str> {
+    id_tag(line, "+draft/reply").or_else(|| id_tag(line, "+reply"))
+}
+
+fn id_tag<'a>(line: &'a Line, name: &str) -> Option<&'a str> {
+    line.tag(name).filter(|id| id.len() <= MAX_ID_BYTES)
+}
+
+/// When it happened, by the server's clock if it tells.
+pub(crate) fn time(line: &Line, now: u64) -> u64 {
+    let told = line.tag("time").and_then(message::timestamp);
+    told.filter(|at| *at <= now + MAX_AHEAD_MS).unwrap_or(now)
+}
+
+/// An object of what is not null.
 pub(crate) fn extra(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Option<String> {
-    let map: Map<String, Value> = fields
-        .into_iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect();
+    let mut map = Map::new();
+    for (key, value) in fields {
+        let value = match value {
+            Value::Null => continue,
+            Value::String(text) => {
+                Value::from(text.chars().take(MAX_EXTRA_CHARS).collect::<String>())
+            }
+            value => value,
+        };
+        map.insert(key.to_owned(), value);
+    }
     if map.is_empty() {
         None
     } else {

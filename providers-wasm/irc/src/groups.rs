@@ -94,15 +94,14 @@ impl Session {
             return;
         }
         let id = self.link.fold(name);
-        for nick in line
-            .param(1)
-            .split(',')
-            .filter(|nick| !nick.is_empty() && nick.len() <= MAX_NAME_BYTES)
-        {
+        for (index, nick) in line.param(1).split(',').enumerate() {
+            if nick.is_empty() || nick.len() > MAX_NAME_BYTES {
+                continue;
+            }
             let member = self.link.fold(nick);
             self.leaves(turn, &id, &member);
             let origin = self.origin(turn, line, raw);
-            let part = format!("removed:{id}:{member}");
+            let part = format!("removed:{index}");
             let event = group_change(
                 &id,
                 by.clone(),
@@ -258,7 +257,9 @@ impl Session {
                 None
             };
             if self.link.isupport.is_member_mode(mode) {
-                let Some(nick) = argument.filter(|nick| nick.len() <= MAX_NAME_BYTES) else {
+                let Some(nick) =
+                    argument.filter(|nick| !nick.is_empty() && nick.len() <= MAX_NAME_BYTES)
+                else {
                     continue;
                 };
                 let kind = if set { "promoted" } else { "demoted" };
@@ -331,7 +332,7 @@ impl Session {
             [
                 ("channel", line.param(1).into()),
                 ("code", line.command.as_str().into()),
-                ("text", line.last().into()),
+                ("text", line.said().into()),
             ],
         );
         self.emit(turn, &origin, "", None, event);
@@ -340,7 +341,7 @@ impl Session {
             format!(
                 "the channel {} cannot be joined ({})",
                 line.param(1),
-                line.last()
+                line.said()
             ),
             line.command.clone(),
         );

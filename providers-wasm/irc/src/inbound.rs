@@ -7,6 +7,7 @@ use crate::message::Line;
 use crate::port::Turn;
 use crate::refusal;
 use crate::session::{Phase, Session};
+use crate::state::MAX_NAME_BYTES;
 
 /// Batches that a server may have open at once.
 const MAX_BATCHES: usize = 32;
@@ -16,6 +17,13 @@ impl Session {
         if !matches!(self.phase, Phase::Registering | Phase::Online) {
             return;
         }
+        if line
+            .source
+            .as_ref()
+            .is_some_and(|source| source.name.is_empty() || source.name.len() > MAX_NAME_BYTES)
+        {
+            return turn.log(Level::Debug, "a line from nobody was left out");
+        }
         self.learn_own_address(line);
         match line.command.as_str() {
             "PING" => {
@@ -24,7 +32,7 @@ impl Session {
             }
             "PONG" => return self.on_pong(turn, line.last()),
             "ERROR" => {
-                self.farewell = Some(line.last().chars().take(300).collect());
+                self.farewell = Some(line.said());
                 return;
             }
             "CAP" => return self.on_cap(turn, line),

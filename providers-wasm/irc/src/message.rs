@@ -37,6 +37,15 @@ impl Line {
         self.params.last().map_or("", String::as_str)
     }
 
+    /// The last parameter as a server's words for people: one line, at most 200 characters.
+    pub fn said(&self) -> String {
+        self.last()
+            .chars()
+            .filter(|character| !character.is_control())
+            .take(200)
+            .collect()
+    }
+
     /// A tag that is there and not empty.
     pub fn tag(&self, name: &str) -> Option<&str> {
         self.tags

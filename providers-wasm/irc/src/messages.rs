@@ -6,7 +6,7 @@ use anyport_sdk::log::Level;
 use anyport_sdk::model::{Message, Quote};
 use serde_json::Value;
 
-use crate::events::{custom, extra, message_id};
+use crate::events::{custom, extra, message_id, quoted_id, time};
 use crate::message::{self, Line};
 use crate::outbox::Echo;
 use crate::port::Turn;
@@ -82,7 +82,7 @@ impl Session {
             None => (text, false),
         };
         let origin = self.origin(turn, line, raw);
-        let quoted = line.tag("+draft/reply").or_else(|| line.tag("+reply"));
+        let quoted = quoted_id(line);
         let flag = |set: bool| if set { Value::Bool(true) } else { Value::Null };
         let extra = extra([
             ("notice", flag(notice)),
@@ -137,10 +137,7 @@ impl Session {
             text: line.param(1),
             label: label.as_deref(),
             message: message_id(line),
-            at: line
-                .tag("time")
-                .and_then(message::timestamp)
-                .unwrap_or(turn.now),
+            at: time(line, turn.now),
         };
         self.outbox.echoed(turn, &self.link, &echo)
     }
@@ -202,10 +199,7 @@ impl Session {
                 Event::Activity(activity),
             );
         }
-        if let (Some(emoji), Some(message)) = (
-            line.tag("+draft/react"),
-            line.tag("+draft/reply").or_else(|| line.tag("+reply")),
-        ) {
+        if let (Some(emoji), Some(message)) = (line.tag("+draft/react"), quoted_id(line)) {
             let origin = self.origin(turn, line, raw);
             let reaction = Reaction {
                 conversation: place.id.clone(),

@@ -119,12 +119,7 @@ pub fn of(line: &Line) -> Option<(Error, Option<&str>)> {
 
 /// Our words, and the server's after them.
 fn reason(line: &Line, message: &str) -> String {
-    let said: String = line
-        .last()
-        .chars()
-        .filter(|character| !character.is_control())
-        .take(200)
-        .collect();
+    let said = line.said();
     if line.params.len() < 2 || said.is_empty() {
         message.to_owned()
     } else {

@@ -11,6 +11,7 @@ use crate::message::{self, Line};
 use crate::port::{Action, Turn, channel_error, error};
 use crate::sasl;
 use crate::session::{Phase, Session, timer};
+use crate::state::MAX_NAME_BYTES;
 
 /// Nicks to try when one after the other is taken.
 const MAX_NICKS: u32 = 8;
@@ -144,7 +145,7 @@ impl Session {
             902 | 904 | 905 if self.registration.authenticating => {
                 let message = format!(
                     "the server refused the SASL account or its password ({})",
-                    line.last()
+                    line.said()
                 );
                 self.give_up(
                     turn,
@@ -152,21 +153,21 @@ impl Session {
                 );
             }
             464 => {
-                let message = format!("the server refused the password ({})", line.last());
+                let message = format!("the server refused the password ({})", line.said());
                 self.give_up(
                     turn,
                     channel_error(ErrorCode::Unauthenticated, message, "464"),
                 );
             }
             463 | 465 => {
-                let message = format!("the server does not let this account in ({})", line.last());
+                let message = format!("the server does not let this account in ({})", line.said());
                 self.give_up(
                     turn,
                     channel_error(ErrorCode::Forbidden, message, line.command.clone()),
                 );
             }
             431 | 432 if self.registration.refused == 0 => {
-                let message = format!("the server does not accept the nick ({})", line.last());
+                let message = format!("the server does not accept the nick ({})", line.said());
                 self.give_up(
                     turn,
                     channel_error(ErrorCode::Invalid, message, line.command.clone()),
@@ -178,7 +179,7 @@ impl Session {
                 "the server took a line before the registration was complete as an error",
             ),
             468 => {
-                let message = format!("the server does not accept the user name ({})", line.last());
+                let message = format!("the server does not accept the user name ({})", line.said());
                 self.give_up(turn, channel_error(ErrorCode::Invalid, message, "468"));
             }
             _ => return false,
@@ -191,7 +192,7 @@ impl Session {
         if self.registration.refused > MAX_NICKS {
             let message = format!(
                 "the nick and all that are like it are taken ({})",
-                line.last()
+                line.said()
             );
             self.give_up(
                 turn,
@@ -216,8 +217,9 @@ impl Session {
             );
             return;
         }
-        if !line.param(0).is_empty() && line.param(0) != "*" {
-            self.link.nick = line.param(0).to_owned();
+        let nick = line.param(0);
+        if !nick.is_empty() && nick != "*" && nick.len() <= MAX_NAME_BYTES {
+            self.link.nick = nick.to_owned();
         }
         // The host that 001 shows may not be the one that others see; the user name is.
         let address = line.last().rsplit(' ').next().unwrap_or("");

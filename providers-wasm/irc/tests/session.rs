@@ -67,6 +67,7 @@ impl Scripted {
     fn input(&mut self, input: Input) -> Vec<Action> {
         self.now += 10;
         let actions = self.session.handle(input, self.now, &mut self.memory);
+        actions.iter().for_each(check);
         self.actions.extend(actions.clone());
         actions
     }
@@ -117,6 +118,60 @@ impl Scripted {
             label: name.to_owned(),
             context,
         })
+    }
+}
+
+/// The host's rules: a turn that breaks one fails.
+fn check(action: &Action) {
+    let id = |id: &str| {
+        assert!(
+            (1..=512).contains(&id.len()),
+            "an id of {} bytes in {action:?}",
+            id.len()
+        )
+    };
+    let extra = |extra: &Option<String>| {
+        assert!(
+            extra.as_ref().is_none_or(|extra| extra.len() <= 64 * 1_024),
+            "{action:?}"
+        )
+    };
+    match action {
+        Action::Identity(identity) => id(&identity.id),
+        Action::Line(line) => assert!(!line.contains(['\r', '\n', '\0'])),
+        Action::Emit(emission) => {
+            id(&emission.key);
+            emission.conversation.as_deref().into_iter().for_each(id);
+            match &emission.event {
+                Event::MessageReceived(message) => {
+                    [&message.id, &message.conversation, &message.sender]
+                        .into_iter()
+                        .for_each(|it| id(it));
+                    message.quote.iter().for_each(|quote| id(&quote.message));
+                    extra(&message.extra);
+                }
+                Event::GroupUpdated(change) => {
+                    id(&change.conversation);
+                    change
+                        .members
+                        .iter()
+                        .chain(&change.by)
+                        .for_each(|it| id(it));
+                    extra(&change.extra);
+                }
+                Event::Reaction(reaction) => [&reaction.message, &reaction.by]
+                    .into_iter()
+                    .for_each(|it| id(it)),
+                Event::Activity(activity) => [&activity.conversation, &activity.by]
+                    .into_iter()
+                    .for_each(|it| id(it)),
+                Event::ConversationUpdated(conversation) => id(&conversation.id),
+                Event::ContactUpdated(contact) => id(&contact.id),
+                Event::Custom(custom) => extra(&Some(custom.value.clone())),
+                other => panic!("{other:?}"),
+            }
+        }
+        _ => {}
     }
 }
 
@@ -600,6 +655,16 @@ fn lines_of_no_sense_are_harmless() {
         "999",
     ];
     let long = "x".repeat(9_000);
+    let long_tags = format!(
+        "@msgid={long};+draft/reply={long};+draft/react=x;+typing=active;time=9999-12-31T23:59:59Z :x!y@z "
+    );
+    let long_source = format!(":{long}!y@z ");
+    let controls = format!(" #One :{}", "\u{2}".repeat(9_000));
+    let members = format!(
+        " #One +{} {}",
+        "o".repeat(100),
+        format!("{} ", "n".repeat(190)).repeat(40)
+    );
     let tails = [
         "",
         " ",
@@ -615,6 +680,10 @@ fn lines_of_no_sense_are_harmless() {
         " , ,",
         " :#One,,#two",
         long.as_str(),
+        controls.as_str(),
+        members.as_str(),
+        " #One +o :",
+        " #One ,a,,b",
         " me_ #One",
         " me_ = #One ::",
         " LS",
@@ -639,6 +708,8 @@ fn lines_of_no_sense_are_harmless() {
             "@ :x!y@z ",
             "@a;b=\\;c= :x!y@z ",
             "@label=zz.q;batch=9 :x!y@z ",
+            long_tags.as_str(),
+            long_source.as_str(),
         ] {
             for command in commands {
                 for tail in tails {
