@@ -46,9 +46,11 @@ pub fn build(workspace: &Path, package: &str, features: &[&str], directory: &str
 fn target_directory() -> PathBuf {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     // <target>/[<triple>/]<profile>/build/<package>/out
-    out.ancestors()
-        .find(|path| path.join("CACHEDIR.TAG").exists())
-        .map_or(out.clone(), Path::to_owned)
+    let build = out.ancestors().find(|path| path.ends_with("build"));
+    match build.and_then(Path::parent).and_then(Path::parent) {
+        Some(target) => target.to_owned(),
+        None => out,
+    }
 }
 
 fn add_target(workspace: &Path) {

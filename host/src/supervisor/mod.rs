@@ -16,7 +16,7 @@ mod providers;
 mod replace;
 mod schema;
 mod sends;
-mod service;
+pub mod service;
 mod sign_in;
 mod start;
 mod strikes;
