@@ -44,6 +44,12 @@ pub const OWN_TYPES: [&str; 8] = [
 /// The alias of delivered/read that earlier contracts knew; served to endpoints that name it.
 pub const STATUS_ALIAS: &str = "message.status.updated";
 
+/// May `provider.<name>` or another word of a provider's own be called so?
+pub fn is_provider_name(name: &str) -> bool {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
 /// An event that a turn or the host itself asks to append.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEvent {

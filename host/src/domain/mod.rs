@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod endpoint;
+pub mod envelope;
 pub mod error;
 pub mod event;
 pub mod id;

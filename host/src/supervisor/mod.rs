@@ -3,4 +3,75 @@
 //!
 //! Never touches SQL, HTTP or wasmtime itself.
 
+pub mod accounts;
+mod actor;
+mod clock;
 pub mod control;
+mod core;
+mod execute;
+mod flush;
+pub mod inbox;
+mod mailbox;
+mod providers;
+mod replace;
+mod schema;
+mod sends;
+pub mod service;
+mod sign_in;
+mod start;
+mod strikes;
+mod waiters;
+mod workers;
+
+pub use service::Supervisor;
+
+use crate::domain::manifest::Manifest;
+use crate::runtime::port::EgressGrant;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Fills an account's configuration into its manifest's egress rules.
+pub type Grants = dyn Fn(&Manifest, &Value) -> EgressGrant + Send + Sync;
+
+pub struct Settings {
+    /// Threads for guests, beside the one of the slow lane.
+    pub guest_threads: usize,
+    /// Does `message.received` carry the flat mirrors at its top level?
+    pub flat_mirrors: bool,
+    /// A dispatched send that is not settled after so long is `unknown`.
+    pub send_deadline_ms: u64,
+    /// A sign-in flow that is not finished after so long has failed.
+    pub flow_ms: u64,
+    /// Sends of one account that may wait.
+    pub open_sends: usize,
+    /// The operator's configuration by provider id, under every account's own.
+    pub provider_config: BTreeMap<String, Value>,
+    pub grants: Arc<Grants>,
+}
+
+impl Settings {
+    pub fn new(grants: Arc<Grants>) -> Self {
+        Self {
+            guest_threads: std::thread::available_parallelism().map_or(2, usize::from),
+            flat_mirrors: true,
+            send_deadline_ms: 5 * 60_000,
+            flow_ms: 10 * 60_000,
+            open_sends: 1_000,
+            provider_config: BTreeMap::new(),
+            grants,
+        }
+    }
+
+    /// The operator's configuration for the provider with the account's over it, key by key.
+    pub fn merged_config(&self, provider: &str, account: &Value) -> Value {
+        let mut merged = match self.provider_config.get(provider) {
+            Some(Value::Object(defaults)) => defaults.clone(),
+            _ => serde_json::Map::new(),
+        };
+        if let Value::Object(own) = account {
+            merged.extend(own.clone());
+        }
+        Value::Object(merged)
+    }
+}

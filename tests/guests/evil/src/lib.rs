@@ -1,1 +1,18 @@
-//! evil-provider
+//! A provider that misbehaves on command, for hostile tests of the host.
+//!
+//! It opens the line-framed connection `main`, counts the lines in kv, emits each line as
+//! a message with its number as key, and writes what it is asked to send as a line. A
+//! line or a text that begins with `!` is a command first; see `commands`. Configuration
+//! makes starting and suspending misbehave as well.
+//!
+//! This file is the part that behaves. It keeps `main` across faults and must never need
+//! memory of an earlier instance.
+
+#[cfg(not(feature = "wrong-shape"))]
+mod commands;
+#[cfg(not(feature = "wrong-shape"))]
+mod guest;
+#[cfg(feature = "wrong-shape")]
+mod wrong_shape;
+
+anyport_sdk::manifest!("../provider.toml");

@@ -1,0 +1,196 @@
+//! What an operator can set. Defaults ← TOML file ← environment (`ANYPORT_…`) ← flags; unknown
+//! keys are refused.
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+#[derive(Parser, Debug)]
+#[command(name = "anyport", version, about = "One port, every channel: a self-hosted host for messaging providers")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the host (what happens without a command, too).
+    Serve(ServeArgs),
+    /// Run the simulator channel's own server.
+    Simulator(anyport_simulator::SimulatorArgs),
+}
+
+#[derive(Args, Debug, Default, Clone)]
+pub struct ServeArgs {
+    /// A TOML file; see docs/operations.md.
+    #[arg(long, env = "ANYPORT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where the REST API listens.
+    #[arg(long, env = "ANYPORT_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Where the database, its keys and the providers directory are.
+    #[arg(long, env = "ANYPORT_DATA")]
+    pub data: Option<PathBuf>,
+    /// Networks beyond the public ones that providers and webhooks may reach, comma-separated.
+    #[arg(long, env = "ANYPORT_ALLOW", value_delimiter = ',')]
+    pub allow: Vec<IpNet>,
+}
+
+/// All of it, with every default filled in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "snake_case")]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data: PathBuf,
+    /// The inbox for components; `providers` below `data` when absent.
+    pub providers: Option<PathBuf>,
+    pub network: NetworkConfig,
+    pub runtime: RuntimeConfig,
+    pub webhooks: WebhookConfig,
+    pub simulator: SimulatorConfig,
+    /// Configuration of a provider under that of its accounts, by provider id.
+    pub provider: BTreeMap<String, serde_json::Value>,
+    /// Nothing was configured: somebody tries the host out.
+    #[serde(skip)]
+    pub trial: bool,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkConfig {
+    /// Networks beyond the public ones that providers and webhooks may reach.
+    pub allow: Vec<IpNet>,
+    /// PEM files with certificate authorities beside the system's.
+    pub extra_ca: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuntimeConfig {
+    pub max_instances: u32,
+    /// Threads on which guests run; as many as there are processors when absent.
+    pub guest_threads: Option<usize>,
+    /// Seconds until a dispatched send that is not settled is `unknown`.
+    pub send_deadline_s: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookConfig {
+    /// Does `message.received` carry the flat mirrors at its top level?
+    pub flat_mirrors: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimulatorConfig {
+    /// Run the simulator channel's server in this process, on loopback. On when nothing is
+    /// configured, else off.
+    pub enabled: Option<bool>,
+    pub listen: SocketAddr,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data: PathBuf::from("anyport-data"),
+            providers: None,
+            network: NetworkConfig::default(),
+            runtime: RuntimeConfig::default(),
+            webhooks: WebhookConfig::default(),
+            simulator: SimulatorConfig::default(),
+            provider: BTreeMap::new(),
+            trial: false,
+        }
+    }
+}
+
+impl Default for RuntimeConfig {
+    fn default() -> Self {
+        Self { max_instances: 12_000, guest_threads: None, send_deadline_s: 300 }
+    }
+}
+
+impl Default for WebhookConfig {
+    fn default() -> Self {
+        Self { flat_mirrors: true }
+    }
+}
+
+impl Default for SimulatorConfig {
+    fn default() -> Self {
+        Self { enabled: None, listen: SocketAddr::from(([127, 0, 0, 1], 0)) }
+    }
+}
+
+impl Config {
+    pub fn load(args: &ServeArgs) -> anyhow::Result<Self> {
+        let mut config = match &args.config {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        // Where it listens and keeps its data is no sign that somebody thought about the network.
+        config.trial = args.config.is_none() && args.allow.is_empty();
+        if let Some(listen) = args.listen {
+            config.listen = listen;
+        }
+        if let Some(data) = &args.data {
+            config.data.clone_from(data);
+        }
+        config.network.allow.extend(&args.allow);
+        if config.trial && !config.listen.ip().is_loopback() {
+            bail!(
+                "without a configuration the host listens on loopback only, not on {}; write a configuration file (docs/operations.md) or set ANYPORT_ALLOW",
+                config.listen
+            );
+        }
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
+        toml::from_str(&text)
+            .with_context(|| format!("the configuration {} is wrong", path.display()))
+    }
+
+    pub fn providers_directory(&self) -> PathBuf {
+        self.providers.clone().unwrap_or_else(|| self.data.join("providers"))
+    }
+
+    pub fn runs_simulator(&self) -> bool {
+        self.simulator.enabled.unwrap_or(self.trial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_unknown_keys_and_reads_known_ones() {
+        let error = toml::from_str::<Config>("listn = \"127.0.0.1:1\"").unwrap_err();
+        assert!(error.message().contains("listn"), "{error}");
+        let config: Config = toml::from_str(
+            "[network]\nallow = [\"10.0.0.0/8\"]\n[provider.irc]\nserver = \"irc.example.org\"\n",
+        )
+        .unwrap();
+        assert_eq!(config.network.allow.len(), 1);
+        assert_eq!(config.provider["irc"]["server"], "irc.example.org");
+    }
+
+    #[test]
+    fn a_trial_stays_on_loopback() {
+        let args = ServeArgs { listen: Some("0.0.0.0:80".parse().unwrap()), ..ServeArgs::default() };
+        assert!(Config::load(&args).unwrap_err().to_string().contains("loopback"));
+        let args = ServeArgs { allow: vec!["10.0.0.0/8".parse().unwrap()], ..args };
+        assert!(!Config::load(&args).unwrap().trial);
+    }
+}

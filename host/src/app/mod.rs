@@ -1,0 +1,218 @@
+//! The only place that builds and joins parts: `start` for tests and embedding, `run` for the
+//! binary.
+
+pub mod config;
+mod first_start;
+mod tokens;
+mod welcome;
+
+use crate::api;
+use crate::delivery::Delivery;
+use crate::network::guard::AddressPolicy;
+use crate::network::{Network, NetworkSettings, egress};
+use crate::runtime::{Engine, EngineSettings};
+use crate::storage::sqlite::{SqliteSettings, SqliteStore};
+use crate::storage::writer::Writer;
+use crate::storage::{Store, writer};
+use crate::supervisor::{Supervisor, service};
+use anyhow::Context;
+use config::Config;
+pub use first_start::Keys;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
+
+/// How long accounts may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(10);
+
+/// A host that runs.
+pub struct Running {
+    pub address: SocketAddr,
+    /// Keys that are known in plain text: those just made, or kept for a trial.
+    pub keys: Keys,
+    pub store: Arc<SqliteStore>,
+    pub writer: Writer,
+    pub supervisor: Arc<Supervisor>,
+    pub simulator: Option<SocketAddr>,
+    delivery: Delivery,
+    stopping: watch::Sender<bool>,
+    serving: JoinHandle<std::io::Result<()>>,
+    inbox: JoinHandle<()>,
+    simulator_server: Option<anyport_simulator::Simulator>,
+}
+
+/// Builds everything and starts serving on the listener.
+pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Running> {
+    let address = listener.local_addr().context("the listener has no address")?;
+    private_directory(&config.data)?;
+    let store = Arc::new(SqliteStore::open(SqliteSettings::in_directory(&config.data)).await?);
+    let keys = first_start::keys(&*store, &config).await?;
+    let leases = store.claim().await?;
+    let writer = Writer::start(store.clone(), writer::WriterSettings::default());
+
+    let policy = AddressPolicy {
+        allow: config.network.allow.clone(),
+        allow_loopback: config.trial,
+        ..AddressPolicy::default()
+    };
+    policy.own.add_port(address.port());
+    let network = Network::new(NetworkSettings {
+        policy,
+        extra_ca: config.network.extra_ca.clone(),
+        operator: egress::OperatorEgress::default(),
+    })?;
+
+    let simulator_server = start_simulator(&config).await?;
+    let simulator = simulator_server.as_ref().map(anyport_simulator::Simulator::address);
+    let tokens = Arc::new(tokens::Tokens::new(store.token_sealer()));
+    let cache = config.data.join("cache");
+    private_directory(&cache)?;
+    let engine = Engine::new(EngineSettings {
+        max_instances: config.runtime.max_instances,
+        cache: Some(cache),
+        ..EngineSettings::default()
+    })
+    .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+
+    let supervisor = Supervisor::start(service::Parts {
+        store: store.clone(),
+        writer: writer.clone(),
+        connector: network.clone(),
+        reply_tokens: tokens.clone(),
+        engine,
+        leases,
+        settings: supervisor_settings(&config, simulator),
+        bundled: BUNDLED
+            .iter()
+            .map(|(id, bytes)| ((*id).to_owned(), bytes.to_vec()))
+            .collect(),
+    })
+    .await?;
+    let inbox_directory = config.providers_directory();
+    private_directory(&inbox_directory)?;
+    let inbox = supervisor.watch(inbox_directory);
+
+    let delivery = Delivery::start(
+        store.clone(),
+        writer.clone(),
+        Arc::new(crate::delivery::dial::Guarded::new(network.dialer())),
+        crate::delivery::Settings::default(),
+    );
+    let (stopping, stopped) = watch::channel(false);
+    let reload = delivery.clone();
+    let trouble = writer.clone();
+    let router = api::router(api::ApiState {
+        store: store.clone(),
+        control: supervisor.clone(),
+        log: writer.log_changed(),
+        stopping: stopped.clone(),
+        endpoint_changed: Arc::new(move |id| reload.reload(id.clone())),
+        trouble: Arc::new(move || trouble.trouble()),
+        reply_tokens: tokens,
+        settings: api::Settings::default(),
+    });
+    let mut stopped = stopped;
+    let serving = tokio::spawn(async move {
+        axum::serve(listener, router)
+            .with_graceful_shutdown(async move {
+                let _ = stopped.wait_for(|stopping| *stopping).await;
+            })
+            .await
+    });
+    Ok(Running {
+        address,
+        keys,
+        store,
+        writer,
+        supervisor,
+        simulator,
+        delivery,
+        stopping,
+        serving,
+        inbox,
+        simulator_server,
+    })
+}
+
+impl Running {
+    /// Stops taking requests, lets accounts say goodbye and commits what is left.
+    pub async fn stop(self) {
+        let _ = self.stopping.send(true);
+        self.inbox.abort();
+        if tokio::time::timeout(GOODBYE, self.serving).await.is_err() {
+            tracing::warn!("some requests did not end in time");
+        }
+        self.supervisor.shutdown(GOODBYE).await;
+        self.delivery.shutdown().await;
+        self.writer.shutdown().await;
+        if let Some(simulator) = self.simulator_server {
+            simulator.stop().await;
+        }
+    }
+}
+
+/// Serves until `shutdown` is ready.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let trial = config.trial;
+    let directory = config.data.clone();
+    let running = start(config, listener).await?;
+    welcome::print(&running, trial, &directory);
+    shutdown.await;
+    tracing::info!("stopping");
+    running.stop().await;
+    Ok(())
+}
+
+async fn start_simulator(config: &Config) -> anyhow::Result<Option<anyport_simulator::Simulator>> {
+    if !config.runs_simulator() {
+        return Ok(None);
+    }
+    let listener = TcpListener::bind(config.simulator.listen)
+        .await
+        .with_context(|| format!("the simulator cannot listen on {}", config.simulator.listen))?;
+    Ok(Some(anyport_simulator::Simulator::start(listener, anyport_simulator::Settings::default())?))
+}
+
+fn supervisor_settings(
+    config: &Config,
+    simulator: Option<SocketAddr>,
+) -> crate::supervisor::Settings {
+    let grants = Arc::new(
+        |manifest: &crate::domain::manifest::Manifest, config: &serde_json::Value| {
+            egress::grant(&manifest.egress, config)
+        },
+    );
+    let mut settings = crate::supervisor::Settings::new(grants);
+    settings.flat_mirrors = config.webhooks.flat_mirrors;
+    settings.send_deadline_ms = config.runtime.send_deadline_s.saturating_mul(1000);
+    if let Some(threads) = config.runtime.guest_threads {
+        settings.guest_threads = threads;
+    }
+    settings.provider_config.clone_from(&config.provider);
+    if let Some(address) = simulator {
+        settings.provider_config.entry("simulator".to_owned()).or_insert_with(|| {
+            serde_json::json!({"server": address.ip().to_string(), "port": address.port()})
+        });
+    }
+    settings
+}
+
+/// Made with mode 0700.
+fn private_directory(path: &Path) -> anyhow::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("the directory {} cannot be made", path.display()))
+}

@@ -1,0 +1,326 @@
+//! From bytes to a provider that may run: manifest, versions, grants, imports, shapes of the
+//! exports, `describe`. Every refusal says in plain words what is wrong and where.
+
+use super::engine::{Engine, digest_of};
+use super::guest::GuestState;
+use super::imports::{OFFERED, TYPES_ONLY};
+use super::instance::Instance;
+use super::limits::Limits;
+use crate::domain::manifest::Manifest;
+use anyport_contract::exports::anyport::provider as guest;
+use std::sync::Arc;
+use wasmtime::component::{Component, InstancePre};
+
+pub const LIFECYCLE: &str = "anyport:provider/lifecycle@0.1.0";
+pub const REACTOR: &str = "anyport:provider/reactor@0.1.0";
+pub const SIGN_IN: &str = "anyport:provider/sign-in@0.1.0";
+pub const MESSAGING: &str = "anyport:provider/messaging@0.1.0";
+
+/// The contract that this host serves.
+const CONTRACT: (u64, u64) = (0, 1);
+const SECTION: &str = "anyport:manifest";
+const MANIFEST_BYTES: usize = 256 * 1024;
+
+/// A component that passed the check.
+pub struct Provider {
+    /// SHA-256 of the bytes, lower-case hex.
+    pub digest: String,
+    pub manifest: Arc<Manifest>,
+    pub descriptor: Descriptor,
+    /// What its accounts may use.
+    pub limits: Limits,
+    pub(super) loaded: Loaded,
+}
+
+/// What `describe` told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Descriptor {
+    pub title: String,
+    pub features: Vec<(String, Option<serde_json::Value>)>,
+    pub sign_in_methods: Vec<(String, String, Option<serde_json::Value>)>,
+    pub config_schema: serde_json::Value,
+    pub state_version: u32,
+    pub reads_state_versions: Vec<u32>,
+}
+
+pub(super) struct Loaded {
+    pub pre: InstancePre<GuestState>,
+    pub lifecycle: guest::lifecycle::GuestIndices,
+    pub reactor: guest::reactor::GuestIndices,
+    pub sign_in: Option<guest::sign_in::GuestIndices>,
+    pub messaging: Option<guest::messaging::GuestIndices>,
+}
+
+impl Provider {
+    pub fn can_sign_in(&self) -> bool {
+        self.loaded.sign_in.is_some()
+    }
+
+    pub fn can_send(&self) -> bool {
+        self.loaded.messaging.is_some()
+    }
+
+    pub fn has_feature(&self, name: &str) -> bool {
+        self.descriptor
+            .features
+            .iter()
+            .any(|(feature, _)| feature == name)
+    }
+}
+
+/// Why a component may not run, for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+fn refuse<T>(reason: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal(reason.into()))
+}
+
+impl Engine {
+    /// Compiles and checks. Takes as long as compiling does; call it where that disturbs nobody.
+    pub fn check(&self, bytes: &[u8]) -> Result<Provider, Refusal> {
+        let manifest = read_manifest(bytes)?;
+        let digest = digest_of(bytes);
+        let component = self.component(bytes, &digest).map_err(|error| {
+            Refusal(format!(
+                "the component cannot be compiled: {}",
+                chain(&error)
+            ))
+        })?;
+        check_versions_and_grants(self, &component, &manifest)?;
+        let pre = self
+            .linker
+            .instantiate_pre(&component)
+            .map_err(|error| Refusal(chain(&error)))?;
+        let loaded = indices(pre)?;
+        let limits = Limits::granted(
+            &manifest.limits,
+            self.settings.limits,
+            self.settings.ceiling,
+        );
+        let mut instance =
+            Instance::new(&loaded, &limits).map_err(|error| Refusal(chain(&error)))?;
+        let described = instance
+            .describe(&limits)
+            .map_err(|error| Refusal(format!("`describe` failed: {}", chain(&error))))?;
+        let descriptor = convert_descriptor(described)?;
+        Ok(Provider {
+            digest,
+            manifest: Arc::new(manifest),
+            descriptor,
+            limits,
+            loaded,
+        })
+    }
+}
+
+/// The texts of an error and its causes, outermost first.
+fn chain(error: &wasmtime::Error) -> String {
+    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
+/// Looks through the component and the modules in it for the manifest's section.
+fn read_manifest(bytes: &[u8]) -> Result<Manifest, Refusal> {
+    if bytes.len() < 8 || &bytes[..4] != b"\0asm" {
+        return refuse("these bytes are no WebAssembly");
+    }
+    if bytes[4..8] == [1, 0, 0, 0] {
+        return refuse(
+            "this is a core WebAssembly module; a provider is a component (build for wasm32-wasip2)",
+        );
+    }
+    let mut found = None;
+    for payload in wasmparser::Parser::new(0).parse_all(bytes) {
+        match payload {
+            Ok(wasmparser::Payload::CustomSection(section)) if section.name() == SECTION => {
+                found = Some(section.data());
+            }
+            Ok(_) => {}
+            Err(error) => return refuse(format!("the component cannot be read: {error}")),
+        }
+    }
+    let Some(section) = found else {
+        return refuse(format!(
+            "the component carries no manifest: custom section `{SECTION}` is missing"
+        ));
+    };
+    if section.len() > MANIFEST_BYTES {
+        return refuse(format!(
+            "the manifest is longer than {MANIFEST_BYTES} bytes"
+        ));
+    }
+    let text = std::str::from_utf8(section)
+        .map_err(|error| Refusal(format!("the manifest is not UTF-8: {error}")))?;
+    let manifest: Manifest = toml::from_str(text)
+        .map_err(|error| Refusal(format!("the manifest is wrong: {}", error.message())))?;
+    check_manifest(&manifest)?;
+    Ok(manifest)
+}
+
+fn check_manifest(manifest: &Manifest) -> Result<(), Refusal> {
+    for name in std::iter::once(&manifest.id).chain(&manifest.aliases) {
+        let fits = !name.is_empty()
+            && name.len() <= 64
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !fits {
+            return refuse(format!(
+                "the manifest's id `{name}` is wrong: lower-case letters, digits and hyphens, at most 64"
+            ));
+        }
+    }
+    if let Err(error) = semver::Version::parse(&manifest.version) {
+        return refuse(format!(
+            "the manifest's version `{}` is wrong: {error}",
+            manifest.version
+        ));
+    }
+    let contract = semver::Version::parse(&manifest.contract).map_err(|error| {
+        Refusal(format!(
+            "the manifest's contract `{}` is wrong: {error}",
+            manifest.contract
+        ))
+    })?;
+    if (contract.major, contract.minor) != CONTRACT {
+        return refuse(format!(
+            "the manifest is for anyport:provider {contract}, this host serves {}.{}",
+            CONTRACT.0, CONTRACT.1
+        ));
+    }
+    for interface in &manifest.imports {
+        if !OFFERED.contains(&interface.as_str()) {
+            return refuse(format!(
+                "the manifest asks for `anyport:provider/{interface}`, which this host does not offer"
+            ));
+        }
+    }
+    for name in &manifest.secrets.reveal {
+        if !manifest.secrets.names.contains(name) {
+            return refuse(format!(
+                "secrets.reveal names `{name}`, which is not in secrets.names"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Every import and export of the contract is of a version that this host serves, and every
+/// imported interface with functions is in the manifest.
+fn check_versions_and_grants(
+    engine: &Engine,
+    component: &Component,
+    manifest: &Manifest,
+) -> Result<(), Refusal> {
+    let kind = component.component_type();
+    let imports = kind
+        .imports(&engine.wasm)
+        .map(|(name, _)| (name.to_owned(), true));
+    let exports = kind
+        .exports(&engine.wasm)
+        .map(|(name, _)| (name.to_owned(), false));
+    for (name, imported) in imports.chain(exports) {
+        let Some(rest) = name.strip_prefix("anyport:provider/") else {
+            continue;
+        };
+        let (interface, version) = rest.split_once('@').unwrap_or((rest, "none"));
+        let served = semver::Version::parse(version)
+            .is_ok_and(|version| (version.major, version.minor) == CONTRACT);
+        if !served {
+            return refuse(format!(
+                "the component speaks {name}, this host speaks {}.{}.0",
+                CONTRACT.0, CONTRACT.1
+            ));
+        }
+        if !imported || TYPES_ONLY.contains(&interface) {
+            continue;
+        }
+        if !OFFERED.contains(&interface) {
+            return refuse(format!(
+                "the component imports {name}, which this host does not offer"
+            ));
+        }
+        if !manifest.imports.iter().any(|granted| granted == interface) {
+            return refuse(format!(
+                "the component imports {name}, which its manifest was not granted (add `{interface}` to `imports`)"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn indices(pre: InstancePre<GuestState>) -> Result<Loaded, Refusal> {
+    fn shape<T>(loaded: wasmtime::Result<T>) -> Result<T, Refusal> {
+        loaded.map_err(|error| Refusal(chain(&error)))
+    }
+    let has = |name: &str| pre.component().get_export_index(None, name).is_some();
+    for name in [LIFECYCLE, REACTOR] {
+        if !has(name) {
+            return refuse(format!(
+                "the component does not export {name}, which every provider does"
+            ));
+        }
+    }
+    let lifecycle = shape(guest::lifecycle::GuestIndices::new(&pre))?;
+    let reactor = shape(guest::reactor::GuestIndices::new(&pre))?;
+    let sign_in = if has(SIGN_IN) {
+        Some(shape(guest::sign_in::GuestIndices::new(&pre))?)
+    } else {
+        None
+    };
+    let messaging = if has(MESSAGING) {
+        Some(shape(guest::messaging::GuestIndices::new(&pre))?)
+    } else {
+        None
+    };
+    Ok(Loaded {
+        pre,
+        lifecycle,
+        reactor,
+        sign_in,
+        messaging,
+    })
+}
+
+fn convert_descriptor(described: guest::lifecycle::Descriptor) -> Result<Descriptor, Refusal> {
+    fn json(what: &str, text: &str) -> Result<serde_json::Value, Refusal> {
+        serde_json::from_str(text)
+            .map_err(|error| Refusal(format!("`describe`: {what} is not JSON: {error}")))
+    }
+    let config_schema = json("config-schema", &described.config_schema)?;
+    if !config_schema.is_object() {
+        return refuse("`describe`: config-schema is not a JSON object");
+    }
+    Ok(Descriptor {
+        title: described.title,
+        features: described
+            .features
+            .into_iter()
+            .map(|feature| {
+                let limits = feature
+                    .limits
+                    .as_deref()
+                    .map(|text| json("a feature's limits", text))
+                    .transpose()?;
+                Ok((feature.name, limits))
+            })
+            .collect::<Result<_, Refusal>>()?,
+        sign_in_methods: described
+            .sign_in_methods
+            .into_iter()
+            .map(|method| {
+                let inputs = method
+                    .inputs
+                    .as_deref()
+                    .map(|text| json("a method's inputs", text))
+                    .transpose()?;
+                Ok((method.name, method.title, inputs))
+            })
+            .collect::<Result<_, Refusal>>()?,
+        config_schema,
+        state_version: described.state_version,
+        reads_state_versions: described.reads_state_versions,
+    })
+}

@@ -1,0 +1,473 @@
+//! The core of an account: what one worker at a time sees and changes. This file has its state
+//! and the order in which things are done; what is done stands in the modules beside it.
+
+use super::actor::{Actor, Live, Shared};
+use super::flush::{Flush, PendingOutput};
+use super::mailbox::{Due, Input, Order, Signal};
+use super::replace::{Previous, Replacement};
+use super::start::Stop;
+use super::strikes::Strikes;
+use crate::domain::account::{Account, AccountPatch, AuthStatus, RuntimeState, RuntimeStatus};
+use crate::domain::envelope::{self, Stamp};
+use crate::domain::error::{Failure, FailureCode};
+use crate::domain::event::NewEvent;
+use crate::domain::send::{Outgoing, SendChange, SendState};
+use crate::domain::sign_in::Flow;
+use crate::domain::{SendId, Timestamp};
+use crate::runtime::port::Connection;
+use crate::runtime::turn::{AccountFacts, Link};
+use crate::runtime::{Cause, Instance, Ledger, Provider};
+use crate::storage::{AccountCommit, StorageError, Written};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Turns that an account may run ahead of the commit.
+const RUN_AHEAD: usize = 16;
+/// Turns of one slice; then the next account has its turn.
+const SLICE: usize = 32;
+
+pub enum Phase {
+    /// No instance, and none is wanted until somebody asks.
+    Off,
+    /// No instance; one is started when the alarm rings.
+    Waiting,
+    /// No instance; the next thing to do is a start.
+    Starting(Cause),
+    Live,
+    /// Deleted, or another host's.
+    Gone,
+}
+
+/// A turn that ran well and whose commit is awaited, or that waits behind such a one.
+pub struct InFlight {
+    pub commit: u64,
+    pub committed: bool,
+    pub flush: Flush,
+    /// Leaves the mailbox with the commit: until then its place in the queue is taken.
+    pub input: Option<Input>,
+}
+
+/// A send that is not settled, or whose end is unknown.
+pub struct OpenSend {
+    pub outgoing: Arc<Outgoing>,
+    pub state: SendState,
+    /// The guest holds it back; only its memory knows it.
+    pub deferred: bool,
+}
+
+pub struct Core {
+    pub account: Account,
+    pub provider: Arc<Provider>,
+    pub facts: Arc<AccountFacts>,
+    pub phase: Phase,
+    pub instance: Option<Instance>,
+    /// Loaded at the first start; away while a turn runs.
+    pub ledger: Option<Ledger>,
+    pub in_flight: VecDeque<InFlight>,
+    /// Changes of the host's own whose commit is awaited.
+    pub host_changes: HashMap<u64, Flush>,
+    pub commits: u64,
+    pub handles: HashMap<u64, Box<dyn Connection>>,
+    pub output: HashMap<u64, PendingOutput>,
+    pub tokens: u64,
+    pub strikes: Strikes,
+    pub kills: HashMap<String, u8>,
+    pub skip: Vec<String>,
+    pub sends: HashMap<SendId, OpenSend>,
+    pub link: Option<(Link, Option<Failure>)>,
+    pub was_online: bool,
+    pub flow: Option<Flow>,
+    /// The call that runs is one that ends the session on purpose.
+    pub signing_out: bool,
+    pub published: (AuthStatus, RuntimeStatus),
+    pub stopped: bool,
+    pub stop: Option<Stop>,
+    pub replacement: Option<Replacement>,
+    /// The version before, until the first turn of the new one is committed.
+    pub previous: Option<Previous>,
+    pub now: Timestamp,
+    pub instances: u64,
+    /// Mean CPU time of a turn in microseconds.
+    pub cpu_us: u64,
+    /// How long a sign-in flow may take.
+    pub flow_ms: u64,
+}
+
+impl Core {
+    pub fn new(account: Account, provider: Arc<Provider>, shared: &Shared) -> Self {
+        let facts = facts(&account, &provider, shared);
+        let stopped = !account.wanted;
+        let mut core = Self {
+            provider,
+            facts,
+            phase: Phase::Off,
+            instance: None,
+            ledger: None,
+            in_flight: VecDeque::new(),
+            host_changes: HashMap::new(),
+            commits: 0,
+            handles: HashMap::new(),
+            output: HashMap::new(),
+            tokens: 0,
+            strikes: Strikes::default(),
+            kills: HashMap::new(),
+            skip: Vec::new(),
+            sends: HashMap::new(),
+            link: None,
+            was_online: false,
+            flow: None,
+            signing_out: false,
+            published: (account.auth_status, RuntimeStatus::Unknown),
+            stopped,
+            stop: None,
+            replacement: None,
+            previous: None,
+            now: account.created_at,
+            instances: 0,
+            cpu_us: 0,
+            flow_ms: shared.settings.flow_ms,
+            account,
+        };
+        core.published.1 = core.runtime_status();
+        core
+    }
+
+    pub fn first_live(&self) -> Live {
+        Live {
+            runtime: RuntimeState { status: self.published.1, reason: None },
+            auth_status: self.account.auth_status,
+            wanted: self.account.wanted,
+            digest: self.provider.digest.clone(),
+            ..Live::default()
+        }
+    }
+
+    /// The account's clock: the wall's, but never backwards.
+    pub fn tick(&mut self) -> Timestamp {
+        self.now = self.now.max(Timestamp::now());
+        self.now
+    }
+
+    /// Works until nothing can be done or the slice is used up; true: there is more.
+    pub fn run_slice(&mut self, actor: &Arc<Actor>) -> bool {
+        for _ in 0..SLICE {
+            while let Some(signal) = actor.next_signal() {
+                self.on_signal(actor, signal);
+            }
+            if !self.advance(actor) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// One step; false: nothing can be done now.
+    fn advance(&mut self, actor: &Arc<Actor>) -> bool {
+        if matches!(self.phase, Phase::Gone) {
+            actor.retain_inputs(|_| false);
+            return false;
+        }
+        if self.stop.is_some() {
+            return self.go_on_stopping(actor);
+        }
+        if self.replacement.is_some() {
+            if !self.in_flight.is_empty() {
+                return false;
+            }
+            self.replace(actor);
+            return true;
+        }
+        match self.phase {
+            Phase::Gone | Phase::Waiting => false,
+            Phase::Off => {
+                let signs_in = actor.has_input(|input| matches!(input, Input::SignIn { .. }));
+                if signs_in {
+                    self.phase = Phase::Starting(Cause::First);
+                }
+                signs_in
+            }
+            // A start sees what is committed, and nothing else.
+            Phase::Starting(cause) => {
+                if !self.in_flight.is_empty() {
+                    return false;
+                }
+                self.start(actor, cause);
+                true
+            }
+            Phase::Live => {
+                if self.previous.is_some() || self.in_flight.len() >= RUN_AHEAD {
+                    return false;
+                }
+                match actor.next_input() {
+                    Some(input) => {
+                        self.execute(actor, input);
+                        true
+                    }
+                    None => false,
+                }
+            }
+        }
+    }
+
+    fn on_signal(&mut self, actor: &Arc<Actor>, signal: Signal) {
+        match signal {
+            Signal::Committed { commit, result } => self.on_committed(actor, commit, result),
+            Signal::Flushed { token } => self.on_flushed(actor, token),
+            Signal::ConnectionGone { generation } => self.on_connection_gone(actor, generation),
+            Signal::Due(due) => self.on_due(actor, due),
+            Signal::Order(order) => self.on_order(actor, order),
+        }
+    }
+
+    fn on_order(&mut self, actor: &Arc<Actor>, order: Order) {
+        match order {
+            Order::Start { done } => {
+                if let Some(stop) = &mut self.stop {
+                    return stop.then_start(done);
+                }
+                self.strikes.clear();
+                self.stopped = false;
+                if !self.account.wanted {
+                    self.account.wanted = true;
+                    let patch = AccountPatch { wanted: Some(true), ..AccountPatch::default() };
+                    self.host_change(actor, vec![], vec![], patch, Flush::default());
+                }
+                if matches!(self.phase, Phase::Off | Phase::Waiting)
+                    && self.account.auth_status == AuthStatus::Authorized
+                {
+                    self.phase = Phase::Starting(Cause::Restart);
+                }
+                self.publish(actor);
+                if let Some(done) = done {
+                    let _ = done.send(());
+                }
+            }
+            Order::Stop { wanted, done } => self.order_stop(wanted, done),
+            Order::Replace { provider, account, done } => {
+                let replacement = Replacement { provider, account, done };
+                if let Some(earlier) = self.replacement.replace(replacement) {
+                    earlier.superseded(self.replacement.as_mut());
+                }
+            }
+            Order::Renamed(account) => {
+                self.account.name = account.name;
+                self.account.metadata = account.metadata;
+                self.account.status = account.status;
+            }
+        }
+    }
+
+    fn on_due(&mut self, actor: &Arc<Actor>, due: Due) {
+        let now = self.tick();
+        match due {
+            Due::Restart => {
+                if matches!(self.phase, Phase::Waiting) {
+                    self.phase = Phase::Starting(Cause::Restart);
+                }
+            }
+            Due::SendDeadline(id) => {
+                let dispatched =
+                    self.sends.get(&id).is_some_and(|send| send.state == SendState::Dispatched);
+                if dispatched {
+                    self.give_up(actor, id, "the channel did not say in time what became of it");
+                }
+            }
+            Due::FlowExpiry(flow) => self.expire_flow(actor, &flow),
+            Due::Forgive => {
+                if self.strikes.forgive(now) {
+                    self.publish(actor);
+                }
+            }
+        }
+    }
+
+    fn on_committed(&mut self, actor: &Arc<Actor>, commit: u64, result: Result<Written, StorageError>) {
+        match result {
+            Ok(Written::Account { .. }) => {}
+            Ok(Written::Fenced) => return self.lost(actor, "another host owns its partition"),
+            Ok(Written::Gone) => return self.lost(actor, "it was deleted"),
+            Ok(other) => {
+                tracing::error!(account = %actor.id, ?other, "the writer answered a commit with something else");
+                return self.lost(actor, "storage gave an answer that does not fit");
+            }
+            // Only when the host goes down: account commits are retried until they are made.
+            Err(error) => return self.lost(actor, &error.to_string()),
+        }
+        if let Some(flush) = self.host_changes.remove(&commit) {
+            self.flush(actor, flush);
+            return;
+        }
+        if let Some(turn) = self.in_flight.iter_mut().find(|turn| turn.commit == commit) {
+            turn.committed = true;
+        }
+        self.flush_committed(actor);
+    }
+
+    /// Effects leave strictly in turn order.
+    pub fn flush_committed(&mut self, actor: &Arc<Actor>) {
+        while self.in_flight.front().is_some_and(|turn| turn.committed) {
+            if let Some(turn) = self.in_flight.pop_front() {
+                drop(turn.input);
+                self.flush(actor, turn.flush);
+            }
+        }
+        if self.in_flight.is_empty()
+            && let Some(ledger) = &mut self.ledger
+        {
+            ledger.forget_cold();
+        }
+    }
+
+    /// This process may not act for the account any more.
+    fn lost(&mut self, actor: &Arc<Actor>, reason: &str) {
+        tracing::error!(account = %actor.id, reason, "the account is let go");
+        self.phase = Phase::Gone;
+        self.instance = None;
+        self.previous = None;
+        self.handles.clear();
+        self.in_flight.clear();
+        self.host_changes.clear();
+        actor.look(|live| {
+            live.runtime = RuntimeState {
+                status: RuntimeStatus::Error,
+                reason: Some(Failure::new(FailureCode::Unavailable, reason)),
+            };
+        });
+    }
+
+    /// A change that the host makes by itself. What it leads to follows after its commit.
+    pub fn host_change(
+        &mut self,
+        actor: &Arc<Actor>,
+        events: Vec<NewEvent>,
+        sends: Vec<SendChange>,
+        patch: AccountPatch,
+        mut flush: Flush,
+    ) {
+        flush.settled.extend(sends.iter().filter(|change| change.state.is_settled()).cloned());
+        self.commits += 1;
+        self.host_changes.insert(self.commits, flush);
+        let commit = AccountCommit { events, sends, patch, ..self.empty_commit(actor) };
+        actor.submit(self.commits, commit);
+    }
+
+    pub fn empty_commit(&self, actor: &Actor) -> AccountCommit {
+        AccountCommit {
+            account: actor.id.clone(),
+            workspace: actor.workspace.clone(),
+            partition: actor.partition,
+            epoch: actor.epoch,
+            turn: None,
+            events: Vec::new(),
+            kv: Vec::new(),
+            secrets: Vec::new(),
+            timers: Vec::new(),
+            sends: Vec::new(),
+            patch: AccountPatch::default(),
+            kv_bytes: None,
+        }
+    }
+
+    pub fn stamp(&self) -> Stamp<'_> {
+        Stamp::new(&self.account.provider_alias, &self.account.id, self.now)
+    }
+
+    pub fn auth_status(&self) -> AuthStatus {
+        match &self.flow {
+            Some(flow) if !flow.is_over() => flow.status(),
+            _ => self.account.auth_status,
+        }
+    }
+
+    pub fn runtime_status(&self) -> RuntimeStatus {
+        if self.strikes.error().is_some() {
+            return RuntimeStatus::Error;
+        }
+        if self.stop.is_some() {
+            return RuntimeStatus::Stopping;
+        }
+        if matches!(self.phase, Phase::Off) && self.stopped {
+            return RuntimeStatus::Stopped;
+        }
+        if self.account.auth_status != AuthStatus::Authorized {
+            return RuntimeStatus::Unknown;
+        }
+        if matches!(self.phase, Phase::Off) {
+            return RuntimeStatus::Disconnected;
+        }
+        match &self.link {
+            None => RuntimeStatus::Starting,
+            Some((Link::Online | Link::Degraded, _)) => RuntimeStatus::Running,
+            Some((Link::Connecting, _)) if self.was_online => RuntimeStatus::Reconnecting,
+            Some((Link::Connecting, _)) => RuntimeStatus::Starting,
+            Some((Link::Offline, _)) => RuntimeStatus::Disconnected,
+        }
+    }
+
+    pub fn runtime_state(&self) -> RuntimeState {
+        let reason = match self.strikes.error() {
+            Some(reason) => Some(Failure::new(FailureCode::Internal, reason)),
+            None => self.link.as_ref().and_then(|(_, reason)| reason.clone()),
+        };
+        RuntimeState { status: self.runtime_status(), reason }
+    }
+
+    /// The events that tell of a changed status, and the status that they tell.
+    pub fn status_events(&mut self) -> Vec<NewEvent> {
+        let now = (self.auth_status(), self.runtime_status());
+        if now == self.published {
+            return Vec::new();
+        }
+        let started = now.1 == RuntimeStatus::Running && self.published.1 != RuntimeStatus::Running;
+        self.published = now;
+        let state = self.runtime_state();
+        let facts = envelope::AccountFacts {
+            auth_status: now.0,
+            runtime_status: now.1,
+            provider_account_ref: self.account.provider_account_ref.as_deref(),
+        };
+        let mut events =
+            vec![envelope::account_status_updated(self.stamp(), facts, state.reason.as_ref())];
+        if started {
+            events.push(envelope::account_started(self.stamp(), facts));
+        }
+        events
+    }
+
+    /// Tells of a changed status outside a turn.
+    pub fn publish(&mut self, actor: &Arc<Actor>) {
+        let events = self.status_events();
+        if events.is_empty() {
+            self.show(actor);
+        } else {
+            let flush = Flush { show: true, ..Flush::default() };
+            self.host_change(actor, events, vec![], AccountPatch::default(), flush);
+        }
+    }
+
+    /// What others see of this account.
+    pub fn show(&self, actor: &Arc<Actor>) {
+        let (runtime, auth_status) = (self.runtime_state(), self.account.auth_status);
+        let open_sends = self.sends.values().filter(|send| !send.state.is_settled()).count();
+        actor.look(|live| {
+            live.runtime = runtime;
+            live.auth_status = auth_status;
+            live.flow.clone_from(&self.flow);
+            live.wanted = self.account.wanted;
+            live.strikes = self.strikes.count();
+            live.instances = self.instances;
+            live.digest.clone_from(&self.provider.digest);
+            live.open_sends = open_sends;
+        });
+    }
+}
+
+/// What stays the same for all turns of an account under one provider version.
+pub fn facts(account: &Account, provider: &Provider, shared: &Shared) -> Arc<AccountFacts> {
+    Arc::new(AccountFacts {
+        id: account.id.clone(),
+        manifest: provider.manifest.clone(),
+        limits: provider.limits,
+        reply_tokens: shared.reply_tokens.clone(),
+    })
+}

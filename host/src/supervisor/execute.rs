@@ -1,0 +1,347 @@
+//! One turn, from its input to the commit that is handed to the writer.
+
+use super::actor::Actor;
+use super::control::SignInCall;
+use super::core::{Core, InFlight, OpenSend};
+use super::flush::Flush;
+use super::mailbox::Input;
+use crate::domain::Timestamp;
+use crate::domain::account::AccountPatch;
+use crate::domain::event::NewEvent;
+use crate::domain::send::{SendChange, SendOutcome, SendState};
+use crate::domain::{SendId};
+use crate::runtime::ledger::{ConnectionState, ConnectionView};
+use crate::runtime::turn::{Effects, Link, NetworkEffect, Reply, TimerEffect};
+use crate::runtime::{Call, Ledger, Outcome, Turn};
+use crate::storage::{AccountCommit, DurableTimer, KvWrite, SecretWrite, TimerWrite};
+use std::sync::Arc;
+
+/// Above this mean CPU time of a turn an account leaves the fast lane, below half of it it comes
+/// back.
+const SLOW_TURN_US: u64 = 20_000;
+/// Sends with an unknown end that are remembered, so that a late answer can correct them.
+const UNKNOWN_SENDS: usize = 256;
+
+impl Core {
+    /// Runs the turn of an input. Inputs that came too late are dropped.
+    pub fn execute(&mut self, actor: &Arc<Actor>, input: Input) {
+        let (Some(mut ledger), Some(mut instance)) = (self.ledger.take(), self.instance.take())
+        else {
+            return;
+        };
+        let now = self.tick();
+        let Some((call, fired)) = self.prepare(&mut ledger, &input) else {
+            ledger.undo();
+            self.ledger = Some(ledger);
+            self.instance = Some(instance);
+            return;
+        };
+        let mut turn = Box::new(Turn::new(now, ledger, self.facts.clone()));
+        turn.effects.timers.extend(fired);
+        if let Input::SignIn {
+            call: SignInCall::Begin { answers, .. } | SignInCall::Submit { answers },
+            ..
+        } = &input
+        {
+            turn.typed = answers.iter().map(|answer| answer.value.clone()).collect();
+        }
+        self.signing_out = matches!(
+            input,
+            Input::SignIn { call: SignInCall::SignOut | SignInCall::Cancel, .. }
+        );
+        let outcome = instance.call(&call, turn);
+        self.account_cpu(actor, outcome.cpu.as_micros() as u64);
+        match outcome.result {
+            Ok(_) => {
+                self.instance = Some(instance);
+                let mut flush = Flush::default();
+                if matches!(input, Input::SignIn { call: SignInCall::Cancel, .. }) {
+                    self.cancelled();
+                    flush.show = true;
+                }
+                self.settle(actor, Some(input), outcome, flush, AccountPatch::default());
+            }
+            Err(fault) => {
+                let turn = *outcome.turn;
+                self.ledger = Some(turn.ledger);
+                drop(instance);
+                self.on_fault(actor, Some(input), fault, turn.subject);
+            }
+        }
+    }
+
+    fn account_cpu(&mut self, actor: &Actor, turn_us: u64) {
+        self.cpu_us = (self.cpu_us * 15 + turn_us) / 16;
+        if self.cpu_us > SLOW_TURN_US {
+            actor.set_slow(true);
+        } else if self.cpu_us < SLOW_TURN_US / 2 {
+            actor.set_slow(false);
+        }
+    }
+
+    /// What the guest is called with, and the timer that fired. None: the input is about
+    /// something that is not there any more.
+    fn prepare(&mut self, ledger: &mut Ledger, input: &Input) -> Option<(Call, Option<TimerEffect>)> {
+        let alive = |ledger: &Ledger, label: &str, generation: u64| {
+            ledger.connections.get(label).filter(|view| view.generation == generation).cloned()
+        };
+        let call = match input {
+            Input::Opened { label, generation } => {
+                let view = alive(ledger, label, *generation)?;
+                let open = ConnectionView { state: ConnectionState::Open, ..view };
+                ledger.set_connection(label, Some(open));
+                Call::Opened { label: label.clone() }
+            }
+            Input::Frame { label, generation, bytes, .. } => {
+                alive(ledger, label, *generation)?;
+                Call::Frame { label: label.clone(), bytes: bytes.clone() }
+            }
+            Input::Closed { label, generation, code, reason, undelivered } => {
+                self.handles.remove(generation);
+                alive(ledger, label, *generation)?;
+                ledger.set_connection(label, None);
+                Call::Closed {
+                    label: label.clone(),
+                    code: *code,
+                    reason: reason.clone(),
+                    undelivered: *undelivered,
+                }
+            }
+            Input::Timer { label, generation } => {
+                let timer =
+                    ledger.timers.get(label).filter(|timer| timer.generation == *generation)?.clone();
+                ledger.set_timer(label, None);
+                let fired = timer.durable.then(|| TimerEffect {
+                    label: label.clone(),
+                    set: None,
+                    was_durable: true,
+                });
+                return Some((Call::Timer { label: label.clone(), context: timer.context }, fired));
+            }
+            Input::Send { id, outgoing } => {
+                let send = self.sends.entry(*id).or_insert_with(|| OpenSend {
+                    outgoing: outgoing.clone(),
+                    state: SendState::Recorded,
+                    deferred: false,
+                });
+                if send.state.is_settled() {
+                    return None;
+                }
+                Call::Send { request: id.request_id(), outgoing: outgoing.clone() }
+            }
+            Input::SignIn { request, call } => self.sign_in_call(request, call),
+            Input::Reconnect => Call::Reconnect,
+            Input::Stopping => Call::Stopping,
+        };
+        Some((call, None))
+    }
+
+    /// Turns what a good turn asked for into its commit and what follows from it.
+    pub fn settle(
+        &mut self,
+        actor: &Arc<Actor>,
+        input: Option<Input>,
+        outcome: Outcome,
+        mut flush: Flush,
+        patch: AccountPatch,
+    ) {
+        let turn = *outcome.turn;
+        let mut effects = turn.effects;
+        let kv_bytes = (!effects.kv.is_empty()).then_some(turn.ledger.kv_bytes);
+        self.account.kv_bytes = turn.ledger.kv_bytes;
+        self.ledger = Some(turn.ledger);
+        let must_commit = effects.is_durable();
+
+        let mut commit = AccountCommit { patch, kv_bytes, ..self.empty_commit(actor) };
+        self.settle_replies(&input, &mut effects, &mut commit, &mut flush);
+        let flat = actor.shared.settings.flat_mirrors;
+        let (provider, account) = (self.account.provider_alias.clone(), self.account.id.clone());
+        let emitted = std::mem::take(&mut effects.events)
+            .into_iter()
+            .map(|event| event.into_event(&provider, &account, flat));
+        let mut events: Vec<NewEvent> = emitted.collect();
+        events.append(&mut commit.events);
+        if let Some((link, reason)) = effects.link.take() {
+            self.was_online |= link == Link::Online;
+            self.link = Some((link, reason));
+        }
+        if let Some(profile) = effects.identity.take() {
+            self.set_identity(profile, &mut commit.patch);
+        }
+        events.extend(self.settle_sign_in(
+            actor,
+            std::mem::take(&mut effects.sign_in),
+            effects.signed_out.take(),
+            &mut commit.patch,
+            &mut flush,
+        ));
+        let status = self.status_events();
+        flush.show |= !status.is_empty();
+        events.extend(status);
+        commit.events = events;
+        commit.kv =
+            effects.kv.into_iter().map(|(key, value)| KvWrite { key, value }).collect();
+        commit.secrets =
+            effects.secrets.into_iter().map(|(name, value)| SecretWrite { name, value }).collect();
+        commit.timers = durable_timers(&effects.timers);
+        flush.timers = effects
+            .timers
+            .into_iter()
+            .filter_map(|timer| {
+                let set = timer.set?;
+                Some((set.at, timer.label, set.generation))
+            })
+            .collect();
+        flush.network = effects.network;
+        self.enqueue(actor, input, commit, flush, must_commit);
+    }
+
+    fn enqueue(
+        &mut self,
+        actor: &Arc<Actor>,
+        input: Option<Input>,
+        mut commit: AccountCommit,
+        flush: Flush,
+        must_commit: bool,
+    ) {
+        let durable = must_commit
+            || !commit.events.is_empty()
+            || !commit.sends.is_empty()
+            || !commit.timers.is_empty()
+            || commit.patch != AccountPatch::default();
+        if !durable && self.in_flight.is_empty() {
+            return self.flush(actor, flush);
+        }
+        self.commits += 1;
+        let number = self.commits;
+        self.in_flight.push_back(InFlight { commit: number, committed: !durable, flush, input });
+        if durable {
+            self.account.turn_seq += 1;
+            commit.turn = Some(self.account.turn_seq);
+            actor.submit(number, commit);
+        }
+    }
+
+    /// What the replies mean for sends and for waiting calls.
+    fn settle_replies(
+        &mut self,
+        input: &Option<Input>,
+        effects: &mut Effects,
+        commit: &mut AccountCommit,
+        flush: &mut Flush,
+    ) {
+        let output =
+            effects.network.iter().any(|effect| matches!(effect, NetworkEffect::Send { .. }));
+        let taken = match input {
+            Some(Input::Send { id, .. }) => Some(*id),
+            _ => None,
+        };
+        let mut answered = false;
+        for reply in std::mem::take(&mut effects.replies) {
+            let request = match &reply {
+                Reply::Deferred { request }
+                | Reply::Dispatched { request }
+                | Reply::Done { request }
+                | Reply::Failed { request, .. }
+                | Reply::Sent { request, .. } => request.clone(),
+            };
+            let send = SendId::from_request_id(&request).filter(|id| self.sends.contains_key(id));
+            let Some(id) = send else {
+                match reply {
+                    Reply::Done { .. } => flush.answers.push((request, Ok(()))),
+                    Reply::Failed { failure, .. } => flush.answers.push((request, Err(failure))),
+                    _ => {}
+                }
+                continue;
+            };
+            answered |= taken == Some(id);
+            match reply {
+                Reply::Deferred { .. } => {
+                    if let Some(send) = self.sends.get_mut(&id) {
+                        send.deferred = send.state == SendState::Recorded;
+                    }
+                }
+                Reply::Dispatched { .. } => self.dispatch(id, commit, flush),
+                Reply::Sent { message, .. } => {
+                    let outcome = SendOutcome::Sent(message);
+                    if output {
+                        self.dispatch(id, commit, flush);
+                        flush.after_output.push((id, outcome));
+                    } else {
+                        self.settle_in_turn(id, outcome, commit, flush);
+                    }
+                }
+                Reply::Failed { failure, certainty, .. } => {
+                    let outcome = SendOutcome::Failed { failure, certainty };
+                    self.settle_in_turn(id, outcome, commit, flush);
+                }
+                Reply::Done { .. } => {}
+            }
+        }
+        if let Some(id) = taken
+            && !answered
+        {
+            self.dispatch(id, commit, flush);
+        }
+    }
+
+    fn dispatch(&mut self, id: SendId, commit: &mut AccountCommit, flush: &mut Flush) {
+        let Some(send) = self.sends.get_mut(&id) else { return };
+        send.deferred = false;
+        if send.state != SendState::Recorded {
+            return;
+        }
+        send.state = SendState::Dispatched;
+        commit.sends.push(SendChange {
+            id,
+            state: SendState::Dispatched,
+            at: self.now,
+            sent: None,
+            failure: None,
+        });
+        flush.dispatched.push(id);
+    }
+
+    fn settle_in_turn(
+        &mut self,
+        id: SendId,
+        outcome: SendOutcome,
+        commit: &mut AccountCommit,
+        flush: &mut Flush,
+    ) {
+        if let Some((change, event)) = self.settle_send(id, outcome) {
+            commit.events.push(event);
+            commit.sends.push(change.clone());
+            flush.settled.push(change);
+        }
+        if self.sends.len() > UNKNOWN_SENDS {
+            let oldest = self
+                .sends
+                .iter()
+                .filter(|(_, send)| send.state == SendState::Unknown)
+                .map(|(id, _)| *id)
+                .min();
+            if let Some(oldest) = oldest {
+                self.sends.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// What storage has to know about timers, the last word on each label only.
+fn durable_timers(effects: &[TimerEffect]) -> Vec<TimerWrite> {
+    let mut writes: Vec<TimerWrite> = Vec::new();
+    for effect in effects {
+        let set = effect.set.as_ref().filter(|timer| timer.durable);
+        if set.is_none() && !effect.was_durable {
+            continue;
+        }
+        let timer = set
+            .map(|timer| DurableTimer { at: Timestamp(timer.at.0), context: timer.context.clone() });
+        match writes.iter_mut().find(|write| write.label == effect.label) {
+            Some(write) => write.timer = timer,
+            None => writes.push(TimerWrite { label: effect.label.clone(), timer }),
+        }
+    }
+    writes
+}

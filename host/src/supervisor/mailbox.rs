@@ -1,0 +1,84 @@
+//! What waits for an account: signals, which are looked at before every turn, and inputs, each of
+//! which becomes one turn, in order.
+
+use super::control::SignInCall;
+use crate::domain::account::Account;
+use crate::domain::error::Failure;
+use crate::domain::send::Outgoing;
+use crate::domain::SendId;
+use crate::runtime::port::Credit;
+use crate::runtime::Provider;
+use crate::storage::{StorageError, Written};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+#[derive(Default)]
+pub struct Mailbox {
+    pub signals: VecDeque<Signal>,
+    pub inputs: VecDeque<Input>,
+}
+
+pub enum Signal {
+    /// The commit of the oldest turn in flight, or of a change of the host's own.
+    Committed { commit: u64, result: Result<Written, StorageError> },
+    /// Output up to this token was taken by the kernel.
+    Flushed { token: u64 },
+    /// Nothing comes from this connection any more; output that waits for its flush is lost.
+    ConnectionGone { generation: u64 },
+    Due(Due),
+    Order(Order),
+}
+
+/// A deadline of the host's own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Due {
+    /// Start again after a fault.
+    Restart,
+    SendDeadline(SendId),
+    FlowExpiry(String),
+    /// Strikes are forgotten.
+    Forgive,
+}
+
+pub enum Order {
+    Start { done: Option<oneshot::Sender<()>> },
+    /// `wanted`: what storage shall keep; a host that goes down leaves it as it is.
+    Stop { wanted: Option<bool>, done: Option<oneshot::Sender<()>> },
+    /// Another provider version, or another configuration of the same one.
+    Replace { provider: Option<Arc<Provider>>, account: Option<Box<Account>>, done: Option<oneshot::Sender<Result<(), String>>> },
+    /// The account's row changed in a way that its provider does not see.
+    Renamed(Box<Account>),
+}
+
+/// One turn to be.
+pub enum Input {
+    Opened { label: String, generation: u64 },
+    Frame {
+        label: String,
+        generation: u64,
+        bytes: Arc<[u8]>,
+        /// Its place in the connection's queue, taken until the commit.
+        _credit: Credit,
+    },
+    Closed { label: String, generation: u64, code: Option<u16>, reason: Failure, undelivered: u32 },
+    Timer { label: String, generation: u64 },
+    Send { id: SendId, outgoing: Arc<Outgoing> },
+    SignIn { request: String, call: SignInCall },
+    Reconnect,
+    Stopping,
+}
+
+impl Input {
+    /// What a command is called by, for the rule that one which kills twice is given up.
+    pub fn subject(&self) -> Option<String> {
+        match self {
+            Self::Send { id, .. } => Some(format!("send {id}")),
+            Self::SignIn { request, .. } => Some(format!("sign-in {request}")),
+            Self::Timer { label, generation } => Some(format!("timer {label} {generation}")),
+            Self::Reconnect => Some("reconnect".into()),
+            Self::Stopping => Some("stopping".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Sends and sign-in calls from the client's side: recorded first, called then, waited for.
+
+use super::Supervisor;
+use super::actor::Actor;
+use super::control::{NewSend, Refusal, SendAnswer, SignInCall};
+use super::mailbox::Input;
+use crate::domain::account::AuthStatus;
+use crate::domain::error::{Failure, FailureCode};
+use crate::domain::send::{Send, SendChange, SendState};
+use crate::domain::sign_in::Flow;
+use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
+use crate::storage::{RecordSend, StorageError, Write, Written};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+impl Supervisor {
+    pub(super) async fn take_send(
+        &self,
+        new: NewSend,
+        wait: Duration,
+    ) -> Result<SendAnswer, Refusal> {
+        // A repeat is answered whatever the account has become since.
+        if let Some(idempotency) = &new.idempotency
+            && let Some((send, fingerprint)) =
+                self.shared.store.idempotent(&new.workspace, &idempotency.key).await?
+        {
+            if fingerprint != idempotency.fingerprint {
+                return Err(Refusal::KeyReused);
+            }
+            return self.repeated(send, wait).await;
+        }
+        let actor = self
+            .actor(&new.account)
+            .filter(|actor| actor.workspace == new.workspace)
+            .ok_or(Refusal::UnknownAccount)?;
+        self.check_send(&actor, &new)?;
+        let (id, outgoing) = (SendId::generate(), Arc::new(new.outgoing));
+        let record = RecordSend {
+            id,
+            workspace: new.workspace.clone(),
+            account: new.account.clone(),
+            partition: actor.partition,
+            epoch: actor.epoch,
+            outgoing: (*outgoing).clone(),
+            at: Timestamp::now(),
+            idempotency: new.idempotency,
+        };
+        let mut send = Send {
+            id,
+            workspace: new.workspace,
+            account: new.account,
+            partition: actor.partition,
+            state: SendState::Recorded,
+            outgoing: record.outgoing.clone(),
+            recorded_at: record.at,
+            dispatched_at: None,
+            settled_at: None,
+            sent: None,
+            failure: None,
+        };
+        let settled = self.shared.waiters.send(id);
+        // In the order of their recording, and also when the client has gone away meanwhile.
+        let (answer, recorded) = oneshot::channel();
+        let taker = actor.clone();
+        self.shared.writer.submit(
+            Write::RecordSend(Box::new(record)),
+            Box::new(move |result| {
+                if matches!(result, Ok(Written::Recorded)) {
+                    taker.input(Input::Send { id, outgoing });
+                }
+                let _ = answer.send(result);
+            }),
+        );
+        let recorded = match recorded.await {
+            Ok(recorded) => recorded,
+            Err(_) => Err(StorageError::Unavailable("the host goes down".into())),
+        };
+        match recorded {
+            Ok(Written::Recorded) => {}
+            Ok(Written::Repeated(first)) => {
+                self.shared.waiters.forget_send(&id);
+                return self.repeated(*first, wait).await;
+            }
+            Ok(Written::KeyReused) => return Err(Refusal::KeyReused),
+            Ok(Written::Gone) => return Err(Refusal::UnknownAccount),
+            Ok(_) => {
+                let reason = "this host does not own the account any more";
+                return Err(StorageError::Unavailable(reason.into()).into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if let Ok(Ok(change)) = tokio::time::timeout(wait, settled).await {
+            apply(&mut send, change);
+        } else {
+            self.shared.waiters.forget_send(&id);
+            if let Some(now) = self.shared.store.send(&send.workspace, &id).await? {
+                send = now;
+            }
+        }
+        Ok(SendAnswer { send, repeated: false })
+    }
+
+    fn check_send(&self, actor: &Arc<Actor>, new: &NewSend) -> Result<(), Refusal> {
+        let live = actor.look(|live| live.clone());
+        let provider = self
+            .providers
+            .by_digest(&live.digest)
+            .ok_or_else(|| Refusal::UnknownProvider(actor.provider.clone()))?;
+        let feature = new.outgoing.content.feature();
+        if !provider.can_send() || !provider.has_feature(feature) {
+            return Err(Refusal::Unsupported(feature.into()));
+        }
+        if live.auth_status != AuthStatus::Authorized {
+            return Err(Refusal::NotAuthorized);
+        }
+        if !live.wanted {
+            return Err(Refusal::Stopped);
+        }
+        if live.open_sends >= self.shared.settings.open_sends {
+            return Err(Refusal::Overloaded);
+        }
+        Ok(())
+    }
+
+    async fn repeated(&self, send: Send, wait: Duration) -> Result<SendAnswer, Refusal> {
+        if send.state.is_settled() {
+            return Ok(SendAnswer { send, repeated: true });
+        }
+        match self.settled_within(&send.workspace, &send.id, wait).await? {
+            Some(send) if send.state.is_settled() => Ok(SendAnswer { send, repeated: true }),
+            _ => Err(Refusal::InFlight),
+        }
+    }
+
+    pub(super) async fn settled_within(
+        &self,
+        workspace: &WorkspaceId,
+        id: &SendId,
+        wait: Duration,
+    ) -> Result<Option<Send>, StorageError> {
+        let settled = self.shared.waiters.send(*id);
+        let now = self.shared.store.send(workspace, id).await?;
+        let Some(send) = now.filter(|send| !send.state.is_settled()) else {
+            self.shared.waiters.forget_send(id);
+            return self.shared.store.send(workspace, id).await;
+        };
+        if let Ok(Ok(change)) = tokio::time::timeout(wait, settled).await {
+            let mut send = send;
+            apply(&mut send, change);
+            return Ok(Some(send));
+        }
+        self.shared.waiters.forget_send(id);
+        self.shared.store.send(workspace, id).await
+    }
+
+    pub(super) async fn call_sign_in(
+        &self,
+        id: &AccountId,
+        call: SignInCall,
+        wait: Duration,
+    ) -> Result<Option<Flow>, Refusal> {
+        let actor = self.actor(id).ok_or(Refusal::UnknownAccount)?;
+        let live = actor.look(|live| live.clone());
+        let provider = self
+            .providers
+            .by_digest(&live.digest)
+            .ok_or_else(|| Refusal::UnknownProvider(actor.provider.clone()))?;
+        if !provider.can_sign_in() {
+            return Err(Refusal::Unsupported("sign-in".into()));
+        }
+        let running = live.flow.as_ref().is_some_and(|flow| !flow.is_over());
+        let call = match call {
+            SignInCall::Begin { method, answers } => {
+                if live.auth_status == AuthStatus::Authorized {
+                    return Err(Refusal::AlreadyAuthorized);
+                }
+                let known =
+                    provider.descriptor.sign_in_methods.iter().any(|(name, _, _)| *name == method);
+                if !known {
+                    return Err(Refusal::UnsupportedAuthMode(method));
+                }
+                SignInCall::Begin { method, answers }
+            }
+            SignInCall::Submit { answers } if running => SignInCall::Submit { answers },
+            SignInCall::Submit { .. } => {
+                return Err(Refusal::Invalid {
+                    field: "account_id".into(),
+                    rule: "has no sign-in in progress; start one first".into(),
+                });
+            }
+            SignInCall::Cancel if running => SignInCall::Cancel,
+            // Cancelling a session that stands ends it, so that the account can sign in anew.
+            SignInCall::Cancel if live.auth_status == AuthStatus::Authorized => SignInCall::SignOut,
+            SignInCall::Cancel => return Ok(live.flow),
+            SignInCall::SignOut => SignInCall::SignOut,
+        };
+        let request = uuid::Uuid::now_v7().hyphenated().to_string();
+        let answered = self.shared.waiters.call(&request);
+        actor.input(Input::SignIn { request, call });
+        match tokio::time::timeout(wait, answered).await {
+            Ok(Ok(Err(failure))) => Err(Refusal::Failed(failure)),
+            Ok(Err(_)) => Err(Refusal::Failed(Failure::new(
+                FailureCode::Unavailable,
+                "the call was given up",
+            ))),
+            // Done, or it takes longer: the flow tells.
+            _ => Ok(actor.look(|live| live.flow.clone())),
+        }
+    }
+}
+
+fn apply(send: &mut Send, change: SendChange) {
+    send.state = change.state;
+    send.settled_at = Some(change.at);
+    send.dispatched_at = send.dispatched_at.or(Some(change.at));
+    send.sent = change.sent.or(send.sent.take());
+    send.failure = change.failure;
+}

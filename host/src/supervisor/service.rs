@@ -1,0 +1,415 @@
+//! The supervisor: knows all accounts of this host, brings them back after a restart, and passes
+//! on what clients and operators ask.
+
+use super::accounts::signed_in_and_wanted;
+use super::actor::{Actor, Live, Shared};
+use super::clock::Clock;
+use super::control::*;
+use super::core::Core;
+use super::inbox;
+use super::mailbox::{Input, Order};
+use super::providers::Providers;
+use super::waiters::Waiters;
+use super::workers::Workers;
+use super::Settings;
+use crate::domain::account::{Account, RuntimeState, RuntimeStatus};
+use crate::domain::error::{Certainty, Failure, FailureCode};
+use crate::domain::send::{Send, SendOutcome, SendState};
+use crate::domain::sign_in::Flow;
+use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::runtime::normalize::ReplyTokens;
+use crate::runtime::port::Connector;
+use crate::runtime::{Engine, Provider};
+use crate::storage::writer::Writer;
+use crate::storage::{Lease, ProviderVersion, StorageError, Store};
+use async_trait::async_trait;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+pub struct Supervisor {
+    pub(super) shared: Arc<Shared>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) providers: Providers,
+    pub(super) actors: RwLock<HashMap<AccountId, Arc<Actor>>>,
+    pub(super) epochs: HashMap<PartitionId, u64>,
+    /// One installation at a time, so that versions follow each other.
+    installing: tokio::sync::Mutex<()>,
+    me: std::sync::Weak<Self>,
+}
+
+/// What the supervisor is built from.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub writer: Writer,
+    pub connector: Arc<dyn Connector>,
+    pub reply_tokens: Arc<dyn ReplyTokens + std::marker::Send + Sync>,
+    pub engine: Arc<Engine>,
+    pub leases: Vec<Lease>,
+    pub settings: Settings,
+    /// Components that came with this host: (name, bytes). One that was never installed before
+    /// becomes current.
+    pub bundled: Vec<(String, Vec<u8>)>,
+}
+
+impl Supervisor {
+    /// Brings providers and accounts back. Returns when all of them are known; their starts go on
+    /// behind it.
+    pub async fn start(parts: Parts) -> anyhow::Result<Arc<Self>> {
+        let workers = Workers::start(parts.settings.guest_threads)?;
+        let shared = Arc::new(Shared {
+            store: parts.store,
+            writer: parts.writer,
+            connector: parts.connector,
+            reply_tokens: parts.reply_tokens,
+            workers,
+            clock: Clock::start(),
+            waiters: Waiters::default(),
+            settings: parts.settings,
+            runtime: tokio::runtime::Handle::current(),
+        });
+        let supervisor = Arc::new_cyclic(|me| Self {
+            shared,
+            engine: parts.engine,
+            providers: Providers::default(),
+            actors: RwLock::default(),
+            epochs: parts.leases.iter().map(|lease| (lease.partition, lease.epoch)).collect(),
+            installing: tokio::sync::Mutex::new(()),
+            me: me.clone(),
+        });
+        supervisor.load_providers().await?;
+        for (name, bytes) in parts.bundled {
+            // Refusals are logged and shown; the host runs with what it has.
+            let _ = supervisor.install_component(bytes, &name, false).await;
+        }
+        supervisor.load_accounts().await?;
+        Ok(supervisor)
+    }
+
+    /// Compiles what storage says is current or runs somewhere.
+    async fn load_providers(self: &Arc<Self>) -> anyhow::Result<()> {
+        let current = self.shared.store.current_providers().await?;
+        let mut digests: Vec<String> = current.iter().map(|(_, digest)| digest.clone()).collect();
+        let accounts = self.shared.store.all_accounts().await?;
+        digests.extend(accounts.into_iter().filter_map(|account| account.provider_digest));
+        digests.sort();
+        digests.dedup();
+        for digest in digests {
+            let Some(bytes) = self.shared.store.provider_bytes(&digest).await? else {
+                tracing::error!(digest, "storage has no bytes of a provider that it names");
+                continue;
+            };
+            match self.check(bytes).await {
+                Ok(provider) => self.providers.add(provider),
+                Err(reason) => tracing::error!(digest, reason, "an installed provider is refused now"),
+            }
+        }
+        for (provider, digest) in current {
+            self.providers.set_current(&provider, &digest);
+        }
+        Ok(())
+    }
+
+    async fn load_accounts(self: &Arc<Self>) -> anyhow::Result<()> {
+        for account in self.shared.store.all_accounts().await? {
+            let sends = self.shared.store.unsettled_sends(&account.id).await?;
+            match self.add_actor(account.clone()) {
+                Some(actor) => self.recover(&actor, &account, sends),
+                None => tracing::error!(
+                    account = %account.id,
+                    provider = account.provider,
+                    "the account's provider is not installed; the account does not run"
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    /// After a restart: what was recorded is called again, what was dispatched only where the
+    /// channel drops repeats; else nobody can say what became of it.
+    fn recover(&self, actor: &Arc<Actor>, account: &Account, sends: Vec<Send>) {
+        let dedupes = self
+            .provider_of(account)
+            .is_some_and(|provider| provider.manifest.dedupes_sends);
+        for send in sends {
+            if send.state == SendState::Recorded || dedupes {
+                let (id, outgoing) = (send.id, Arc::new(send.outgoing));
+                actor.recover_send(id, outgoing.clone(), send.state);
+                actor.input(Input::Send { id, outgoing });
+            } else {
+                actor.recover_send(send.id, Arc::new(send.outgoing), send.state);
+                let failure = Failure::new(
+                    FailureCode::Unavailable,
+                    "the host stopped after it had left and before the channel answered",
+                );
+                let outcome = SendOutcome::Failed { failure, certainty: Certainty::MaybeDone };
+                actor.settle_recovered(send.id, outcome);
+            }
+        }
+        if signed_in_and_wanted(account) {
+            actor.order(Order::Start { done: None });
+        }
+    }
+
+    /// Watches the providers directory until the task is aborted.
+    pub fn watch(self: &Arc<Self>, directory: PathBuf) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(inbox::watch(directory, self.clone()))
+    }
+
+    /// Every account says goodbye; waits for that at most `wait`.
+    pub async fn shutdown(&self, wait: Duration) {
+        let actors: Vec<_> = match self.actors.read() {
+            Ok(actors) => actors.values().cloned().collect(),
+            Err(_) => return,
+        };
+        let mut stopped = Vec::with_capacity(actors.len());
+        for actor in &actors {
+            let (done, wait) = oneshot::channel();
+            actor.order(Order::Stop { wanted: None, done: Some(done) });
+            stopped.push(wait);
+        }
+        let all = futures::future::join_all(stopped);
+        if tokio::time::timeout(wait, all).await.is_err() {
+            tracing::warn!("some accounts did not stop in time");
+        }
+        self.shared.workers.stop();
+    }
+
+    pub(super) fn actor(&self, id: &AccountId) -> Option<Arc<Actor>> {
+        self.actors.read().ok()?.get(id).cloned()
+    }
+
+    pub(super) fn provider_of(&self, account: &Account) -> Option<Arc<Provider>> {
+        account
+            .provider_digest
+            .as_deref()
+            .and_then(|digest| self.providers.by_digest(digest))
+            .or_else(|| self.providers.current(&account.provider))
+    }
+
+    pub(super) fn add_actor(&self, account: Account) -> Option<Arc<Actor>> {
+        let provider = self.provider_of(&account)?;
+        let (id, workspace, partition) =
+            (account.id.clone(), account.workspace.clone(), account.partition);
+        let epoch = self.epochs.get(&partition).copied()?;
+        let core = Core::new(account, provider, &self.shared);
+        let actor =
+            Actor::new(workspace, id.clone(), partition, epoch, self.shared.clone(), core);
+        self.actors.write().ok()?.insert(id, actor.clone());
+        Some(actor)
+    }
+
+    async fn check(&self, bytes: Vec<u8>) -> Result<Arc<Provider>, String> {
+        let engine = self.engine.clone();
+        tokio::task::spawn_blocking(move || engine.check(&bytes))
+            .await
+            .map_err(|error| format!("the check did not end: {error}"))?
+            .map(Arc::new)
+            .map_err(|refusal| refusal.0)
+    }
+
+    /// `fresh` false: a version that was installed once stays what it is now.
+    pub async fn install_component(
+        self: &Arc<Self>,
+        bytes: Vec<u8>,
+        source: &str,
+        fresh: bool,
+    ) -> Result<Installed, String> {
+        let _one = self.installing.lock().await;
+        let name = source.split('.').next().unwrap_or(source).to_owned();
+        let refuse = |provider: &str, reason: String| {
+            self.providers.refused(provider, source, &reason);
+            Err(reason)
+        };
+        let provider = match self.check(bytes.clone()).await {
+            Ok(provider) => provider,
+            Err(reason) => return refuse(&name, reason),
+        };
+        let id = provider.manifest.id.clone();
+        if let Some(taken) = self.taken_name(&provider) {
+            return refuse(&id, taken);
+        }
+        let digest = provider.digest.clone();
+        let known = match self.shared.store.provider_versions().await {
+            Ok(versions) => versions.iter().any(|version| version.digest == digest),
+            Err(error) => return Err(error.to_string()),
+        };
+        let current = self.providers.current(&id);
+        let is_current = current.as_ref().is_some_and(|current| current.digest == digest);
+        let installed = Installed {
+            provider: id.clone(),
+            version: provider.manifest.version.clone(),
+            digest: digest.clone(),
+            accounts: 0,
+            unchanged: true,
+        };
+        if is_current || (known && !fresh && current.is_some()) {
+            return Ok(installed);
+        }
+        let version = ProviderVersion {
+            digest: digest.clone(),
+            provider: id.clone(),
+            version: provider.manifest.version.clone(),
+            installed_at: Timestamp::now(),
+        };
+        let stored = async {
+            self.shared.store.put_provider(&version, &bytes).await?;
+            self.shared.store.set_current_provider(&id, &digest).await
+        };
+        if let Err(error) = stored.await {
+            return refuse(&id, error.to_string());
+        }
+        self.providers.add(provider.clone());
+        self.providers.set_current(&id, &digest);
+        let accounts = self.move_accounts(&id, provider);
+        Ok(Installed { accounts, unchanged: false, ..installed })
+    }
+
+    /// A name of the new provider that another provider has.
+    fn taken_name(&self, provider: &Provider) -> Option<String> {
+        let id = &provider.manifest.id;
+        std::iter::once(id).chain(&provider.manifest.aliases).find_map(|name| {
+            let other = self.providers.current(name)?;
+            (other.manifest.id != *id)
+                .then(|| format!("provider `{}` is called `{name}` already", other.manifest.id))
+        })
+    }
+
+    /// Every account of the provider goes over to the new version, each at its own turn boundary.
+    fn move_accounts(self: &Arc<Self>, id: &str, provider: Arc<Provider>) -> u64 {
+        let actors: Vec<_> = match self.actors.read() {
+            Ok(actors) => actors.values().filter(|actor| actor.provider == id).cloned().collect(),
+            Err(_) => return 0,
+        };
+        let count = actors.len() as u64;
+        let mut swaps = Vec::with_capacity(actors.len());
+        for actor in actors {
+            let (done, outcome) = oneshot::channel();
+            actor.order(Order::Replace {
+                provider: Some(provider.clone()),
+                account: None,
+                done: Some(done),
+            });
+            swaps.push(outcome);
+        }
+        let (supervisor, id) = (self.clone(), id.to_owned());
+        tokio::spawn(async move {
+            let mut failed = 0u64;
+            let mut reason = String::new();
+            for swap in swaps {
+                if let Ok(Err(why)) = swap.await {
+                    failed += 1;
+                    reason = why;
+                }
+            }
+            if failed > 0 {
+                let reason = format!("{failed} of {count} accounts stay on the version before: {reason}");
+                supervisor.providers.refused(&id, &provider.manifest.version, &reason);
+            }
+        });
+        count
+    }
+
+    /// The account's live side, for tests and the operator.
+    pub fn live(&self, id: &AccountId) -> Option<Live> {
+        Some(self.actor(id)?.look(|live| live.clone()))
+    }
+}
+
+#[async_trait]
+impl Control for Supervisor {
+    fn providers(&self) -> Vec<ProviderInfo> {
+        let running: Vec<(String, String)> = match self.actors.read() {
+            Ok(actors) => actors
+                .values()
+                .map(|actor| (actor.provider.clone(), actor.look(|live| live.digest.clone())))
+                .collect(),
+            Err(_) => Vec::new(),
+        };
+        self.providers.list(&running)
+    }
+
+    fn provider(&self, name: &str) -> Option<ProviderInfo> {
+        let id = self.providers.current(name)?.manifest.id.clone();
+        self.providers().into_iter().find(|provider| provider.manifest.id == id)
+    }
+
+    async fn install(&self, component: Vec<u8>, source: &str) -> Result<Installed, String> {
+        let this = self.me.upgrade().ok_or("the host goes down")?;
+        this.install_component(component, source, true).await
+    }
+
+    async fn create_account(&self, account: NewAccount) -> Result<Account, Refusal> {
+        self.new_account(account).await
+    }
+
+    async fn update_account(
+        &self,
+        workspace: &WorkspaceId,
+        id: &AccountId,
+        change: AccountChange,
+    ) -> Result<Account, Refusal> {
+        self.change_account(workspace, id, change).await
+    }
+
+    async fn delete_account(&self, workspace: &WorkspaceId, id: &AccountId) -> Result<(), Refusal> {
+        self.end_account(workspace, id).await
+    }
+
+    fn runtime_state(&self, id: &AccountId) -> RuntimeState {
+        match self.actor(id) {
+            Some(actor) => actor.look(|live| live.runtime.clone()),
+            None => RuntimeState { status: RuntimeStatus::Error, reason: None },
+        }
+    }
+
+    async fn runtime(&self, id: &AccountId, action: RuntimeAction) -> Result<RuntimeState, Refusal> {
+        let actor = self.actor(id).ok_or(Refusal::UnknownAccount)?;
+        let (done, wait) = oneshot::channel();
+        match action {
+            RuntimeAction::Refresh => return Ok(self.runtime_state(id)),
+            RuntimeAction::Start => actor.order(Order::Start { done: Some(done) }),
+            RuntimeAction::Stop => {
+                actor.order(Order::Stop { wanted: Some(false), done: Some(done) });
+            }
+            RuntimeAction::Reconnect => {
+                let live = actor.look(|live| live.clone());
+                if !live.wanted {
+                    return Err(Refusal::Stopped);
+                }
+                actor.input(Input::Reconnect);
+                return Ok(RuntimeState { status: RuntimeStatus::Reconnecting, reason: None });
+            }
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(10), wait).await;
+        Ok(self.runtime_state(id))
+    }
+
+    fn flow(&self, id: &AccountId) -> Option<Flow> {
+        self.actor(id)?.look(|live| live.flow.clone())
+    }
+
+    async fn sign_in(
+        &self,
+        id: &AccountId,
+        call: SignInCall,
+        wait: Duration,
+    ) -> Result<Option<Flow>, Refusal> {
+        self.call_sign_in(id, call, wait).await
+    }
+
+    async fn send(&self, send: NewSend, wait: Duration) -> Result<SendAnswer, Refusal> {
+        self.take_send(send, wait).await
+    }
+
+    async fn await_settled(
+        &self,
+        workspace: &WorkspaceId,
+        id: &SendId,
+        wait: Duration,
+    ) -> Result<Option<Send>, StorageError> {
+        self.settled_within(workspace, id, wait).await
+    }
+}

@@ -1,0 +1,382 @@
+//! Instances come and go: start, back-off after a fault, stop.
+
+use super::actor::{Actor, StoredKv};
+use super::core::{Core, Phase};
+use super::flush::Flush;
+use super::mailbox::{Due, Input};
+use super::strikes::FORGIVEN_AFTER_MS;
+use crate::domain::account::{AccountPatch, AuthStatus};
+use crate::domain::envelope;
+use crate::domain::error::{Certainty, Failure, FailureCode};
+use crate::domain::send::{SendOutcome, SendState};
+use crate::domain::sign_in::Step;
+use crate::runtime::instance::StartCall;
+use crate::runtime::ledger::{ConnectionState, TimerView};
+use crate::runtime::port::Framing;
+use crate::runtime::{Call, Cause, Fault, FaultKind, Ledger, Turn};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// kv up to this size is held in memory whole.
+const HELD_KV_BYTES: u64 = 1 << 20;
+/// A subject that killed so often is left out.
+const KILLS: u8 = 2;
+const SUBJECTS: usize = 256;
+
+pub struct Stop {
+    wanted: Option<bool>,
+    done: Vec<oneshot::Sender<()>>,
+    /// The guest was told.
+    said: bool,
+    /// Somebody asked for a start since.
+    restart: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Stop {
+    /// A start that was asked for while the stop goes on: it follows.
+    pub fn then_start(&mut self, done: Option<oneshot::Sender<()>>) {
+        self.wanted = Some(true);
+        self.restart.get_or_insert_default().extend(done);
+    }
+}
+
+impl Core {
+    /// Loads what storage has of the account.
+    fn load(&mut self, actor: &Arc<Actor>) -> Result<(), String> {
+        let shared = &actor.shared;
+        let cold = Arc::new(StoredKv {
+            account: actor.id.clone(),
+            store: shared.store.clone(),
+            runtime: shared.runtime.clone(),
+        });
+        let (answer, wait) = std::sync::mpsc::sync_channel(1);
+        let (store, id) = (shared.store.clone(), actor.id.clone());
+        let whole = self.account.kv_bytes <= HELD_KV_BYTES;
+        shared.runtime.spawn(async move {
+            let read = async {
+                let secrets = store.secrets(&id).await?;
+                let timers = store.timers(&id).await?;
+                let mut entries = Vec::new();
+                while whole {
+                    let after = entries.last().map(|(key, _): &(String, Vec<u8>)| key.clone());
+                    let page = store.kv_scan(&id, "", after.as_deref(), 1000).await?;
+                    let last = page.len() < 1000;
+                    entries.extend(page);
+                    if last {
+                        break;
+                    }
+                }
+                Ok::<_, crate::storage::StorageError>((entries, secrets, timers))
+            };
+            let _ = answer.send(read.await);
+        });
+        let (entries, secrets, timers) = wait
+            .recv_timeout(std::time::Duration::from_secs(10))
+            .map_err(|_| "no answer within 10 s".to_owned())?
+            .map_err(|error| error.to_string())?;
+        let mut ledger =
+            Ledger::new(whole.then_some(entries), self.account.kv_bytes, secrets, cold);
+        for (label, timer) in timers {
+            let generation = ledger.next_generation();
+            let alarm = super::clock::Alarm::Guest { label: label.clone(), generation };
+            shared.clock.set(timer.at, actor, alarm);
+            let view =
+                TimerView { generation, at: timer.at, durable: true, context: timer.context };
+            ledger.set_timer(&label, Some(view));
+        }
+        ledger.keep();
+        self.ledger = Some(ledger);
+        Ok(())
+    }
+
+    /// Makes an instance and runs its first turn.
+    pub fn start(&mut self, actor: &Arc<Actor>, cause: Cause) {
+        if self.ledger.is_none()
+            && let Err(reason) = self.load(actor)
+        {
+            tracing::warn!(account = %actor.id, reason, "the account's state cannot be read; trying again");
+            self.wait(actor, 1_000);
+            return;
+        }
+        let mut instance = match self.provider.instantiate(&self.facts.limits) {
+            Ok(instance) => instance,
+            Err(fault) => return self.on_fault(actor, None, fault, None),
+        };
+        self.instances += 1;
+        let Some(ledger) = self.ledger.take() else { return };
+        let open = open_labels(&ledger);
+        let start = StartCall {
+            cause,
+            config: self.config(actor),
+            resume: None,
+            open: open.iter().map(|(label, _)| label.clone()).collect(),
+            skip: self.skip.clone(),
+        };
+        let turn = Box::new(Turn::new(self.tick(), ledger, self.facts.clone()));
+        let mut outcome = instance.call(&Call::Start(start), turn);
+        match outcome.result {
+            Ok(ref keeps) => {
+                self.instance = Some(instance);
+                self.phase = Phase::Live;
+                let closed = drop_unkept(&mut outcome.turn.ledger, &open, keeps, false);
+                let flush = Flush { unkept: closed, show: true, ..Flush::default() };
+                self.settle(actor, None, outcome, flush, AccountPatch::default());
+                self.call_again(actor);
+            }
+            Err(fault) => {
+                let turn = outcome.turn;
+                self.ledger = Some(turn.ledger);
+                self.on_fault(actor, None, fault, turn.subject);
+            }
+        }
+    }
+
+    /// Sends that only the memory of an earlier instance knew are called again: those that it
+    /// held back, and those that left where the channel drops repeats.
+    pub fn call_again(&mut self, actor: &Arc<Actor>) {
+        let dedupes = self.provider.manifest.dedupes_sends;
+        let mut again: Vec<_> = self
+            .sends
+            .iter()
+            .filter(|(_, send)| match send.state {
+                SendState::Recorded => send.deferred,
+                SendState::Dispatched => dedupes,
+                _ => false,
+            })
+            .map(|(id, send)| (*id, send.outgoing.clone()))
+            .collect();
+        again.sort_by_key(|(id, _)| *id);
+        for (id, _) in &again {
+            if let Some(send) = self.sends.get_mut(id) {
+                send.deferred = false;
+            }
+        }
+        actor.retain_inputs(|input| {
+            !matches!(input, Input::Send { id, .. } if again.iter().any(|(other, _)| other == id))
+        });
+        actor.input_again(
+            again.into_iter().map(|(id, outgoing)| Input::Send { id, outgoing }).collect(),
+        );
+    }
+
+    /// The operator's configuration for the provider under the account's.
+    pub fn config(&self, actor: &Arc<Actor>) -> Arc<str> {
+        actor.shared.settings.merged_config(&self.provider.manifest.id, &self.account.config).to_string().into()
+    }
+
+    fn wait(&mut self, actor: &Arc<Actor>, ms: u64) {
+        self.phase = Phase::Waiting;
+        let at = self.tick().plus_ms(ms);
+        actor.due_at(at, Due::Restart);
+    }
+
+    /// A turn failed: the instance is gone, its input comes again.
+    pub fn on_fault(
+        &mut self,
+        actor: &Arc<Actor>,
+        input: Option<Input>,
+        fault: Fault,
+        subject: Option<String>,
+    ) {
+        self.instance = None;
+        let now = self.tick();
+        if fault.kind == FaultKind::Unreadable {
+            tracing::warn!(account = %actor.id, reason = fault.message, "a turn needed what storage cannot give now; it comes again");
+            actor.input_again(input.into_iter().collect());
+            return self.wait(actor, 1_000);
+        }
+        let delay = self.strikes.add(now, &fault.message);
+        tracing::warn!(
+            account = %actor.id,
+            provider = self.provider.manifest.id,
+            kind = ?fault.kind,
+            strikes = self.strikes.count(),
+            restart_in_ms = delay,
+            detail = fault.detail,
+            "the provider failed: {}",
+            fault.message
+        );
+        actor.due_at(now.plus_ms(FORGIVEN_AFTER_MS), Due::Forgive);
+        self.blame(actor, input, &fault, subject);
+        if delay == 0 {
+            self.phase = Phase::Starting(Cause::Restart);
+        } else {
+            self.wait(actor, delay);
+        }
+        self.publish(actor);
+    }
+
+    /// Gives the input back, unless it or what it works on killed too often.
+    fn blame(
+        &mut self,
+        actor: &Arc<Actor>,
+        input: Option<Input>,
+        fault: &Fault,
+        subject: Option<String>,
+    ) {
+        if self.kills.len() >= SUBJECTS {
+            self.kills.clear();
+        }
+        if let Some(subject) = subject {
+            let kills = self.kills.entry(format!("subject {subject}")).or_default();
+            *kills += 1;
+            if *kills >= KILLS && !self.skip.contains(&subject) {
+                let reason = format!("working on it failed twice: {}", fault.message);
+                tracing::warn!(account = %actor.id, subject, "left out from now on: it failed the provider twice");
+                let event = envelope::input_skipped(self.stamp(), &subject, &reason);
+                self.skip.push(subject);
+                if self.skip.len() > SUBJECTS {
+                    self.skip.remove(0);
+                }
+                self.host_change(actor, vec![event], vec![], AccountPatch::default(), Flush::default());
+            }
+        }
+        let Some(input) = input else { return };
+        let Some(name) = input.subject() else {
+            return actor.input_again(vec![input]);
+        };
+        let kills = self.kills.entry(name.clone()).or_default();
+        *kills += 1;
+        if *kills < KILLS {
+            return actor.input_again(vec![input]);
+        }
+        self.kills.remove(&name);
+        let failure = Failure::new(
+            FailureCode::Internal,
+            format!("the provider failed twice on this: {}", fault.message),
+        );
+        match input {
+            Input::Send { id, .. } => {
+                let certainty = match self.sends.get(&id).map(|send| send.state) {
+                    Some(SendState::Dispatched) => Certainty::MaybeDone,
+                    _ => Certainty::NotDone,
+                };
+                self.settle_by_host(actor, id, SendOutcome::Failed { failure, certainty });
+            }
+            Input::SignIn { request, .. } => {
+                if let Some(flow) = self.flow.as_mut().filter(|flow| !flow.is_over()) {
+                    flow.step = Step::Failed(failure.clone());
+                    flow.revision += 1;
+                }
+                self.show(actor);
+                actor.shared.waiters.answered(&request, Err(failure));
+            }
+            Input::Timer { label, generation } => {
+                if let Some(ledger) = &mut self.ledger
+                    && ledger.timers.get(&label).is_some_and(|timer| timer.generation == generation)
+                {
+                    ledger.set_timer(&label, None);
+                    ledger.keep();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn order_stop(&mut self, wanted: Option<bool>, done: Option<oneshot::Sender<()>>) {
+        let stop = self.stop.get_or_insert(Stop {
+            wanted,
+            done: Vec::new(),
+            said: false,
+            restart: None,
+        });
+        stop.wanted = wanted.or(stop.wanted);
+        // The later word counts.
+        let waiting = stop.restart.take().unwrap_or_default();
+        stop.done.extend(waiting);
+        stop.done.extend(done);
+    }
+
+    /// Says goodbye once, waits until all is committed, then lets go.
+    pub fn go_on_stopping(&mut self, actor: &Arc<Actor>) -> bool {
+        let Some(stop) = &mut self.stop else { return false };
+        if !stop.said {
+            stop.said = true;
+            self.publish(actor);
+            if matches!(self.phase, Phase::Live) {
+                self.execute(actor, Input::Stopping);
+                actor.retain_inputs(|input| !matches!(input, Input::Stopping));
+            }
+            return true;
+        }
+        if !self.in_flight.is_empty() {
+            return false;
+        }
+        let Some(stop) = self.stop.take() else { return false };
+        self.instance = None;
+        self.previous = None;
+        self.ledger = None;
+        self.link = None;
+        self.was_online = false;
+        let authorized = self.account.auth_status == AuthStatus::Authorized;
+        self.stopped = stop.restart.is_none();
+        self.phase = match &stop.restart {
+            Some(_) if authorized => Phase::Starting(Cause::Restart),
+            _ => Phase::Off,
+        };
+        for (_, handle) in self.handles.drain() {
+            handle.close();
+        }
+        let lost: Vec<u64> = self.output.values().map(|output| output.generation).collect();
+        for generation in lost {
+            self.on_connection_gone(actor, generation);
+        }
+        actor.retain_inputs(|input| matches!(input, Input::Send { .. }));
+        for send in self.sends.values_mut() {
+            // Called again at the next start.
+            send.deferred |= send.state == SendState::Recorded;
+        }
+        if let Some(flow) = self.flow.as_mut().filter(|flow| !flow.is_over()) {
+            flow.step = Step::Cancelled;
+            flow.revision += 1;
+        }
+        let mut patch = AccountPatch::default();
+        if let Some(wanted) = stop.wanted
+            && wanted != self.account.wanted
+        {
+            self.account.wanted = wanted;
+            patch.wanted = Some(wanted);
+        }
+        let events = self.status_events();
+        let mut told = stop.done;
+        told.extend(stop.restart.into_iter().flatten());
+        let flush = Flush { show: true, stopped: told, ..Flush::default() };
+        self.host_change(actor, events, vec![], patch, flush);
+        true
+    }
+}
+
+/// Labels of connections that are open, with their generation.
+pub fn open_labels(ledger: &Ledger) -> Vec<(String, u64)> {
+    let mut open: Vec<_> = ledger
+        .connections
+        .iter()
+        .filter(|(_, view)| view.state == ConnectionState::Open)
+        .map(|(label, view)| (label.clone(), view.generation))
+        .collect();
+    open.sort();
+    open
+}
+
+/// Connections of before that the new instance does not go on with, taken out of the ledger;
+/// (label, generation). A raw one cannot be kept without a snapshot. Those that were still
+/// opening stay: their reports tell the new instance all there is to know.
+pub fn drop_unkept(
+    ledger: &mut Ledger,
+    open: &[(String, u64)],
+    keeps: &[String],
+    resumed: bool,
+) -> Vec<(String, u64)> {
+    let mut closed = Vec::new();
+    for (label, generation) in open {
+        let Some(view) = ledger.connections.get(label) else { continue };
+        if view.generation != *generation {
+            continue;
+        }
+        let raw = view.spec.framing == Framing::Raw && !resumed;
+        if !keeps.contains(label) || raw {
+            closed.push((label.clone(), *generation));
+        }
+    }
+    closed
+}

@@ -1,0 +1,62 @@
+//! Who waits for a send to settle or for a sign-in call to be answered. In memory only.
+
+use crate::domain::error::Failure;
+use crate::domain::send::SendChange;
+use crate::domain::SendId;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use tokio::sync::oneshot;
+
+#[derive(Default)]
+pub struct Waiters {
+    sends: Mutex<HashMap<SendId, Vec<oneshot::Sender<SendChange>>>>,
+    calls: Mutex<HashMap<String, oneshot::Sender<Result<(), Failure>>>>,
+}
+
+impl Waiters {
+    /// Before what is waited for can happen.
+    pub fn send(&self, id: SendId) -> oneshot::Receiver<SendChange> {
+        let (tell, told) = oneshot::channel();
+        if let Ok(mut sends) = self.sends.lock() {
+            let waiting = sends.entry(id).or_default();
+            waiting.retain(|waiter| !waiter.is_closed());
+            waiting.push(tell);
+        }
+        told
+    }
+
+    pub fn settled(&self, change: &SendChange) {
+        let waiting = self.sends.lock().ok().and_then(|mut sends| sends.remove(&change.id));
+        for waiter in waiting.into_iter().flatten() {
+            let _ = waiter.send(change.clone());
+        }
+    }
+
+    /// Nobody waits any more.
+    pub fn forget_send(&self, id: &SendId) {
+        if let Ok(mut sends) = self.sends.lock()
+            && let Some(waiting) = sends.get_mut(id)
+        {
+            waiting.retain(|waiter| !waiter.is_closed());
+            if waiting.is_empty() {
+                sends.remove(id);
+            }
+        }
+    }
+
+    pub fn call(&self, request: &str) -> oneshot::Receiver<Result<(), Failure>> {
+        let (tell, told) = oneshot::channel();
+        if let Ok(mut calls) = self.calls.lock() {
+            calls.retain(|_, waiter| !waiter.is_closed());
+            calls.insert(request.to_owned(), tell);
+        }
+        told
+    }
+
+    pub fn answered(&self, request: &str, answer: Result<(), Failure>) {
+        let waiter = self.calls.lock().ok().and_then(|mut calls| calls.remove(request));
+        if let Some(waiter) = waiter {
+            let _ = waiter.send(answer);
+        }
+    }
+}

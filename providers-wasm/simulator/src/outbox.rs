@@ -1,0 +1,183 @@
+//! Sends on their way: those that wait for the link, and those that were not answered
+//! yet. Pure; asks nothing of the host.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// Sends that may wait for the link.
+const MOST_QUEUED: usize = 500;
+/// Unanswered sends that are remembered. Of older ones the host says in time that their
+/// outcome is unknown; a late answer still counts.
+const MOST_UNANSWERED: usize = 500;
+/// Bytes of frames kept in memory. With quotes escaped once more they must fit into a
+/// snapshot of 256 KiB, beside all the tokens.
+const MOST_BYTES: usize = 64 * 1024;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Outbox {
+    queued: VecDeque<Waiting>,
+    unanswered: VecDeque<Unanswered>,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    pub token: String,
+    /// JSON, as it goes on the wire.
+    pub frame: String,
+    /// It left before on a connection that is gone.
+    pub dispatched: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Unanswered {
+    token: String,
+    /// None: too much is kept already, or the channel must not get it twice.
+    frame: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl Outbox {
+    pub fn holds(&self, token: &str) -> bool {
+        self.is_queued(token) || self.unanswered.iter().any(|sent| sent.token == token)
+    }
+
+    pub fn is_queued(&self, token: &str) -> bool {
+        self.queued
+            .iter()
+            .any(|waiting| waiting.token == token && !waiting.dispatched)
+    }
+
+    pub fn queue(&mut self, token: String, frame: String) -> Result<(), Full> {
+        if self.queued.len() >= MOST_QUEUED || self.bytes + frame.len() > MOST_BYTES {
+            return Err(Full);
+        }
+        self.bytes += frame.len();
+        self.queued.push_back(Waiting {
+            token,
+            frame,
+            dispatched: false,
+        });
+        Ok(())
+    }
+
+    pub fn next_queued(&mut self) -> Option<Waiting> {
+        let waiting = self.queued.pop_front()?;
+        self.bytes -= waiting.frame.len();
+        Some(waiting)
+    }
+
+    /// The frame left. `keep`: it may be sent again if no answer comes.
+    pub fn sent(&mut self, token: String, frame: String, keep: bool) {
+        let keep = keep && self.bytes + frame.len() <= MOST_BYTES;
+        let frame = keep.then_some(frame);
+        self.bytes += frame.as_ref().map_or(0, String::len);
+        self.unanswered.push_back(Unanswered { token, frame });
+        if self.unanswered.len() > MOST_UNANSWERED
+            && let Some(oldest) = self.unanswered.pop_front()
+        {
+            self.bytes -= oldest.frame.map_or(0, |frame| frame.len());
+        }
+    }
+
+    pub fn answered(&mut self, token: &str) {
+        // Answers come in order, as a rule.
+        if let Some(index) = self.unanswered.iter().position(|sent| sent.token == token)
+            && let Some(sent) = self.unanswered.remove(index)
+        {
+            self.bytes -= sent.frame.map_or(0, |frame| frame.len());
+        }
+    }
+
+    /// The connection is gone. What may be sent again waits once more, before all else;
+    /// the tokens of the others come back: nobody will learn what became of them.
+    pub fn link_lost(&mut self) -> Vec<String> {
+        let mut unknown = Vec::new();
+        for sent in std::mem::take(&mut self.unanswered).into_iter().rev() {
+            match sent.frame {
+                Some(frame) => {
+                    self.queued.push_front(Waiting {
+                        token: sent.token,
+                        frame,
+                        dispatched: true,
+                    });
+                }
+                None => unknown.push(sent.token),
+            }
+        }
+        unknown.reverse();
+        unknown
+    }
+
+    /// Everything, with whether it may have reached the channel.
+    pub fn drain(&mut self) -> Vec<(String, bool)> {
+        let unanswered = std::mem::take(&mut self.unanswered)
+            .into_iter()
+            .map(|sent| (sent.token, true));
+        let queued = std::mem::take(&mut self.queued)
+            .into_iter()
+            .map(|waiting| (waiting.token, waiting.dispatched));
+        self.bytes = 0;
+        unanswered.chain(queued).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(outbox: &mut Outbox) -> Vec<(String, bool)> {
+        std::iter::from_fn(|| outbox.next_queued())
+            .map(|waiting| (waiting.token, waiting.dispatched))
+            .collect()
+    }
+
+    #[test]
+    fn what_was_not_answered_goes_before_what_waits() {
+        let mut outbox = Outbox::default();
+        for token in ["a", "b", "c"] {
+            outbox.sent(token.to_owned(), "{}".to_owned(), true);
+        }
+        outbox
+            .queue("d".to_owned(), "{}".to_owned())
+            .expect("there is room");
+        outbox.answered("b");
+        assert!(outbox.link_lost().is_empty());
+        let expected =
+            [("a", true), ("c", true), ("d", false)].map(|(token, sent)| (token.to_owned(), sent));
+        assert_eq!(tokens(&mut outbox), expected);
+        assert_eq!(outbox.bytes, 0);
+    }
+
+    #[test]
+    fn what_must_not_be_repeated_comes_back() {
+        let mut outbox = Outbox::default();
+        outbox.sent("a".to_owned(), "{}".to_owned(), false);
+        outbox.sent("b".to_owned(), "{}".to_owned(), false);
+        outbox.answered("a");
+        assert_eq!(outbox.link_lost(), ["b"]);
+        assert!(!outbox.holds("b"));
+    }
+
+    #[test]
+    fn it_stays_small() {
+        let mut outbox = Outbox::default();
+        let long = "x".repeat(MOST_BYTES / 2 + 1);
+        outbox
+            .queue("a".to_owned(), long.clone())
+            .expect("there is room");
+        assert_eq!(outbox.queue("b".to_owned(), long.clone()), Err(Full));
+        outbox.sent("c".to_owned(), long, true);
+        assert_eq!(outbox.link_lost(), ["c"]);
+        assert_eq!(outbox.drain(), [("a".to_owned(), false)]);
+        for number in 0..=MOST_UNANSWERED {
+            outbox.sent(number.to_string(), "{}".to_owned(), true);
+        }
+        assert!(!outbox.holds("0") && outbox.holds("1"));
+        assert_eq!(outbox.drain().len(), MOST_UNANSWERED);
+        assert_eq!(outbox.bytes, 0);
+    }
+}
