@@ -56,11 +56,18 @@ const SURELY_WHOLE_BYTES: usize = 512 * 1024;
 /// How many events of which the filter takes none are read before the reader answers.
 const MAX_READ: usize = 20_000;
 
+struct Heads {
+    /// Of the log, when they were asked for.
+    version: u64,
+    since: Instant,
+    heads: Arc<[u64]>,
+}
+
 pub struct LogReader {
     store: Arc<dyn Store>,
     log: watch::Receiver<u64>,
     /// Heads of the log, shared by all readers that woke at the same change.
-    heads: Mutex<Option<(u64, Instant, Arc<[u64]>)>>,
+    heads: Mutex<Option<Heads>>,
 }
 
 impl LogReader {
@@ -85,15 +92,19 @@ impl LogReader {
     pub async fn heads(&self) -> Result<Arc<[u64]>, StorageError> {
         let version = *self.log.borrow();
         let mut known = self.heads.lock().await;
-        if let Some((of, since, heads)) = &*known
-            && *of == version
-            && since.elapsed() < Self::HEADS_AGE
+        if let Some(known) = &*known
+            && known.version == version
+            && known.since.elapsed() < Self::HEADS_AGE
         {
-            return Ok(heads.clone());
+            return Ok(known.heads.clone());
         }
-        let now = Instant::now();
+        let since = Instant::now();
         let heads: Arc<[u64]> = self.store.heads().await?.into();
-        *known = Some((version, now, heads.clone()));
+        *known = Some(Heads {
+            version,
+            since,
+            heads: heads.clone(),
+        });
         Ok(heads)
     }
 

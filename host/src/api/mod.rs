@@ -53,15 +53,23 @@ pub struct ApiState {
 
 /// Makes and opens the tokens by which clients reply to a message: sealed, bound to the account.
 pub trait ReplyTokens: Send + Sync + 'static {
-    /// The token of a message's `reply-context`.
-    fn seal(&self, account: &AccountId, context: &str) -> String;
+    fn seal(&self, account: &AccountId, target: &ReplyTarget) -> String;
     fn open(&self, account: &AccountId, token: &str) -> OpenedToken;
+}
+
+/// The message that a token stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyTarget {
+    pub conversation: String,
+    pub message: String,
+    pub sender: Option<String>,
+    /// What the provider gave for replying to it.
+    pub reply_context: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpenedToken {
-    /// The message's `reply-context`.
-    Context(String),
+    Target(ReplyTarget),
     /// Not of the form of this host's tokens at all.
     Foreign,
     /// Of our form, but damaged, of another account, or of another installation.

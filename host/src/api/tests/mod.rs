@@ -1,1 +1,265 @@
+//! The router against a scripted supervisor and a store in memory.
 
+mod auth;
+mod bad_input;
+mod docs;
+mod endpoints;
+mod events;
+mod fake_control;
+mod fake_store;
+mod messages;
+mod shapes;
+
+use super::{ApiState, OpenedToken, ReplyTarget, ReplyTokens, Settings, mint_key, router};
+use crate::domain::{AccountId, EndpointId, WorkspaceId};
+use crate::storage::{KeyKind, Workspace};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request};
+use fake_control::FakeControl;
+use fake_store::FakeStore;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+pub struct Host {
+    pub router: Router,
+    pub store: Arc<FakeStore>,
+    pub control: Arc<FakeControl>,
+    pub log: watch::Sender<u64>,
+    pub stopping: watch::Sender<bool>,
+    pub changed_endpoints: Arc<Mutex<Vec<EndpointId>>>,
+    pub workspace: WorkspaceId,
+    pub key: String,
+    pub operator: String,
+}
+
+pub struct Answered {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answered {
+    pub fn code(&self) -> &str {
+        self.body["error"]["code"].as_str().unwrap_or_default()
+    }
+
+    pub fn message(&self) -> &str {
+        self.body["error"]["message"].as_str().unwrap_or_default()
+    }
+
+    pub fn data(&self) -> &Value {
+        &self.body["data"]
+    }
+}
+
+struct Tokens;
+
+impl ReplyTokens for Tokens {
+    fn seal(&self, account: &AccountId, target: &ReplyTarget) -> String {
+        format!("rt1.{account}.{}", target.message)
+    }
+
+    fn open(&self, account: &AccountId, token: &str) -> OpenedToken {
+        let Some(rest) = token.strip_prefix("rt1.") else {
+            return OpenedToken::Foreign;
+        };
+        match rest.strip_prefix(&format!("{account}.")) {
+            Some(message) => OpenedToken::Target(ReplyTarget {
+                conversation: "c".into(),
+                message: message.into(),
+                sender: None,
+                reply_context: Some(format!("context of {message}")),
+            }),
+            None => OpenedToken::Invalid,
+        }
+    }
+}
+
+impl Host {
+    pub fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> Self {
+        let store = Arc::new(FakeStore::default());
+        let workspace = WorkspaceId::generate();
+        let (key, stored) = mint_key(KeyKind::Workspace, Some(workspace.clone()), "test").unwrap();
+        let (operator, operator_stored) = mint_key(KeyKind::Operator, None, "operator").unwrap();
+        {
+            let mut state = store.state();
+            state.keys = vec![stored, operator_stored];
+            state.workspaces = vec![Workspace {
+                id: workspace.clone(),
+                name: "Harbor Desk".into(),
+                status: "active".into(),
+                metadata: json!({"env": "prod"}),
+                account_quota: Some(25),
+            }];
+        }
+        let control = Arc::new(FakeControl::new(store.clone()));
+        let (log, log_changed) = watch::channel(0);
+        let (stopping, is_stopping) = watch::channel(false);
+        let changed_endpoints = Arc::new(Mutex::new(Vec::new()));
+        let changed = changed_endpoints.clone();
+        let router = router(ApiState {
+            store: store.clone(),
+            control: control.clone(),
+            log: log_changed,
+            stopping: is_stopping,
+            endpoint_changed: Arc::new(move |id: &EndpointId| {
+                changed.lock().unwrap().push(id.clone());
+            }),
+            trouble: Arc::new(|| None),
+            reply_tokens: Arc::new(Tokens),
+            settings,
+        });
+        Self {
+            router,
+            store,
+            control,
+            log,
+            stopping,
+            changed_endpoints,
+            workspace,
+            key,
+            operator,
+        }
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header("x-api-key", &self.key)
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answered {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = tokio::time::timeout(Duration::from_secs(20), body.collect())
+            .await
+            .expect("the answer ends")
+            .unwrap()
+            .to_bytes();
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).expect("answers are JSON")
+        };
+        let answered = Answered {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        };
+        // What holds for every answer.
+        let id = answered.headers["x-request-id"].to_str().unwrap();
+        assert!(id.starts_with("req_"));
+        if !answered.body.is_null() {
+            assert_eq!(answered.body["request_id"], id);
+            assert_eq!(answered.headers["content-type"], "application/json");
+        }
+        assert_eq!(answered.status >= 400, answered.body["error"].is_object());
+        answered
+    }
+
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answered {
+        let request = self.request(method.parse().unwrap(), path);
+        let request = match body {
+            Some(body) => request
+                .header("content-type", "application/json")
+                .body(Body::from(body.to_string())),
+            None => request.body(Body::empty()),
+        };
+        self.send(request.unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answered {
+        self.call("GET", path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answered {
+        self.call("POST", path, Some(body)).await
+    }
+
+    /// An account of the test provider; its id.
+    pub async fn account(&self) -> String {
+        let answered = self
+            .post(
+                "/v1/accounts",
+                json!({"provider": "harbor", "region": "global", "auth_mode": "code",
+                       "provider_data": {"phone": "+1 555 0100"}}),
+            )
+            .await;
+        assert_eq!(answered.status, 201, "{}", answered.body);
+        answered.data()["id"].as_str().unwrap().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_an_envelope() {
+    let host = Host::new();
+    let answered = host
+        .send(
+            host.request(Method::GET, "/v1/workspace")
+                .header("x-request-id", "order:42")
+                .body(Body::empty())
+                .unwrap(),
+        )
+        .await;
+    assert_eq!(answered.status, 200);
+    assert_eq!(answered.body["client_request_id"], "order:42");
+    assert_eq!(
+        answered.data(),
+        &json!({"name": "Harbor Desk", "status": "active", "metadata": {"env": "prod"},
+                "account_quota": 25, "account_quota_unlimited": false})
+    );
+    for (method, path, status, code) in [
+        ("GET", "/v1/nothing", 404, "not_found"),
+        ("GET", "/v1/accounts/", 404, "not_found"),
+        ("DELETE", "/v1/workspace", 405, "method_not_allowed"),
+        ("GET", "/v1/accounts/%ff", 400, "invalid_request"),
+    ] {
+        let answered = host.call(method, path, None).await;
+        assert_eq!((answered.status, answered.code()), (status, code), "{path}");
+    }
+    let answered = host.call("DELETE", "/v1/workspace", None).await;
+    assert_eq!(answered.headers["allow"], "GET,HEAD");
+    assert_eq!(host.get("/livez").await.status, 200);
+    assert_eq!(host.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_with_an_envelope() {
+    let host = Host::new();
+    host.control.script().panics = true;
+    let answered = host.get("/v1/providers").await;
+    assert_eq!((answered.status, answered.code()), (500, "internal_error"));
+}
+
+#[tokio::test]
+async fn without_the_database_it_is_503() {
+    let host = Host::new();
+    host.get("/v1/workspace").await;
+    host.store.state().unavailable = true;
+    for path in [
+        "/v1/workspace",
+        "/v1/accounts",
+        "/v1/webhook-endpoints",
+        "/v1/events",
+        "/readyz",
+    ] {
+        let answered = host.get(path).await;
+        assert_eq!(
+            (answered.status, answered.code()),
+            (503, "storage_unavailable"),
+            "{path}"
+        );
+        assert_eq!(answered.headers["retry-after"], "1");
+    }
+    assert_eq!(host.get("/livez").await.status, 200);
+}

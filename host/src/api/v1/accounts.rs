@@ -76,6 +76,7 @@ async fn create(
     let auth_mode = account_request::choose_mode(&info, request.auth_mode.as_deref())?;
     let config = request.provider_data.unwrap_or_default();
     account_request::require_phone(&info, &auth_mode, &config)?;
+    let needs_phone = auth_mode == "code" && !config.contains_key("phone");
     let account = api
         .control
         .create_account(NewAccount {
@@ -96,7 +97,14 @@ async fn create(
                 codes::INVALID_PROVIDER,
                 format!("provider: there is no provider `{name}`"),
             ),
-            other => CREATE.refusal(other),
+            other => {
+                let mut error = CREATE.refusal(other);
+                // The provider's own schema may be what asks for it.
+                if needs_phone && error.details.field.as_deref() == Some("provider_data.phone") {
+                    error.code = codes::AUTH_MODE_PHONE_REQUIRED;
+                }
+                error
+            }
         })?;
     Reply::created(&AccountView::read(&api, account))
 }

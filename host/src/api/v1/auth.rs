@@ -145,10 +145,8 @@ impl Action {
         self.refuse_authorized()?;
         let proxy = proxy::read(&Fields::top(&self.body))?;
         let inputs = inputs_of(&self.info, method);
-        for (name, value) in self.given(&answers)? {
-            if inputs.as_ref().is_none_or(|inputs| inputs.contains(&name)) {
-                answers.push(Input { name, value });
-            }
+        for (name, value) in self.given(&answers, inputs.as_deref())? {
+            answers.push(Input { name, value });
         }
         if let Some(proxy) = proxy {
             let change = AccountChange {
@@ -166,16 +164,23 @@ impl Action {
     }
 
     /// Texts at the top of the body, then those of the account's configuration that the body
-    /// does not have (so that a phone number is given once, with the account).
-    fn given(&self, taken: &[Input]) -> Result<Vec<(String, Vec<u8>)>, ApiError> {
+    /// does not have (so that a phone number is given once, with the account). Where the method
+    /// names its inputs, only those; where it does not, nothing of the configuration.
+    fn given(
+        &self,
+        taken: &[Input],
+        inputs: Option<&[String]>,
+    ) -> Result<Vec<(String, Vec<u8>)>, ApiError> {
         const NO_INPUTS: [&str; 4] = ["proxy", "proxy_config", "session_url", "auth_mode"];
         let mut given: Vec<(String, Vec<u8>)> = Vec::new();
         let fields = Fields::top(&self.body);
         for (name, value) in &self.body {
             let known = NO_INPUTS.contains(&name.as_str())
                 || taken.iter().any(|answer| answer.name == *name);
-            if value.is_string()
+            let wanted = inputs.is_none_or(|inputs| inputs.contains(name));
+            if wanted
                 && !known
+                && (inputs.is_some() || value.is_string())
                 && let Some(text) = fields.text(name, INPUT)?
             {
                 given.push((name.clone(), text.as_bytes().to_vec()));
@@ -184,7 +189,9 @@ impl Action {
         for (name, value) in self.account.config.as_object().into_iter().flatten() {
             let known = given.iter().any(|(given, _)| given == name)
                 || taken.iter().any(|answer| answer.name == *name);
+            let wanted = inputs.is_some_and(|inputs| inputs.contains(name));
             if let Some(text) = value.as_str()
+                && wanted
                 && !known
                 && !text.is_empty()
             {

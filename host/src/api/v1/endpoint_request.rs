@@ -106,10 +106,8 @@ pub fn is_event_type(name: &str) -> bool {
     PUBLISHED_TYPES.contains(&name)
         || OWN_TYPES.contains(&name)
         || name.strip_prefix("provider.").is_some_and(|rest| {
-            (1..=100).contains(&rest.len())
-                && rest
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+            let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+            (1..=64).contains(&rest.len()) && rest.bytes().all(allowed)
         })
 }
 

@@ -163,7 +163,7 @@ impl SendRequest {
                 return Err(provider.lacks("send.reply"));
             }
             return match tokens.open(account, token) {
-                OpenedToken::Context(context) => Ok(Some(context)),
+                OpenedToken::Target(target) => Ok(target.reply_context),
                 OpenedToken::Foreign | OpenedToken::Invalid => invalid("reply_to.reply_token"),
             };
         }
@@ -175,7 +175,7 @@ impl SendRequest {
             .filter(|_| provider.has("send.reply"));
         match older.map(|token| tokens.open(account, token)) {
             None | Some(OpenedToken::Foreign) => Ok(None),
-            Some(OpenedToken::Context(context)) => Ok(Some(context)),
+            Some(OpenedToken::Target(target)) => Ok(target.reply_context),
             Some(OpenedToken::Invalid) => invalid("provider_data.reply_to"),
         }
     }

@@ -1,7 +1,7 @@
 //! A send as clients see it.
 
-use super::super::Api;
 use super::super::error::{ApiError, Operation};
+use super::super::{Api, ReplyTarget};
 use crate::domain::error::Certainty;
 use crate::domain::send::{Content, Send, SendState};
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub struct SendResult {
 
 impl SendResult {
     /// Of a send that has not failed; for the others the error that says so.
-    pub fn of(api: &Api, send: &Send) -> Result<Self, ApiError> {
+    pub fn of(send: &Send, reply_token: Option<String>) -> Result<Self, ApiError> {
         match send.state {
             SendState::Failed => Err(failed(send, Certainty::NotDone)),
             SendState::Unknown => Err(failed(send, Certainty::MaybeDone)),
@@ -39,7 +39,7 @@ impl SendResult {
                     account_id: send.account.to_string(),
                     status: "accepted",
                     provider_ref: message_ids.first().cloned(),
-                    reply_token: reply_token(api, send),
+                    reply_token,
                     id: send.id.to_string(),
                     state: send.state.as_str(),
                     message_ids,
@@ -64,9 +64,35 @@ fn message_id(send: &Send) -> String {
         .unwrap_or_else(|| send.id.to_string())
 }
 
-fn reply_token(api: &Api, send: &Send) -> Option<String> {
-    let context = send.sent.as_ref()?.reply_context.as_ref()?;
-    Some(api.reply_tokens.seal(&send.account, context))
+/// The token to reply to what was sent, where the provider has replies.
+pub async fn reply_token(api: &Api, send: &Send) -> Result<Option<String>, ApiError> {
+    let Some(sent) = &send.sent else {
+        return Ok(None);
+    };
+    let account = api
+        .store
+        .account(&send.workspace, &send.account)
+        .await
+        .map_err(|error| Operation::SEND.storage(error))?;
+    let (Some(account), Some(message)) = (account, sent.messages.first()) else {
+        return Ok(None);
+    };
+    let replies = api
+        .control
+        .provider(&account.provider)
+        .is_some_and(|info| info.features.iter().any(|(name, _)| name == "send.reply"));
+    Ok(replies.then(|| {
+        let target = ReplyTarget {
+            conversation: sent
+                .conversation
+                .clone()
+                .unwrap_or_else(|| send.outgoing.conversation.clone()),
+            message: message.clone(),
+            sender: account.profile.id.clone(),
+            reply_context: sent.reply_context.clone(),
+        };
+        api.reply_tokens.seal(&account.id, &target)
+    }))
 }
 
 fn failed(send: &Send, certainty: Certainty) -> ApiError {
@@ -111,8 +137,6 @@ pub struct MessageView {
     #[serde(skip_serializing_if = "Option::is_none")]
     sent_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reply_token: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<FailureView>,
 }
 
@@ -134,7 +158,7 @@ struct FailureView {
 }
 
 impl MessageView {
-    pub fn new(api: &Api, send: &Send) -> Self {
+    pub fn new(send: &Send) -> Self {
         let error = match send.state {
             SendState::Failed => Some(failed(send, Certainty::NotDone)),
             SendState::Unknown => Some(failed(send, Certainty::MaybeDone)),
@@ -162,7 +186,6 @@ impl MessageView {
             dispatched_at: send.dispatched_at.map(|at| at.rfc3339()),
             settled_at: send.settled_at.map(|at| at.rfc3339()),
             sent_at: send.sent.as_ref().map(|sent| sent.sent_at.rfc3339()),
-            reply_token: reply_token(api, send),
             error: error.map(|error| FailureView {
                 code: error.code.name,
                 message: error.message,

@@ -10,7 +10,7 @@ use super::super::keys::WorkspaceKey;
 use super::super::prefer::{self, Preference};
 use super::super::query::{PathText, Query};
 use super::message_request::SendRequest;
-use super::message_view::{MessageView, SendResult};
+use super::message_view::{self, MessageView, SendResult};
 use crate::domain::send::{Idempotency, Send, SendState};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::supervisor::control::NewSend;
@@ -47,7 +47,7 @@ async fn send(
 
     let Some(key) = key else {
         let (send, _) = record(&api, workspace, request, None, deadline).await?;
-        return answer(&api, &send, &preference, false);
+        return answer(&api, &send, &preference, false).await;
     };
     let fingerprint = fingerprint(&body);
     let _claim = api
@@ -72,7 +72,7 @@ async fn send(
             record(&api, workspace, request, Some(idempotency), deadline).await?
         }
     };
-    answer(&api, &send, &preference, repeated)
+    answer(&api, &send, &preference, repeated).await
 }
 
 /// Checks the request against account and provider and hands it over. Nothing is kept of what is
@@ -130,8 +130,10 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-fn answer(api: &Api, send: &Send, preference: &Preference, repeated: bool) -> Answer {
-    let result = SendResult::of(api, send).map_err(|mut error| {
+async fn answer(api: &Api, send: &Send, preference: &Preference, repeated: bool) -> Answer {
+    // The send is durable: a token that cannot be made now is no reason to say it failed.
+    let token = message_view::reply_token(api, send).await.unwrap_or(None);
+    let result = SendResult::of(send, token).map_err(|mut error| {
         error.replayed = repeated;
         error
     })?;
@@ -182,7 +184,7 @@ async fn read(
     let send = found
         .map_err(|error| Operation::OWN.storage(error))?
         .ok_or_else(|| ApiError::new(codes::NOT_FOUND, "message_id: there is no such message"))?;
-    Reply::ok(&MessageView::new(&api, &send))
+    Reply::ok(&MessageView::new(&send))
 }
 
 #[derive(Serialize)]
@@ -236,11 +238,7 @@ async fn list(
         .await
         .map_err(|error| Operation::OWN.storage(error))?;
     Reply::ok(&MessagePage {
-        items: page
-            .items
-            .iter()
-            .map(|send| MessageView::new(&api, send))
-            .collect(),
+        items: page.items.iter().map(MessageView::new).collect(),
         has_more: page.next.is_some(),
         next_cursor: page.next.map(|next| seal_cursor(&next)).unwrap_or_default(),
     })

@@ -2,6 +2,7 @@
 
 use crate::domain::Timestamp;
 use crate::domain::account::{Account, AuthStatus};
+use crate::domain::error::Failure;
 use crate::domain::sign_in::{Flow, Question, Step};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -14,8 +15,11 @@ pub struct AccountSession {
     auth_payload: Map<String, Value>,
     /// RFC 3339; empty when nothing expires.
     expires_at: String,
-    /// Empty when there is none.
+    /// A word for machines, the channel's own where it has one; empty when there is none.
     last_error: String,
+    /// Ours: the same for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    last_error_message: String,
 }
 
 #[derive(Serialize)]
@@ -55,6 +59,7 @@ impl AccountSession {
             auth_payload: Map::new(),
             expires_at: String::new(),
             last_error: account.last_error.clone().unwrap_or_default(),
+            last_error_message: String::new(),
         };
         let Some(flow) = flow else {
             return view;
@@ -62,12 +67,20 @@ impl AccountSession {
         match &flow.step {
             Step::Failed(failure) if account.auth_status != AuthStatus::Authorized => {
                 view.status = AuthStatus::Failed.as_str();
-                view.last_error = failure.message.clone();
+                view.show_failure(failure);
             }
             Step::Done(_) | Step::Failed(_) | Step::Cancelled => {}
             running => view.show_running(flow, running),
         }
         view
+    }
+
+    fn show_failure(&mut self, failure: &Failure) {
+        self.last_error = failure
+            .channel_code
+            .clone()
+            .unwrap_or_else(|| failure.code.as_str().replace('-', "_"));
+        self.last_error_message = failure.message.clone();
     }
 
     fn show_running(&mut self, flow: &Flow, step: &Step) {
@@ -88,7 +101,7 @@ impl AccountSession {
             Step::Ask { questions, problem } => {
                 self.auth_fields = questions.iter().map(AuthField::from).collect();
                 if let Some(problem) = problem {
-                    self.last_error = problem.message.clone();
+                    self.show_failure(problem);
                 }
             }
             _ => {}
