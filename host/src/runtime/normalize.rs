@@ -523,4 +523,5 @@ fn group_changes<'a>(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
