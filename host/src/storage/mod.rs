@@ -240,7 +240,21 @@ pub trait Store: std::marker::Send + Sync + 'static {
 
     // The hot path. One transaction; an error means that nothing of the group is known to be
     // committed and the caller retries the same group (`retry` true) or gives entries up.
+    // It has one caller (the writer): between an error and its retry comes no other group, and
+    // a retried group holds the same entries, or some of them, in the same order.
     async fn commit(&self, group: &[Write], retry: bool) -> Result<Vec<Written>, StorageError>;
+
+    /// Takes back sends that are still `recorded`, with their idempotency keys: their clients were
+    /// told that they were not taken, but a COMMIT whose answer was lost may have recorded them.
+    /// By default nothing: for stores whose errors leave nothing behind.
+    async fn withdraw_sends(&self, _ids: &[SendId]) -> Result<(), StorageError> {
+        Ok(())
+    }
+    /// One bounded step of tidying (a few milliseconds); true when there may be more to do. The
+    /// writer calls it when nothing waits.
+    async fn maintain(&self) -> Result<bool, StorageError> {
+        Ok(false)
+    }
 
     // The log.
     /// Events after `after` in offset order, at most `limit` and about 1 MiB of bodies.
@@ -257,6 +271,14 @@ pub trait Store: std::marker::Send + Sync + 'static {
         partition: PartitionId,
         offset: u64,
     ) -> Result<Option<LoggedEvent>, StorageError>;
+    /// By its id, wherever it is in the log.
+    async fn event_by_id(
+        &self,
+        _workspace: &WorkspaceId,
+        _id: &EventId,
+    ) -> Result<Option<(PartitionId, LoggedEvent)>, StorageError> {
+        Ok(None)
+    }
     /// Offset of the last event of each partition, 64 of them.
     async fn heads(&self) -> Result<Vec<u64>, StorageError>;
 
@@ -365,6 +387,10 @@ pub trait Store: std::marker::Send + Sync + 'static {
     async fn cursors(&self, id: &EndpointId) -> Result<Vec<u64>, StorageError>;
     /// Waiting and blocked ones, by partition and offset.
     async fn detours(&self, id: &EndpointId) -> Result<Vec<Detour>, StorageError>;
+    /// Those that were given up, by partition and offset.
+    async fn parked(&self, _id: &EndpointId) -> Result<Vec<Detour>, StorageError> {
+        Ok(Vec::new())
+    }
     /// Newest first, parked ones too.
     async fn attempts(
         &self,

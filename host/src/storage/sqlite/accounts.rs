@@ -1,0 +1,490 @@
+//! Accounts and what belongs to them: secrets, kv, timers.
+
+use super::SqliteStore;
+use super::commit::write_secret;
+use super::error::{damaged, not_found};
+use super::rows::{from_json, from_word, partition, signed, time, to_json, to_json_text, unsigned};
+use crate::domain::account::{Account, Profile};
+use crate::domain::{AccountId, Timestamp, WorkspaceId};
+use crate::storage::seal::{DataKey, Kind};
+use crate::storage::{AccountUpdate, Conflict, DurableTimer, SecretWrite, StorageError};
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+macro_rules! select_account {
+    ($condition:literal) => {
+        concat!(
+            "SELECT account.id, account.workspace, account.partition, account.name, ",
+            "account.provider, account.provider_alias, account.region, account.status, ",
+            "account.auth_mode, account.metadata, account.config_sealed, account.proxy_sealed, ",
+            "account.profile_sealed, account.last_error_sealed, account.provider_account_ref, ",
+            "account.auth_status, account.wanted, account.provider_digest, account.turn_seq, ",
+            "account.kv_bytes, account.created_at, data_key.wrapped ",
+            "FROM account JOIN data_key ON data_key.owner = 'account:' || account.id ",
+            "WHERE account.deleted_at IS NULL ",
+            $condition
+        )
+    };
+}
+
+impl SqliteStore {
+    pub(super) async fn insert_account(
+        &self,
+        account: &Account,
+        secrets: &[SecretWrite],
+    ) -> Result<(), StorageError> {
+        let mut transaction = self.begin().await?;
+        let result = self
+            .insert_account_rows(&mut transaction.connection, account, secrets)
+            .await;
+        transaction.end(result).await
+    }
+
+    async fn insert_account_rows(
+        &self,
+        connection: &mut SqliteConnection,
+        account: &Account,
+        secrets: &[SecretWrite],
+    ) -> Result<(), StorageError> {
+        let workspace = sqlx::query(
+            "SELECT account_quota, (SELECT count(*) FROM account \
+             WHERE workspace = workspace.id AND deleted_at IS NULL) FROM workspace WHERE id = ?",
+        )
+        .bind(account.workspace.as_str().to_owned())
+        .fetch_optional(&mut *connection)
+        .await?
+        .ok_or_else(not_found)?;
+        let quota: Option<i64> = workspace.try_get(0)?;
+        if quota.is_some_and(|quota| workspace.try_get(1).is_ok_and(|used: i64| used >= quota)) {
+            return Err(StorageError::Conflict(Conflict::Quota));
+        }
+        refuse_double_identity(
+            connection,
+            &account.id,
+            &account.workspace,
+            &account.provider,
+            account.provider_account_ref.as_deref(),
+        )
+        .await?;
+
+        let key = self.keys.create_account(connection, &account.id).await?;
+        let proxy = match &account.proxy {
+            Some(proxy) => Some(key.seal(Kind::Proxy, b"", &to_json(proxy)?)),
+            None => None,
+        };
+        let last_error = account
+            .last_error
+            .as_ref()
+            .map(|text| key.seal(Kind::LastError, b"", text.as_bytes()));
+        sqlx::query(
+            "INSERT INTO account (id, workspace, partition, name, provider, provider_alias, \
+             region, status, auth_mode, metadata, config_sealed, proxy_sealed, profile_sealed, \
+             last_error_sealed, provider_account_ref, auth_status, wanted, provider_digest, \
+             turn_seq, kv_bytes, created_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(account.id.as_str().to_owned())
+        .bind(account.workspace.as_str().to_owned())
+        .bind(i64::from(account.partition.0))
+        .bind(account.name.clone())
+        .bind(account.provider.clone())
+        .bind(account.provider_alias.clone())
+        .bind(account.region.clone())
+        .bind(account.status.clone())
+        .bind(account.auth_mode.clone())
+        .bind(to_json_text(&account.metadata)?)
+        .bind(key.seal(Kind::Config, b"", &to_json(&account.config)?))
+        .bind(proxy)
+        .bind(key.seal(Kind::Profile, b"", &to_json(&account.profile)?))
+        .bind(last_error)
+        .bind(account.provider_account_ref.clone())
+        .bind(account.auth_status.durable().as_str())
+        .bind(account.wanted)
+        .bind(account.provider_digest.clone())
+        .bind(signed(account.turn_seq))
+        .bind(signed(account.kv_bytes))
+        .bind(signed(account.created_at.0))
+        .execute(&mut *connection)
+        .await?;
+        for secret in secrets {
+            let value = secret.value.as_deref();
+            write_secret(connection, &account.id, &key, &secret.name, value).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn find_account(
+        &self,
+        workspace: &WorkspaceId,
+        id: &AccountId,
+    ) -> Result<Option<Account>, StorageError> {
+        let mut connection = self.reader().await?;
+        let account = self.read_account(&mut connection, id).await?;
+        Ok(account.filter(|account| account.workspace == *workspace))
+    }
+
+    async fn read_account(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &AccountId,
+    ) -> Result<Option<Account>, StorageError> {
+        let row = sqlx::query(select_account!("AND account.id = ?"))
+            .bind(id.as_str().to_owned())
+            .fetch_optional(connection)
+            .await?;
+        row.map(|row| self.account_of(&row)).transpose()
+    }
+
+    /// Of one workspace, or all; oldest first.
+    pub(super) async fn list_accounts(
+        &self,
+        workspace: Option<&WorkspaceId>,
+    ) -> Result<Vec<Account>, StorageError> {
+        let mut connection = self.reader().await?;
+        let query = match workspace {
+            Some(workspace) => sqlx::query(select_account!(
+                "AND account.workspace = ? ORDER BY account.created_at, account.id"
+            ))
+            .bind(workspace.as_str().to_owned()),
+            None => sqlx::query(select_account!("ORDER BY account.created_at, account.id")),
+        };
+        let rows = query.fetch_all(&mut *connection).await?;
+        rows.iter().map(|row| self.account_of(row)).collect()
+    }
+
+    fn account_of(&self, row: &SqliteRow) -> Result<Account, StorageError> {
+        let id = AccountId::from_text(row.try_get::<String, _>(0)?);
+        let key = self
+            .keys
+            .unwrap_account(&id, row.try_get(1)?, row.try_get(21)?)?;
+        let last_error = match row.try_get::<Option<&[u8]>, _>(13)? {
+            Some(sealed) => Some(open_text(&key.key, Kind::LastError, sealed)?),
+            None => None,
+        };
+        let metadata: &str = row.try_get(9)?;
+        Ok(Account {
+            id,
+            workspace: key.workspace,
+            partition: partition(row.try_get(2)?)?,
+            name: row.try_get(3)?,
+            provider: row.try_get(4)?,
+            provider_alias: row.try_get(5)?,
+            region: row.try_get(6)?,
+            status: row.try_get(7)?,
+            auth_mode: row.try_get(8)?,
+            metadata: from_json(metadata.as_bytes(), "metadata of an account")?,
+            config: open_json(&key.key, Kind::Config, row.try_get(10)?)?
+                .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),
+            proxy: open_json(&key.key, Kind::Proxy, row.try_get(11)?)?,
+            provider_account_ref: row.try_get(14)?,
+            profile: open_json::<Profile>(&key.key, Kind::Profile, row.try_get(12)?)?
+                .unwrap_or_default(),
+            auth_status: from_word(row.try_get(15)?, "auth status")?,
+            last_error,
+            wanted: row.try_get(16)?,
+            provider_digest: row.try_get(17)?,
+            turn_seq: unsigned(row.try_get(18)?),
+            kv_bytes: unsigned(row.try_get(19)?),
+            created_at: time(row.try_get(20)?),
+        })
+    }
+
+    pub(super) async fn change_account(
+        &self,
+        id: &AccountId,
+        update: &AccountUpdate,
+        secrets: &[SecretWrite],
+    ) -> Result<Account, StorageError> {
+        let mut transaction = self.begin().await?;
+        let result = self
+            .change_account_rows(&mut transaction.connection, id, update, secrets)
+            .await;
+        transaction.end(result).await
+    }
+
+    async fn change_account_rows(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &AccountId,
+        update: &AccountUpdate,
+        secrets: &[SecretWrite],
+    ) -> Result<Account, StorageError> {
+        let before = self
+            .read_account(connection, id)
+            .await?
+            .ok_or_else(not_found)?;
+        let key = self
+            .keys
+            .account(connection, id)
+            .await?
+            .ok_or_else(not_found)?
+            .key;
+        if let Some(identity) = &update.provider_account_ref {
+            refuse_double_identity(
+                connection,
+                id,
+                &before.workspace,
+                &before.provider,
+                identity.as_deref(),
+            )
+            .await?;
+        }
+        let metadata = update.metadata.as_ref().map(to_json_text).transpose()?;
+        let config = update.config.as_ref().map(to_json).transpose()?;
+        let proxy = match &update.proxy {
+            Some(Some(proxy)) => Some(key.seal(Kind::Proxy, b"", &to_json(proxy)?)),
+            _ => None,
+        };
+        sqlx::query(
+            "UPDATE account SET name = coalesce(?, name), status = coalesce(?, status), \
+             auth_mode = coalesce(?, auth_mode), metadata = coalesce(?, metadata), \
+             config_sealed = coalesce(?, config_sealed), \
+             proxy_sealed = CASE WHEN ? THEN ? ELSE proxy_sealed END, \
+             provider_account_ref = CASE WHEN ? THEN ? ELSE provider_account_ref END \
+             WHERE id = ?",
+        )
+        .bind(update.name.clone())
+        .bind(update.status.clone())
+        .bind(update.auth_mode.clone())
+        .bind(metadata)
+        .bind(config.map(|config| key.seal(Kind::Config, b"", &config)))
+        .bind(update.proxy.is_some())
+        .bind(proxy)
+        .bind(update.provider_account_ref.is_some())
+        .bind(update.provider_account_ref.clone().flatten())
+        .bind(id.as_str().to_owned())
+        .execute(&mut *connection)
+        .await?;
+        for secret in secrets {
+            let value = secret.value.as_deref();
+            write_secret(connection, id, &key, &secret.name, value).await?;
+        }
+        self.read_account(connection, id)
+            .await?
+            .ok_or_else(not_found)
+    }
+
+    /// The row stays as a mark that the id was used; deleting it again is no error.
+    pub(super) async fn destroy_account(&self, id: &AccountId) -> Result<(), StorageError> {
+        let mut transaction = self.begin().await?;
+        let result = self
+            .destroy_account_rows(&mut transaction.connection, id)
+            .await;
+        transaction.end(result).await?;
+        self.keys.forget_account(id);
+        // Older pages of the write-ahead log may still hold the key.
+        let mut state = self.write.lock().await;
+        state.truncate_log().await;
+        Ok(())
+    }
+
+    async fn destroy_account_rows(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &AccountId,
+    ) -> Result<(), StorageError> {
+        let now = signed(Timestamp::now().0);
+        let found = sqlx::query(
+            "UPDATE account SET deleted_at = coalesce(deleted_at, ?), name = '', metadata = '{}', \
+             config_sealed = NULL, proxy_sealed = NULL, profile_sealed = NULL, \
+             last_error_sealed = NULL, provider_account_ref = NULL, wanted = 0, kv_bytes = 0 \
+             WHERE id = ?",
+        )
+        .bind(now)
+        .bind(id.as_str().to_owned())
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+        if found == 0 {
+            return Err(not_found());
+        }
+        self.keys.delete_account(connection, id).await?;
+        for statement in [
+            "DELETE FROM secret WHERE account = ?",
+            "DELETE FROM kv WHERE account = ?",
+            "DELETE FROM timer WHERE account = ?",
+            "DELETE FROM dedupe WHERE account = ?",
+            "DELETE FROM sent_message WHERE account = ?",
+        ] {
+            sqlx::query(statement)
+                .bind(id.as_str().to_owned())
+                .execute(&mut *connection)
+                .await?;
+        }
+        sqlx::query(
+            "UPDATE send SET settled_at = ?, \
+             state = CASE state WHEN 'recorded' THEN 'failed' ELSE 'unknown' END \
+             WHERE account = ? AND state IN ('recorded', 'dispatched')",
+        )
+        .bind(now)
+        .bind(id.as_str().to_owned())
+        .execute(&mut *connection)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn read_kv(
+        &self,
+        id: &AccountId,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, StorageError> {
+        let mut connection = self.reader().await?;
+        let Some(account) = self.keys.account(&mut connection, id).await? else {
+            return Ok(None);
+        };
+        let row = sqlx::query("SELECT value_sealed FROM kv WHERE account = ? AND key = ?")
+            .bind(id.as_str().to_owned())
+            .bind(key.as_bytes().to_vec())
+            .fetch_optional(&mut *connection)
+            .await?;
+        row.map(|row| {
+            account
+                .key
+                .open(Kind::Kv, key.as_bytes(), row.try_get(0)?)
+                .ok_or_else(|| damaged("kv value"))
+        })
+        .transpose()
+    }
+
+    pub(super) async fn scan_kv(
+        &self,
+        id: &AccountId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+        let mut connection = self.reader().await?;
+        let Some(account) = self.keys.account(&mut connection, id).await? else {
+            return Ok(Vec::new());
+        };
+        let rows = sqlx::query(
+            "SELECT key, value_sealed FROM kv WHERE account = ? AND key >= ? \
+             AND (? IS NULL OR key > ?) AND (? IS NULL OR key < ?) ORDER BY key LIMIT ?",
+        )
+        .bind(id.as_str().to_owned())
+        // The further of the two lower bounds lets SQLite begin there.
+        .bind(after.unwrap_or_default().max(prefix).as_bytes().to_vec())
+        .bind(after.map(|after| after.as_bytes().to_vec()))
+        .bind(after.map(|after| after.as_bytes().to_vec()))
+        .bind(after_prefix(prefix.as_bytes()))
+        .bind(after_prefix(prefix.as_bytes()))
+        .bind(i64::from(limit))
+        .fetch_all(&mut *connection)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let name: Vec<u8> = row.try_get(0)?;
+                let value = account.key.open(Kind::Kv, &name, row.try_get(1)?);
+                let name = String::from_utf8(name).map_err(|_| damaged("kv key"))?;
+                Ok((name, value.ok_or_else(|| damaged("kv value"))?))
+            })
+            .collect()
+    }
+
+    pub(super) async fn read_secrets(
+        &self,
+        id: &AccountId,
+    ) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+        let mut connection = self.reader().await?;
+        let Some(account) = self.keys.account(&mut connection, id).await? else {
+            return Ok(Vec::new());
+        };
+        let rows =
+            sqlx::query("SELECT name, value_sealed FROM secret WHERE account = ? ORDER BY name")
+                .bind(id.as_str().to_owned())
+                .fetch_all(&mut *connection)
+                .await?;
+        rows.iter()
+            .map(|row| {
+                let name: String = row.try_get(0)?;
+                let value = account
+                    .key
+                    .open(Kind::Secret, name.as_bytes(), row.try_get(1)?)
+                    .ok_or_else(|| damaged("secret"))?;
+                Ok((name, value))
+            })
+            .collect()
+    }
+
+    pub(super) async fn read_timers(
+        &self,
+        id: &AccountId,
+    ) -> Result<Vec<(String, DurableTimer)>, StorageError> {
+        let mut connection = self.reader().await?;
+        let Some(account) = self.keys.account(&mut connection, id).await? else {
+            return Ok(Vec::new());
+        };
+        let rows = sqlx::query(
+            "SELECT label, due_at, context_sealed FROM timer WHERE account = ? ORDER BY label",
+        )
+        .bind(id.as_str().to_owned())
+        .fetch_all(&mut *connection)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let label: String = row.try_get(0)?;
+                let context = account
+                    .key
+                    .open(Kind::Timer, label.as_bytes(), row.try_get(2)?)
+                    .ok_or_else(|| damaged("timer"))?;
+                let at = time(row.try_get(1)?);
+                Ok((label, DurableTimer { at, context }))
+            })
+            .collect()
+    }
+}
+
+async fn refuse_double_identity(
+    connection: &mut SqliteConnection,
+    id: &AccountId,
+    workspace: &WorkspaceId,
+    provider: &str,
+    identity: Option<&str>,
+) -> Result<(), StorageError> {
+    let Some(identity) = identity else {
+        return Ok(());
+    };
+    let other = sqlx::query(
+        "SELECT 1 FROM account WHERE provider_account_ref = ? AND workspace = ? AND provider = ? \
+         AND id <> ? AND deleted_at IS NULL",
+    )
+    .bind(identity.to_owned())
+    .bind(workspace.as_str().to_owned())
+    .bind(provider.to_owned())
+    .bind(id.as_str().to_owned())
+    .fetch_optional(connection)
+    .await?;
+    match other {
+        Some(_) => Err(StorageError::Conflict(Conflict::DuplicateIdentity)),
+        None => Ok(()),
+    }
+}
+
+fn open_json<T: DeserializeOwned>(
+    key: &DataKey,
+    kind: Kind,
+    sealed: Option<&[u8]>,
+) -> Result<Option<T>, StorageError> {
+    let Some(sealed) = sealed else {
+        return Ok(None);
+    };
+    let plain = key
+        .open(kind, b"", sealed)
+        .ok_or_else(|| damaged("part of an account"))?;
+    from_json(&plain, "part of an account").map(Some)
+}
+
+fn open_text(key: &DataKey, kind: Kind, sealed: &[u8]) -> Result<String, StorageError> {
+    key.open(kind, b"", sealed)
+        .and_then(|plain| String::from_utf8(plain).ok())
+        .ok_or_else(|| damaged("part of an account"))
+}
+
+/// The first key, in byte order, behind all that have this prefix. None: there is no such.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut bound = prefix[..=last].to_vec();
+    bound[last] += 1;
+    Some(bound)
+}

@@ -1,0 +1,395 @@
+//! Writes what the plan says about accounts and sends. Seals on the way.
+
+use super::super::rows::{Many, position, signed, to_json};
+use super::plan::Plan;
+use crate::domain::account::AccountPatch;
+use crate::domain::send::SendState;
+use crate::domain::{AccountId, Timestamp};
+use crate::storage::StorageError;
+use crate::storage::seal::{DataKey, Kind};
+use sqlx::SqliteConnection;
+use std::collections::BTreeMap;
+
+pub(super) async fn apply(
+    connection: &mut SqliteConnection,
+    plan: &mut Plan<'_>,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    events(connection, plan, now).await?;
+    accounts(connection, plan).await?;
+    kv(connection, plan).await?;
+    secrets(connection, plan).await?;
+    timers(connection, plan).await?;
+    new_sends(connection, plan).await?;
+    send_changes(connection, plan).await
+}
+
+/// The key of an account that the plan lets something be written for.
+fn key<'p>(plan: &Plan<'p>, account: &AccountId) -> Result<&'p DataKey, StorageError> {
+    plan.key(account)
+        .ok_or_else(|| super::super::error::damaged("account without a data key"))
+}
+
+async fn events(
+    connection: &mut SqliteConnection,
+    plan: &Plan<'_>,
+    now: Timestamp,
+) -> Result<(), StorageError> {
+    const INSERT: Many = Many {
+        before: "INSERT INTO event (position, account, id, kind, occurred_at, recorded_at, \
+                 body_sealed) VALUES ",
+        row: "(?,?,?,?,?,?,?)",
+        after: "",
+    };
+    let mut rows = Vec::with_capacity(plan.events.len());
+    for planned in &plan.events {
+        let Some(offset) = planned.offset else {
+            continue;
+        };
+        let sealed = super::super::log::seal_body(key(plan, planned.account)?, planned.event);
+        rows.push((position(planned.partition, offset), planned, sealed));
+    }
+    rows.sort_unstable_by_key(|(position, ..)| *position);
+    INSERT
+        .execute(
+            connection,
+            rows.into_iter(),
+            |statement, (position, planned, sealed)| {
+                statement
+                    .bind(position)
+                    .bind(planned.account.as_str().to_owned())
+                    .bind(planned.event.id.as_str().to_owned())
+                    .bind(planned.event.kind.clone())
+                    .bind(signed(planned.event.occurred_at.0))
+                    .bind(signed(now.0))
+                    .bind(sealed)
+            },
+        )
+        .await?;
+    Ok(())
+}
+
+async fn accounts(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
+    const ADVANCE: Many = Many {
+        before: "WITH given (id, turn_seq, kv_bytes) AS (VALUES ",
+        row: "(?,?,?)",
+        after: ") UPDATE account SET turn_seq = coalesce(given.turn_seq, account.turn_seq), \
+                kv_bytes = coalesce(given.kv_bytes, account.kv_bytes) \
+                FROM given WHERE account.id = given.id",
+    };
+    let rows: Vec<_> = plan
+        .accounts
+        .iter()
+        .filter(|(_, change)| change.turn_seq.is_some() || change.kv_bytes.is_some())
+        .collect();
+    ADVANCE
+        .execute(connection, rows.into_iter(), |statement, (id, change)| {
+            statement
+                .bind(id.as_str().to_owned())
+                .bind(change.turn_seq.map(signed))
+                .bind(change.kv_bytes.map(signed))
+        })
+        .await?;
+    for (account, change) in &plan.accounts {
+        for change in &change.patches {
+            patch(connection, account, key(plan, account)?, change).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn patch(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    key: &DataKey,
+    patch: &AccountPatch,
+) -> Result<(), StorageError> {
+    let last_error = patch.last_error.as_ref().map(|text| {
+        text.as_ref()
+            .map(|text| key.seal(Kind::LastError, b"", text.as_bytes()))
+    });
+    let profile = match &patch.profile {
+        Some(profile) => Some(key.seal(Kind::Profile, b"", &to_json(profile)?)),
+        None => None,
+    };
+    sqlx::query(
+        "UPDATE account SET \
+           auth_status = coalesce(?, auth_status), \
+           last_error_sealed = CASE WHEN ? THEN ? ELSE last_error_sealed END, \
+           provider_account_ref = CASE WHEN ? THEN ? ELSE provider_account_ref END, \
+           profile_sealed = coalesce(?, profile_sealed), \
+           wanted = coalesce(?, wanted), \
+           provider_digest = coalesce(?, provider_digest) \
+         WHERE id = ?",
+    )
+    .bind(patch.auth_status.map(|status| status.durable().as_str()))
+    .bind(last_error.is_some())
+    .bind(last_error.flatten())
+    .bind(patch.provider_account_ref.is_some())
+    .bind(patch.provider_account_ref.clone().flatten())
+    .bind(profile)
+    .bind(patch.wanted)
+    .bind(patch.provider_digest.clone())
+    .bind(account.as_str().to_owned())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn kv(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
+    const PUT: Many = Many {
+        before: "INSERT INTO kv (account, key, value_sealed) VALUES ",
+        row: "(?,?,?)",
+        after: " ON CONFLICT (account, key) DO UPDATE SET value_sealed = excluded.value_sealed",
+    };
+    const REMOVE: Many = Many {
+        before: "DELETE FROM kv WHERE (account, key) IN (VALUES ",
+        row: "(?,?)",
+        after: ")",
+    };
+    let mut puts = Vec::new();
+    let mut removals = Vec::new();
+    for ((account, name), value) in &plan.kv {
+        match value {
+            Some(value) => {
+                let sealed = key(plan, account)?.seal(Kind::Kv, name.as_bytes(), value);
+                puts.push((*account, *name, sealed));
+            }
+            None => removals.push((*account, *name)),
+        }
+    }
+    PUT.execute(connection, puts.into_iter(), |statement, row| {
+        statement
+            .bind(row.0.as_str().to_owned())
+            .bind(row.1.as_bytes().to_vec())
+            .bind(row.2)
+    })
+    .await?;
+    REMOVE
+        .execute(connection, removals.into_iter(), |statement, row| {
+            statement
+                .bind(row.0.as_str().to_owned())
+                .bind(row.1.as_bytes().to_vec())
+        })
+        .await?;
+    Ok(())
+}
+
+async fn secrets(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
+    for ((account, name), value) in &plan.secrets {
+        write_secret(connection, account, key(plan, account)?, name, *value).await?;
+    }
+    Ok(())
+}
+
+/// Secrets change rarely: one by one.
+pub(in super::super) async fn write_secret(
+    connection: &mut SqliteConnection,
+    account: &AccountId,
+    key: &DataKey,
+    name: &str,
+    value: Option<&[u8]>,
+) -> Result<(), StorageError> {
+    match value {
+        Some(value) => {
+            sqlx::query(
+                "INSERT INTO secret (account, name, value_sealed) VALUES (?, ?, ?) \
+                 ON CONFLICT (account, name) DO UPDATE SET value_sealed = excluded.value_sealed",
+            )
+            .bind(account.as_str().to_owned())
+            .bind(name.to_owned())
+            .bind(key.seal(Kind::Secret, name.as_bytes(), value))
+            .execute(connection)
+            .await?;
+        }
+        None => {
+            sqlx::query("DELETE FROM secret WHERE account = ? AND name = ?")
+                .bind(account.as_str().to_owned())
+                .bind(name.to_owned())
+                .execute(connection)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn timers(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
+    const PUT: Many = Many {
+        before: "INSERT INTO timer (account, label, due_at, context_sealed) VALUES ",
+        row: "(?,?,?,?)",
+        after: " ON CONFLICT (account, label) DO UPDATE SET due_at = excluded.due_at, \
+                context_sealed = excluded.context_sealed",
+    };
+    const REMOVE: Many = Many {
+        before: "DELETE FROM timer WHERE (account, label) IN (VALUES ",
+        row: "(?,?)",
+        after: ")",
+    };
+    let mut puts = Vec::new();
+    let mut removals = Vec::new();
+    for ((account, label), timer) in &plan.timers {
+        match timer {
+            Some(timer) => {
+                let sealed =
+                    key(plan, account)?.seal(Kind::Timer, label.as_bytes(), &timer.context);
+                puts.push((*account, *label, timer.at, sealed));
+            }
+            None => removals.push((*account, *label)),
+        }
+    }
+    PUT.execute(connection, puts.into_iter(), |statement, row| {
+        statement
+            .bind(row.0.as_str().to_owned())
+            .bind(row.1.to_owned())
+            .bind(signed(row.2.0))
+            .bind(row.3)
+    })
+    .await?;
+    REMOVE
+        .execute(connection, removals.into_iter(), |statement, row| {
+            statement
+                .bind(row.0.as_str().to_owned())
+                .bind(row.1.to_owned())
+        })
+        .await?;
+    Ok(())
+}
+
+async fn new_sends(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
+    const INSERT: Many = Many {
+        before: "INSERT INTO send (id, workspace, account, partition, state, recorded_at, \
+                 outgoing_sealed) VALUES ",
+        row: "(?,?,?,?,'recorded',?,?)",
+        after: " ON CONFLICT (id) DO NOTHING",
+    };
+    const KEYS: Many = Many {
+        before: "INSERT INTO idempotency (workspace, key, fingerprint, send, expires_at) VALUES ",
+        row: "(?,?,?,?,?)",
+        after: " ON CONFLICT (workspace, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
+                send = excluded.send, expires_at = excluded.expires_at",
+    };
+    let mut rows = Vec::with_capacity(plan.new_sends.len());
+    for record in &plan.new_sends {
+        let sealed = key(plan, &record.account)?.seal(
+            Kind::Outgoing,
+            record.id.0.as_bytes(),
+            &to_json(&record.outgoing)?,
+        );
+        rows.push((*record, sealed));
+    }
+    INSERT
+        .execute(
+            connection,
+            rows.into_iter(),
+            |statement, (record, sealed)| {
+                statement
+                    .bind(record.id.0.as_bytes().to_vec())
+                    .bind(record.workspace.as_str().to_owned())
+                    .bind(record.account.as_str().to_owned())
+                    .bind(i64::from(record.partition.0))
+                    .bind(signed(record.at.0))
+                    .bind(sealed)
+            },
+        )
+        .await?;
+    KEYS.execute(
+        connection,
+        plan.idempotency.iter(),
+        |statement, ((workspace, key), row)| {
+            statement
+                .bind(workspace.as_str().to_owned())
+                .bind(key.to_vec())
+                .bind(row.fingerprint.clone())
+                .bind(row.send.0.as_bytes().to_vec())
+                .bind(signed(row.expires_at.0))
+        },
+    )
+    .await?;
+    Ok(())
+}
+
+/// A send after all changes of the group.
+#[derive(Default)]
+struct SendUpdate {
+    state: Option<SendState>,
+    dispatched_at: Option<Timestamp>,
+    settled_at: Option<Timestamp>,
+    sent: Option<Vec<u8>>,
+    failure: Option<Vec<u8>>,
+}
+
+async fn send_changes(
+    connection: &mut SqliteConnection,
+    plan: &Plan<'_>,
+) -> Result<(), StorageError> {
+    // A settled one takes both contents from the row, so that a correction clears the other.
+    const UPDATE: Many = Many {
+        before: "WITH given (id, state, dispatched_at, settled_at, sent, failure) AS (VALUES ",
+        row: "(?,?,?,?,?,?)",
+        after: ") UPDATE send SET state = given.state, \
+                dispatched_at = coalesce(given.dispatched_at, send.dispatched_at), \
+                settled_at = coalesce(given.settled_at, send.settled_at), \
+                sent_sealed = CASE WHEN given.settled_at IS NULL THEN send.sent_sealed \
+                  ELSE given.sent END, \
+                failure_sealed = CASE WHEN given.settled_at IS NULL THEN send.failure_sealed \
+                  ELSE given.failure END \
+                FROM given WHERE send.id = given.id",
+    };
+    const MESSAGES: Many = Many {
+        before: "INSERT INTO sent_message (account, message, send) VALUES ",
+        row: "(?,?,?)",
+        after: " ON CONFLICT (account, message) DO UPDATE SET send = excluded.send",
+    };
+    let mut updates: BTreeMap<_, SendUpdate> = BTreeMap::new();
+    let mut messages = BTreeMap::new();
+    for (account, change) in &plan.send_changes {
+        let key = key(plan, account)?;
+        let name = change.id.0.as_bytes();
+        let update = updates.entry(change.id).or_default();
+        update.state = Some(change.state);
+        if !change.state.is_settled() {
+            update.dispatched_at = Some(change.at);
+            continue;
+        }
+        update.settled_at = Some(change.at);
+        update.sent = match &change.sent {
+            Some(sent) => Some(key.seal(Kind::Sent, name, &to_json(sent)?)),
+            None => None,
+        };
+        update.failure = match &change.failure {
+            Some(failure) => Some(key.seal(Kind::Failure, name, &to_json(failure)?)),
+            None => None,
+        };
+        for message in change.sent.iter().flat_map(|sent| &sent.messages) {
+            messages.insert((*account, key.blind("message", message)), change.id);
+        }
+    }
+    UPDATE
+        .execute(
+            connection,
+            updates.into_iter(),
+            |statement, (id, update)| {
+                statement
+                    .bind(id.0.as_bytes().to_vec())
+                    .bind(update.state.map(SendState::as_str))
+                    .bind(update.dispatched_at.map(|at| signed(at.0)))
+                    .bind(update.settled_at.map(|at| signed(at.0)))
+                    .bind(update.sent)
+                    .bind(update.failure)
+            },
+        )
+        .await?;
+    MESSAGES
+        .execute(
+            connection,
+            messages.into_iter(),
+            |statement, ((account, message), send)| {
+                statement
+                    .bind(account.as_str().to_owned())
+                    .bind(message.to_vec())
+                    .bind(send.0.as_bytes().to_vec())
+            },
+        )
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! Progress of deliveries. Everything but the attempts sets, so that what comes twice changes
+//! nothing; what belongs to an endpoint that is gone is left out.
+
+use super::super::endpoints::{seal_answer, seal_note};
+use super::super::keys::Keyring;
+use super::super::rows::{Many, signed, word};
+use super::super::state::Transaction;
+use crate::domain::endpoint::Detour;
+use crate::domain::{EndpointId, PartitionId, WorkspaceId};
+use crate::storage::seal::DataKey;
+use crate::storage::{DeliveryProgress, StorageError};
+use sqlx::{Row as _, SqliteConnection};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+pub(super) async fn apply(
+    transaction: &mut Transaction<'_>,
+    keys: &Keyring,
+    deliveries: &[&DeliveryProgress],
+) -> Result<(), StorageError> {
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    let endpoints = endpoint_keys(transaction, keys, deliveries).await?;
+    let connection = &mut transaction.connection;
+    cursors(connection, deliveries).await?;
+    detours(connection, &endpoints, deliveries).await?;
+    attempts(connection, &endpoints, deliveries).await
+}
+
+type Keys = HashMap<EndpointId, Arc<DataKey>>;
+
+/// Keys of those endpoints that are there and need one.
+async fn endpoint_keys(
+    transaction: &mut Transaction<'_>,
+    keys: &Keyring,
+    deliveries: &[&DeliveryProgress],
+) -> Result<Keys, StorageError> {
+    const FIND: Many = Many {
+        before: "SELECT id, workspace FROM endpoint WHERE id IN (",
+        row: "?",
+        after: ")",
+    };
+    let mut wanted: BTreeSet<&EndpointId> = BTreeSet::new();
+    for progress in deliveries {
+        wanted.extend(progress.detours.iter().map(|detour| &detour.endpoint));
+        wanted.extend(progress.attempts.iter().map(|attempt| &attempt.endpoint));
+    }
+    let unknown: Vec<&EndpointId> = wanted
+        .iter()
+        .copied()
+        .filter(|id| !transaction.state.endpoints.contains_key(*id))
+        .collect();
+    let rows = FIND
+        .fetch(
+            &mut transaction.connection,
+            unknown.into_iter(),
+            |statement, id| statement.bind(id.as_str().to_owned()),
+        )
+        .await?;
+    for row in rows {
+        transaction.state.endpoints.insert(
+            EndpointId::from_text(row.try_get::<String, _>(0)?),
+            WorkspaceId::from_text(row.try_get::<String, _>(1)?),
+        );
+    }
+    let mut found = HashMap::new();
+    for id in wanted {
+        let Some(workspace) = transaction.state.endpoints.get(id).cloned() else {
+            continue;
+        };
+        if let Some(key) = keys
+            .workspace(&mut transaction.connection, &workspace)
+            .await?
+        {
+            found.insert(id.clone(), key);
+        }
+    }
+    Ok(found)
+}
+
+/// Cursors only go forward. An endpoint that is gone has none to update.
+async fn cursors(
+    connection: &mut SqliteConnection,
+    deliveries: &[&DeliveryProgress],
+) -> Result<(), StorageError> {
+    const ADVANCE: Many = Many {
+        before: "WITH given (endpoint, partition, event_offset) AS (VALUES ",
+        row: "(?,?,?)",
+        after: ") UPDATE cursor SET event_offset = max(cursor.event_offset, given.event_offset) \
+                FROM given WHERE cursor.endpoint = given.endpoint \
+                AND cursor.partition = given.partition",
+    };
+    let mut furthest: BTreeMap<(&EndpointId, PartitionId), u64> = BTreeMap::new();
+    for (endpoint, partition, offset) in deliveries.iter().flat_map(|progress| &progress.cursors) {
+        let present = furthest.entry((endpoint, *partition)).or_default();
+        *present = (*present).max(*offset);
+    }
+    ADVANCE
+        .execute(
+            connection,
+            furthest.into_iter(),
+            |statement, ((endpoint, partition), offset)| {
+                statement
+                    .bind(endpoint.as_str().to_owned())
+                    .bind(i64::from(partition.0))
+                    .bind(signed(offset))
+            },
+        )
+        .await?;
+    Ok(())
+}
+
+async fn detours(
+    connection: &mut SqliteConnection,
+    keys: &Keys,
+    deliveries: &[&DeliveryProgress],
+) -> Result<(), StorageError> {
+    const PUT: Many = Many {
+        before: "INSERT INTO detour (endpoint, partition, event_offset, event, state, attempts, \
+                 next_at, since, note_sealed) VALUES ",
+        row: "(?,?,?,?,?,?,?,?,?)",
+        after: " ON CONFLICT (endpoint, partition, event_offset) DO UPDATE SET \
+                event = excluded.event, state = excluded.state, attempts = excluded.attempts, \
+                next_at = excluded.next_at, since = excluded.since, \
+                note_sealed = excluded.note_sealed",
+    };
+    const REMOVE: Many = Many {
+        before: "DELETE FROM detour WHERE (endpoint, partition, event_offset) IN (VALUES ",
+        row: "(?,?,?)",
+        after: ")",
+    };
+    let mut last: BTreeMap<(&EndpointId, PartitionId, u64), Option<&Detour>> = BTreeMap::new();
+    for progress in deliveries {
+        for detour in &progress.detours {
+            let place = (&detour.endpoint, detour.partition, detour.offset);
+            last.insert(place, Some(detour));
+        }
+        for (endpoint, partition, offset) in &progress.done {
+            last.insert((endpoint, *partition, *offset), None);
+        }
+    }
+    let mut puts = Vec::new();
+    let mut removals = Vec::new();
+    for (place, detour) in last {
+        match detour {
+            Some(detour) => {
+                if let Some(key) = keys.get(&detour.endpoint) {
+                    puts.push((detour, word(&detour.state)?, seal_note(key, detour)?));
+                }
+            }
+            None => removals.push(place),
+        }
+    }
+    PUT.execute(
+        connection,
+        puts.into_iter(),
+        |statement, (detour, state, note)| {
+            statement
+                .bind(detour.endpoint.as_str().to_owned())
+                .bind(i64::from(detour.partition.0))
+                .bind(signed(detour.offset))
+                .bind(detour.event.as_str().to_owned())
+                .bind(state)
+                .bind(i64::from(detour.attempts))
+                .bind(signed(detour.next_at.0))
+                .bind(signed(detour.since.0))
+                .bind(note)
+        },
+    )
+    .await?;
+    REMOVE
+        .execute(
+            connection,
+            removals.into_iter(),
+            |statement, (endpoint, partition, offset)| {
+                statement
+                    .bind(endpoint.as_str().to_owned())
+                    .bind(i64::from(partition.0))
+                    .bind(signed(offset))
+            },
+        )
+        .await?;
+    Ok(())
+}
+
+async fn attempts(
+    connection: &mut SqliteConnection,
+    keys: &Keys,
+    deliveries: &[&DeliveryProgress],
+) -> Result<(), StorageError> {
+    const INSERT: Many = Many {
+        before: "INSERT INTO attempt (id, endpoint, event, at, number, status, latency_ms, \
+                 answer_sealed) VALUES ",
+        row: "(?,?,?,?,?,?,?,?)",
+        after: "",
+    };
+    let mut rows = Vec::new();
+    for attempt in deliveries.iter().flat_map(|progress| &progress.attempts) {
+        if let Some(key) = keys.get(&attempt.endpoint) {
+            rows.push((attempt, seal_answer(key, attempt)?));
+        }
+    }
+    INSERT
+        .execute(
+            connection,
+            rows.into_iter(),
+            |statement, (attempt, answer)| {
+                statement
+                    .bind(attempt.id.as_str().to_owned())
+                    .bind(attempt.endpoint.as_str().to_owned())
+                    .bind(attempt.event.as_str().to_owned())
+                    .bind(signed(attempt.at.0))
+                    .bind(i64::from(attempt.number))
+                    .bind(attempt.status.map(i64::from))
+                    .bind(i64::from(attempt.latency_ms))
+                    .bind(answer)
+            },
+        )
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,290 @@
+//! What the database says about everything a group names, before the group is applied.
+
+use super::super::error::damaged;
+use super::super::keys::{AccountKey, Keyring};
+use super::super::rows::{Many, offset_of, partition, time, unsigned};
+use crate::domain::send::SendState;
+use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::storage::seal::DataKey;
+use crate::storage::{StorageError, Write, Written};
+use sqlx::{Row as _, SqliteConnection};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub(super) struct Picture {
+    pub partitions: HashMap<PartitionId, PartitionRow>,
+    /// Live ones only.
+    pub accounts: HashMap<AccountId, AccountRow>,
+    pub sends: HashMap<SendId, SendRow>,
+    pub workspaces: HashMap<WorkspaceId, Arc<DataKey>>,
+    /// By workspace and keyed hash.
+    pub idempotency: HashMap<(WorkspaceId, [u8; 16]), IdempotencyRow>,
+    /// Offsets of the group's events that are in the log already; looked up for a group that was committed before.
+    pub logged: HashMap<String, u64>,
+}
+
+pub(super) struct PartitionRow {
+    pub epoch: u64,
+    pub head: u64,
+}
+
+pub(super) struct AccountRow {
+    pub partition: PartitionId,
+    pub turn_seq: u64,
+    pub key: AccountKey,
+}
+
+#[derive(Clone)]
+pub(super) struct SendRow {
+    pub account: AccountId,
+    pub state: SendState,
+    pub dispatched_at: Option<Timestamp>,
+    pub settled_at: Option<Timestamp>,
+}
+
+#[derive(Clone)]
+pub(super) struct IdempotencyRow {
+    pub fingerprint: Vec<u8>,
+    pub send: SendId,
+    pub expires_at: Timestamp,
+}
+
+impl Picture {
+    /// Why nothing may be written for the account, if so.
+    pub fn refusal(
+        &self,
+        workspace: &WorkspaceId,
+        account: &AccountId,
+        partition: PartitionId,
+        epoch: u64,
+    ) -> Option<Written> {
+        let Some(row) = self.accounts.get(account) else {
+            return Some(Written::Gone);
+        };
+        if row.key.workspace != *workspace {
+            return Some(Written::Gone);
+        }
+        let owned = self.partitions.get(&partition);
+        if row.partition != partition || owned.is_none_or(|owned| owned.epoch != epoch) {
+            return Some(Written::Fenced);
+        }
+        None
+    }
+
+    pub fn turn_seq(&self, account: &AccountId) -> u64 {
+        self.accounts.get(account).map_or(0, |row| row.turn_seq)
+    }
+}
+
+pub(super) async fn picture(
+    connection: &mut SqliteConnection,
+    keys: &Keyring,
+    group: &[Write],
+    committed: bool,
+) -> Result<Picture, StorageError> {
+    let mut partition_ids = BTreeSet::new();
+    let mut account_ids = HashSet::new();
+    let mut workspace_ids = HashSet::new();
+    let mut send_ids = HashSet::new();
+    let mut event_ids = Vec::new();
+    for write in group {
+        match write {
+            Write::Account(commit) => {
+                partition_ids.insert(commit.partition);
+                account_ids.insert(&commit.account);
+                send_ids.extend(commit.sends.iter().map(|change| change.id));
+                if committed {
+                    event_ids.extend(commit.events.iter().map(|event| event.id.as_str()));
+                }
+            }
+            Write::RecordSend(record) => {
+                partition_ids.insert(record.partition);
+                account_ids.insert(&record.account);
+                send_ids.insert(record.id);
+                if record.idempotency.is_some() {
+                    workspace_ids.insert(&record.workspace);
+                }
+            }
+            Write::Delivery(_) => {}
+        }
+    }
+    let mut workspaces = HashMap::new();
+    for id in workspace_ids {
+        if let Some(key) = keys.workspace(connection, id).await? {
+            workspaces.insert(id.clone(), key);
+        }
+    }
+    Ok(Picture {
+        partitions: partitions(connection, partition_ids).await?,
+        accounts: accounts(connection, keys, account_ids).await?,
+        sends: sends(connection, send_ids).await?,
+        idempotency: idempotency(connection, &workspaces, group).await?,
+        logged: logged(connection, event_ids).await?,
+        workspaces,
+    })
+}
+
+async fn partitions(
+    connection: &mut SqliteConnection,
+    ids: BTreeSet<PartitionId>,
+) -> Result<HashMap<PartitionId, PartitionRow>, StorageError> {
+    const FIND: Many = Many {
+        before: "SELECT id, epoch, head FROM partition WHERE id IN (",
+        row: "?",
+        after: ")",
+    };
+    let rows = FIND
+        .fetch(connection, ids.into_iter(), |statement, id| {
+            statement.bind(i64::from(id.0))
+        })
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let found = PartitionRow {
+                epoch: unsigned(row.try_get(1)?),
+                head: unsigned(row.try_get(2)?),
+            };
+            Ok((partition(row.try_get(0)?)?, found))
+        })
+        .collect()
+}
+
+async fn accounts(
+    connection: &mut SqliteConnection,
+    keys: &Keyring,
+    ids: HashSet<&AccountId>,
+) -> Result<HashMap<AccountId, AccountRow>, StorageError> {
+    const FIND: Many = Many {
+        before: "SELECT id, partition, turn_seq FROM account \
+                 WHERE deleted_at IS NULL AND id IN (",
+        row: "?",
+        after: ")",
+    };
+    let mut unwrapped = keys.accounts(connection, ids.iter().copied()).await?;
+    let rows = FIND
+        .fetch(connection, ids.into_iter(), |statement, id| {
+            statement.bind(id.as_str().to_owned())
+        })
+        .await?;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let id = AccountId::from_text(row.try_get::<String, _>(0)?);
+        let key = unwrapped
+            .remove(&id)
+            .ok_or_else(|| damaged("account without a data key"))?;
+        let account = AccountRow {
+            partition: partition(row.try_get(1)?)?,
+            turn_seq: unsigned(row.try_get(2)?),
+            key,
+        };
+        found.insert(id, account);
+    }
+    Ok(found)
+}
+
+async fn sends(
+    connection: &mut SqliteConnection,
+    ids: HashSet<SendId>,
+) -> Result<HashMap<SendId, SendRow>, StorageError> {
+    const FIND: Many = Many {
+        before: "SELECT id, account, state, dispatched_at, settled_at FROM send WHERE id IN (",
+        row: "?",
+        after: ")",
+    };
+    let rows = FIND
+        .fetch(connection, ids.into_iter(), |statement, id| {
+            statement.bind(id.0.as_bytes().to_vec())
+        })
+        .await?;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let state: &str = row.try_get(2)?;
+        let send = SendRow {
+            account: AccountId::from_text(row.try_get::<String, _>(1)?),
+            state: SendState::parse(state).ok_or_else(|| damaged("state of a send"))?,
+            dispatched_at: row.try_get::<Option<i64>, _>(3)?.map(time),
+            settled_at: row.try_get::<Option<i64>, _>(4)?.map(time),
+        };
+        found.insert(send_id(row.try_get(0)?)?, send);
+    }
+    Ok(found)
+}
+
+pub(in super::super) fn send_id(bytes: &[u8]) -> Result<SendId, StorageError> {
+    Uuid::from_slice(bytes)
+        .map(SendId)
+        .map_err(|_| damaged("id of a send"))
+}
+
+async fn idempotency(
+    connection: &mut SqliteConnection,
+    workspaces: &HashMap<WorkspaceId, Arc<DataKey>>,
+    group: &[Write],
+) -> Result<HashMap<(WorkspaceId, [u8; 16]), IdempotencyRow>, StorageError> {
+    const FIND: Many = Many {
+        before: "WITH wanted (workspace, key) AS (VALUES ",
+        row: "(?,?)",
+        after: ") SELECT found.workspace, found.key, found.fingerprint, found.send, \
+                found.expires_at FROM wanted CROSS JOIN idempotency AS found \
+                ON found.workspace = wanted.workspace AND found.key = wanted.key",
+    };
+    let wanted: Vec<(&WorkspaceId, [u8; 16])> = group
+        .iter()
+        .filter_map(|write| {
+            let Write::RecordSend(record) = write else {
+                return None;
+            };
+            let idempotency = record.idempotency.as_ref()?;
+            let key = workspaces.get(&record.workspace)?;
+            Some((&record.workspace, idempotency_hash(key, &idempotency.key)))
+        })
+        .collect();
+    let rows = FIND
+        .fetch(
+            connection,
+            wanted.into_iter(),
+            |statement, (workspace, key)| {
+                statement
+                    .bind(workspace.as_str().to_owned())
+                    .bind(key.to_vec())
+            },
+        )
+        .await?;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let workspace = WorkspaceId::from_text(row.try_get::<String, _>(0)?);
+        let key = <[u8; 16]>::try_from(row.try_get::<&[u8], _>(1)?)
+            .map_err(|_| damaged("idempotency key"))?;
+        let entry = IdempotencyRow {
+            fingerprint: row.try_get(2)?,
+            send: send_id(row.try_get(3)?)?,
+            expires_at: time(row.try_get(4)?),
+        };
+        found.insert((workspace, key), entry);
+    }
+    Ok(found)
+}
+
+pub(in super::super) fn idempotency_hash(key: &DataKey, text: &str) -> [u8; 16] {
+    key.blind("idempotency", text)
+}
+
+async fn logged(
+    connection: &mut SqliteConnection,
+    ids: Vec<&str>,
+) -> Result<HashMap<String, u64>, StorageError> {
+    const FIND: Many = Many {
+        before: "SELECT id, position FROM event WHERE id IN (",
+        row: "?",
+        after: ")",
+    };
+    let rows = FIND
+        .fetch(connection, ids.into_iter(), |statement, id| {
+            statement.bind(id.to_owned())
+        })
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, offset_of(row.try_get(1)?))))
+        .collect()
+}

@@ -1,0 +1,230 @@
+//! The data keys of accounts and workspaces: made, wrapped into the database, unwrapped once and
+//! kept in memory. Never hands out a key of an account that was deleted.
+
+use super::error::damaged;
+use super::rows::Many;
+use crate::domain::{AccountId, WorkspaceId};
+use crate::storage::StorageError;
+use crate::storage::seal::{DataKey, WrappingKey};
+use sqlx::{Row as _, SqliteConnection};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+pub(super) struct Keyring {
+    wrapping: WrappingKey,
+    cache: RwLock<Cache>,
+    /// Counts deletions: what was read before one is not put into the cache after it.
+    deletions: AtomicU64,
+}
+
+#[derive(Default)]
+struct Cache {
+    accounts: HashMap<AccountId, AccountKey>,
+    workspaces: HashMap<WorkspaceId, Arc<DataKey>>,
+}
+
+#[derive(Clone)]
+pub(super) struct AccountKey {
+    pub workspace: WorkspaceId,
+    pub key: Arc<DataKey>,
+}
+
+fn account_owner(id: &AccountId) -> String {
+    format!("account:{id}")
+}
+
+fn workspace_owner(id: &WorkspaceId) -> String {
+    format!("workspace:{id}")
+}
+
+impl Keyring {
+    pub fn new(wrapping: WrappingKey) -> Self {
+        Self {
+            wrapping,
+            cache: RwLock::default(),
+            deletions: AtomicU64::new(0),
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Cache> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Cache> {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of a live account, else none.
+    pub async fn account(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &AccountId,
+    ) -> Result<Option<AccountKey>, StorageError> {
+        Ok(self
+            .accounts(connection, std::iter::once(id))
+            .await?
+            .remove(id))
+    }
+
+    /// Those of `ids` that are live.
+    pub async fn accounts<'i>(
+        &self,
+        connection: &mut SqliteConnection,
+        ids: impl Iterator<Item = &'i AccountId>,
+    ) -> Result<HashMap<AccountId, AccountKey>, StorageError> {
+        const FIND: Many = Many {
+            before: "SELECT account.id, account.workspace, data_key.wrapped FROM account \
+                     JOIN data_key ON data_key.owner = 'account:' || account.id \
+                     WHERE account.deleted_at IS NULL AND account.id IN (",
+            row: "?",
+            after: ")",
+        };
+        let mut found = HashMap::new();
+        let mut missing = Vec::new();
+        {
+            let cache = self.read();
+            for id in ids {
+                match cache.accounts.get(id) {
+                    Some(key) => {
+                        found.insert(id.clone(), key.clone());
+                    }
+                    None => missing.push(id),
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let deletions = self.deletions.load(Ordering::SeqCst);
+        let rows = FIND
+            .fetch(connection, missing.into_iter(), |statement, id| {
+                statement.bind(id.as_str().to_owned())
+            })
+            .await?;
+        for row in rows {
+            let id = AccountId::from_text(row.try_get::<String, _>(0)?);
+            let key = self.unwrap_account(&id, row.try_get(1)?, row.try_get(2)?)?;
+            self.remember(id.clone(), key.clone(), deletions);
+            found.insert(id, key);
+        }
+        Ok(found)
+    }
+
+    /// From the columns of a row.
+    pub fn unwrap_account(
+        &self,
+        id: &AccountId,
+        workspace: String,
+        wrapped: &[u8],
+    ) -> Result<AccountKey, StorageError> {
+        if let Some(key) = self.read().accounts.get(id) {
+            return Ok(key.clone());
+        }
+        let key = self
+            .wrapping
+            .unwrap(&account_owner(id), wrapped)
+            .ok_or_else(|| damaged("data key of an account"))?;
+        Ok(AccountKey {
+            workspace: WorkspaceId::from_text(workspace),
+            key: Arc::new(key),
+        })
+    }
+
+    fn remember(&self, id: AccountId, key: AccountKey, deletions: u64) {
+        let mut cache = self.write();
+        if self.deletions.load(Ordering::SeqCst) == deletions {
+            cache.accounts.insert(id, key);
+        }
+    }
+
+    /// Makes an account's key within the caller's transaction. Not cached: the transaction may
+    /// still fail.
+    pub async fn create_account(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &AccountId,
+    ) -> Result<DataKey, StorageError> {
+        let owner = account_owner(id);
+        let key = DataKey::generate(&owner);
+        self.insert(connection, owner, &key).await?;
+        Ok(key)
+    }
+
+    async fn insert(
+        &self,
+        connection: &mut SqliteConnection,
+        owner: String,
+        key: &DataKey,
+    ) -> Result<(), StorageError> {
+        sqlx::query("INSERT INTO data_key (owner, wrapped) VALUES (?, ?)")
+            .bind(owner)
+            .bind(self.wrapping.wrap(key))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Destroys it within the caller's transaction; [`Self::forget_account`] follows.
+    pub async fn delete_account(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &AccountId,
+    ) -> Result<(), StorageError> {
+        sqlx::query("DELETE FROM data_key WHERE owner = ?")
+            .bind(account_owner(id))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    pub fn forget_account(&self, id: &AccountId) {
+        let mut cache = self.write();
+        self.deletions.fetch_add(1, Ordering::SeqCst);
+        cache.accounts.remove(id);
+    }
+
+    /// None: there is no such workspace.
+    pub async fn workspace(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &WorkspaceId,
+    ) -> Result<Option<Arc<DataKey>>, StorageError> {
+        if let Some(key) = self.read().workspaces.get(id) {
+            return Ok(Some(key.clone()));
+        }
+        let owner = workspace_owner(id);
+        let row = sqlx::query("SELECT wrapped FROM data_key WHERE owner = ?")
+            .bind(owner.clone())
+            .fetch_optional(connection)
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let key = self
+            .wrapping
+            .unwrap(&owner, row.try_get(0)?)
+            .ok_or_else(|| damaged("data key of a workspace"))?;
+        let key = Arc::new(key);
+        self.write().workspaces.insert(id.clone(), key.clone());
+        Ok(Some(key))
+    }
+
+    /// Makes a workspace's key within the caller's transaction, if it has none.
+    pub async fn ensure_workspace(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &WorkspaceId,
+    ) -> Result<(), StorageError> {
+        let owner = workspace_owner(id);
+        let present = sqlx::query("SELECT 1 FROM data_key WHERE owner = ?")
+            .bind(owner.clone())
+            .fetch_optional(&mut *connection)
+            .await?;
+        if present.is_none() {
+            let key = DataKey::generate(&owner);
+            self.insert(connection, owner, &key).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! Opening: the lock file, the checks that this is our database and no newer one, the operator's
+//! key, the schema, and the settings of every connection.
+
+use super::SqliteSettings;
+use crate::domain::PartitionId;
+use crate::storage::StorageError;
+use crate::storage::seal::{OperatorKey, WrappingKey};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// "Anyo", in the header of every database of ours.
+const APPLICATION_ID: i64 = 0x416e_796f;
+
+/// Applied in order; `user_version` counts those a database has.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_first.sql")];
+
+/// Where the operator's key comes from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// This file. It is made together with a new database, and must be there for an old one.
+    File(PathBuf),
+    Given(OperatorKey),
+}
+
+fn unusable(text: String) -> StorageError {
+    StorageError::Unusable(text)
+}
+
+/// The process's claim to the database; released when it is dropped, also by `kill -9`.
+pub(super) fn lock(database: &Path) -> Result<File, StorageError> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| {
+            unusable(format!(
+                "the lock file {} cannot be opened: {error}",
+                path.display()
+            ))
+        })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(unusable(format!(
+            "another host is running on this database: it holds {}",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(unusable(format!(
+            "the lock file {} cannot be locked: {error}",
+            path.display()
+        ))),
+    }
+}
+
+/// SQLite makes its files with the permissions of the database's.
+pub(super) fn create_private(database: &Path) -> Result<(), StorageError> {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(database)
+    {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(unusable(format!(
+            "the database {} cannot be created: {error}",
+            database.display()
+        ))),
+    }
+}
+
+/// A write beyond the process's file size limit shall fail, not kill: with a handler for SIGXFSZ
+/// it does. Tokio's handlers stay for good.
+pub(super) fn survive_file_size_limit() {
+    const SIGXFSZ: i32 = 25;
+    let kind = tokio::signal::unix::SignalKind::from_raw(SIGXFSZ);
+    if let Err(error) = tokio::signal::unix::signal(kind) {
+        tracing::warn!(%error, "a file size limit may end the process");
+    }
+}
+
+fn options(settings: &SqliteSettings) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(&settings.path)
+        .create_if_missing(false)
+        .foreign_keys(false)
+        .busy_timeout(settings.busy_timeout)
+        .disable_statement_logging()
+}
+
+pub(super) fn reader_options(settings: &SqliteSettings) -> SqliteConnectOptions {
+    options(settings)
+        .pragma("query_only", "ON")
+        .pragma("cache_size", "-4096")
+        .row_buffer_size(256)
+}
+
+/// The one connection that writes.
+pub(super) async fn connect_writer(
+    settings: &SqliteSettings,
+    max_pages: u32,
+) -> Result<SqliteConnection, sqlx::Error> {
+    let options = options(settings)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        // What is deleted is overwritten wherever that costs no extra input or output: keys.
+        .pragma("secure_delete", "FAST")
+        // Pages; larger than the default so that a busy log is copied less often.
+        .pragma("wal_autocheckpoint", "4000")
+        .pragma("journal_size_limit", "67108864")
+        .pragma("cache_size", "-16384")
+        .pragma("max_page_count", max_pages.to_string())
+        .statement_cache_capacity(256)
+        .row_buffer_size(256)
+        .thread_name(|_| "anyport-sqlite".to_owned());
+    SqliteConnection::connect_with(&options).await
+}
+
+/// Checks and prepares the database; the key that wraps its data keys.
+pub(super) async fn prepare(
+    settings: &SqliteSettings,
+) -> Result<(SqliteConnection, OperatorKey), StorageError> {
+    let name = settings.path.display();
+    // Looked at before anything is written: a foreign file stays as it is.
+    let mut look = SqliteConnection::connect_with(&options(settings)).await?;
+    let tables = number(&mut look, "SELECT count(*) FROM sqlite_master").await?;
+    let application = number(&mut look, "PRAGMA application_id").await?;
+    let version = number(&mut look, "PRAGMA user_version").await?;
+    let known = MIGRATIONS.len() as i64;
+    if (tables > 0 || application != 0) && application != APPLICATION_ID {
+        return Err(unusable(format!(
+            "{name} is a database of another program; nothing was changed"
+        )));
+    }
+    if version > known {
+        return Err(unusable(format!(
+            "{name} was written by a newer version of Anyport (schema {version}; this one knows \
+             up to {known}); nothing was changed"
+        )));
+    }
+    let new = application == 0;
+    let key = operator_key(settings, new)?;
+    if !new {
+        check_key(&mut look, &key.wrapping_key(), settings).await?;
+    }
+    look.close().await?;
+
+    let mut connection = connect_writer(settings, settings.max_pages).await?;
+    if version < known {
+        migrate(&mut connection, version, &key.wrapping_key()).await?;
+    }
+    Ok((connection, key))
+}
+
+async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StorageError> {
+    Ok(sqlx::query(sql).fetch_one(connection).await?.try_get(0)?)
+}
+
+fn operator_key(settings: &SqliteSettings, new: bool) -> Result<OperatorKey, StorageError> {
+    let path = match &settings.key {
+        KeySource::Given(key) => return Ok(key.clone()),
+        KeySource::File(path) => path,
+    };
+    let failed =
+        |error: std::io::Error| unusable(format!("the operator key {}: {error}", path.display()));
+    match OperatorKey::load(path).map_err(failed)? {
+        Some(key) => Ok(key),
+        None if new => OperatorKey::create(path).map_err(failed),
+        None => Err(unusable(format!(
+            "the operator key {} is missing; without it {} cannot be read",
+            path.display(),
+            settings.path.display()
+        ))),
+    }
+}
+
+async fn check_key(
+    connection: &mut SqliteConnection,
+    key: &WrappingKey,
+    settings: &SqliteSettings,
+) -> Result<(), StorageError> {
+    let row = sqlx::query("SELECT value FROM meta WHERE name = 'operator_check'")
+        .fetch_optional(connection)
+        .await?;
+    let accepted = match &row {
+        Some(row) => key.accepts(row.try_get(0)?),
+        None => false,
+    };
+    if accepted {
+        Ok(())
+    } else {
+        Err(unusable(format!(
+            "{} was sealed with another operator key; nothing was changed",
+            settings.path.display()
+        )))
+    }
+}
+
+async fn migrate(
+    connection: &mut SqliteConnection,
+    from: i64,
+    key: &WrappingKey,
+) -> Result<(), StorageError> {
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut *connection)
+        .await?;
+    for migration in MIGRATIONS.iter().skip(from as usize) {
+        sqlx::raw_sql(*migration).execute(&mut *connection).await?;
+    }
+    if from == 0 {
+        for partition in PartitionId::all() {
+            sqlx::query("INSERT INTO partition (id, epoch, head) VALUES (?, 0, 0)")
+                .bind(i64::from(partition.0))
+                .execute(&mut *connection)
+                .await?;
+        }
+        // `last_group`: see `commit/mod.rs`.
+        sqlx::query(
+            "INSERT INTO meta (name, value) VALUES ('operator_check', ?), ('last_group', x'')",
+        )
+        .bind(key.check_value())
+        .execute(&mut *connection)
+        .await?;
+    }
+    // Both stand in the database's header and belong to the transaction.
+    let header = format!(
+        "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
+        MIGRATIONS.len()
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(header))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("COMMIT").execute(&mut *connection).await?;
+    Ok(())
+}
+
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
