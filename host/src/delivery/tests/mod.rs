@@ -1,3 +1,10 @@
+//! Stories of deliveries, with a real store and a receiver on a port of its own. Time stands
+//! still until a test moves it.
+
+mod bench;
+mod order;
+mod policy;
+mod restart;
 pub(crate) mod sink;
 
 use crate::domain::endpoint::{Endpoint, EndpointState, Ordering, RetryPolicy};
