@@ -123,15 +123,17 @@ impl Delivery {
         let (commands, received) = mpsc::unbounded_channel();
         let lags = Lags::default();
         let (heads, _) = watch::channel(Heads::default());
+        let (died, dead) = mpsc::unbounded_channel();
         let director = Director {
             follower: tokio::spawn(follow_log(shared.clone(), heads.clone())),
             shared,
             workers: HashMap::new(),
             lags: lags.clone(),
             heads,
+            died,
             again: HashSet::new(),
         };
-        tokio::spawn(director.run(received));
+        tokio::spawn(director.run(received, dead));
         Self { commands, lags }
     }
 
@@ -171,12 +173,18 @@ struct Director {
     lags: Lags,
     heads: watch::Sender<Heads>,
     follower: JoinHandle<()>,
-    /// To be reloaded when storage answers again.
+    /// Where workers that end are told.
+    died: mpsc::UnboundedSender<EndpointId>,
+    /// To be reloaded a little later: storage did not answer, or the worker died.
     again: HashSet<EndpointId>,
 }
 
 impl Director {
-    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+    async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        mut dead: mpsc::UnboundedReceiver<EndpointId>,
+    ) {
         let mut loaded = false;
         loop {
             if !loaded {
@@ -185,6 +193,13 @@ impl Director {
             let waiting = !loaded || !self.again.is_empty();
             let command = tokio::select! {
                 command = commands.recv() => command,
+                Some(id) = dead.recv() => {
+                    if self.workers.get(&id).is_some_and(worker::Handle::has_ended) {
+                        tracing::error!(endpoint = %id, "the worker of an endpoint died, starting it again");
+                        self.again.insert(id);
+                    }
+                    continue;
+                }
                 () = sleep(RETRY_STORAGE), if waiting => {
                     for id in std::mem::take(&mut self.again) {
                         self.reload(id).await;
@@ -250,20 +265,20 @@ impl Director {
     }
 
     async fn apply(&mut self, endpoint: Endpoint) {
-        if let Some(worker) = self.workers.get(&endpoint.id) {
-            let endpoint = match worker.reload(endpoint).await {
-                Ok(()) => return,
-                // It has died, which it never should.
-                Err(endpoint) => endpoint,
-            };
-            return self.spawn(*endpoint);
+        match self.workers.get(&endpoint.id) {
+            Some(worker) if !worker.has_ended() => worker.reload(endpoint).await,
+            _ => self.spawn(endpoint),
         }
-        self.spawn(endpoint);
     }
 
     fn spawn(&mut self, endpoint: Endpoint) {
         let id = endpoint.id.clone();
-        let worker = worker::spawn(self.shared.clone(), endpoint, self.heads.subscribe());
+        let worker = worker::spawn(
+            self.shared.clone(),
+            endpoint,
+            self.heads.subscribe(),
+            self.died.clone(),
+        );
         self.lags
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

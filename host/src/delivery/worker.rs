@@ -13,7 +13,7 @@ use super::window::Window;
 use super::{Heads, Lag, RETRY_STORAGE, Shared};
 use crate::domain::endpoint::{Detour, Endpoint, EndpointState};
 use crate::domain::event::LoggedEvent;
-use crate::domain::{PartitionId, Timestamp, WorkspaceId};
+use crate::domain::{EndpointId, PartitionId, Timestamp, WorkspaceId};
 use crate::storage::{DeliveryProgress, StorageError, Write};
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
@@ -50,17 +50,18 @@ enum Command {
 }
 
 impl Handle {
-    /// The endpoint comes back when the worker is not there any more.
-    pub async fn reload(&self, endpoint: Endpoint) -> Result<(), Box<Endpoint>> {
+    /// Returns when it is in effect, or the worker is dead.
+    pub async fn reload(&self, endpoint: Endpoint) {
         let (done, wait) = oneshot::channel();
-        self.commands
-            .send(Command::Reload(Box::new(endpoint), done))
-            .map_err(|refused| match refused.0 {
-                Command::Reload(endpoint, _) => endpoint,
-                Command::End(_) => unreachable!("a reload was sent"),
-            })?;
-        let _ = wait.await;
-        Ok(())
+        let command = Command::Reload(Box::new(endpoint), done);
+        if self.commands.send(command).is_ok() {
+            let _ = wait.await;
+        }
+    }
+
+    /// Its commands are read no more.
+    pub fn has_ended(&self) -> bool {
+        self.commands.is_closed()
     }
 
     pub async fn end(mut self, deadline: Instant) {
@@ -79,7 +80,12 @@ pub(super) fn spawn(
     shared: Arc<Shared>,
     endpoint: Endpoint,
     heads: watch::Receiver<Heads>,
+    died: mpsc::UnboundedSender<EndpointId>,
 ) -> Handle {
+    let obituary = Obituary {
+        endpoint: endpoint.id.clone(),
+        died,
+    };
     let workspace = endpoint.workspace.clone();
     let (commands, received) = mpsc::unbounded_channel();
     let (publish, lag) = watch::channel(Lag {
@@ -124,7 +130,22 @@ pub(super) fn spawn(
         workspace,
         lag,
         commands,
-        task: tokio::spawn(worker.run()),
+        task: tokio::spawn(async move {
+            let _obituary = obituary;
+            worker.run().await;
+        }),
+    }
+}
+
+/// Tells the director that a worker is gone, however that came.
+struct Obituary {
+    endpoint: EndpointId,
+    died: mpsc::UnboundedSender<EndpointId>,
+}
+
+impl Drop for Obituary {
+    fn drop(&mut self) {
+        let _ = self.died.send(self.endpoint.clone());
     }
 }
 
@@ -284,9 +305,7 @@ impl Worker {
                 loaded = &mut loaded => break loaded,
                 command = self.commands.recv() => match command {
                     Some(Command::Reload(endpoint, done)) => {
-                        self.state = endpoint.state;
-                        self.config =
-                            Arc::new(Config::new(*endpoint, &self.shared, Some(&self.config)));
+                        self.reload(*endpoint);
                         let _ = done.send(());
                     }
                     Some(Command::End(_)) | None => return false,

@@ -12,6 +12,7 @@ use crate::storage::writer::{Writer, WriterSettings};
 use crate::storage::{AccountCommit, Store, Workspace, Write, Written};
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 pub const START: u64 = 1_772_353_800_000;
@@ -20,6 +21,8 @@ pub struct Bench {
     pub store: Arc<SqliteStore>,
     pub clock: Arc<ManualClock>,
     pub delivery: Delivery,
+    /// The next worker that learns from an attempt panics.
+    pub fault: Arc<AtomicBool>,
     writer: Writer,
     account: AccountId,
     partition: PartitionId,
@@ -53,9 +56,16 @@ impl Bench {
             .unwrap();
         let writer = Writer::start(store.clone(), WriterSettings::default());
         let clock = ManualClock::at(START);
+        let fault = Arc::new(AtomicBool::new(false));
         let settings = Settings {
             clock: clock.clone(),
-            jitter: Arc::new(|| 0.5),
+            jitter: Arc::new({
+                let fault = fault.clone();
+                move || {
+                    assert!(!fault.swap(false, Relaxed), "as told");
+                    0.5
+                }
+            }),
             flush_interval: Duration::from_millis(1),
             ..Settings::default()
         };
@@ -69,6 +79,7 @@ impl Bench {
             store,
             clock,
             delivery,
+            fault,
             writer,
             account,
             partition,

@@ -123,12 +123,14 @@ async fn a_blocked_head_without_a_waiting_one_goes_at_once() {
     bench.quiet(&endpoint.id).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_waits_for_what_is_in_flight() {
     let mut bench = Bench::start().await;
+    let (arrive, mut arrived) = tokio::sync::mpsc::unbounded_channel();
     let (answer, answered) = std::sync::mpsc::channel::<()>();
     let sink = Sink::start(move |_, _| {
-        // Blocks the sink's thread until the shutdown has begun.
+        arrive.send(()).ok();
+        // Holds one of the two threads until the shutdown has been asked for.
         answered.recv().ok();
         status(200)
     })
@@ -136,13 +138,32 @@ async fn a_shutdown_waits_for_what_is_in_flight() {
     let endpoint = endpoint(&sink.url);
     bench.add(&endpoint).await;
     bench.append(&["a1"]).await;
-    bench.lag(&endpoint.id, |lag| lag.in_flight == 1).await;
+    arrived.recv().await.unwrap();
     let delivery = bench.delivery.clone();
-    let ended = tokio::spawn(async move { delivery.shutdown().await });
+    let (asked, ask) = tokio::sync::oneshot::channel();
+    let ended = tokio::spawn(async move {
+        asked.send(()).ok();
+        delivery.shutdown().await;
+    });
+    ask.await.unwrap();
     drop(answer);
     ended.await.unwrap();
     assert_eq!(bench.attempts(&endpoint.id).await.len(), 1);
     bench.crash();
     bench.quiet(&endpoint.id).await;
     assert_eq!(sink.received().len(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_is_started_again() {
+    let bench = Bench::start().await;
+    let sink = Sink::ok().await;
+    let endpoint = endpoint(&sink.url);
+    bench.add(&endpoint).await;
+    bench
+        .fault
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    bench.append(&["a1", "a2"]).await;
+    assert_eq!(sink.events(3).await, ["evt_a1", "evt_a1", "evt_a2"]);
+    bench.quiet(&endpoint.id).await;
 }
