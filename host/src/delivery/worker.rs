@@ -3,35 +3,27 @@
 //! nothing of it holds up the rest.
 
 mod learn;
+mod read;
+mod record;
 
 use super::attempt::{Config, Job, Report};
 use super::breaker::Breaker;
-use super::lanes::{Entry, Key, Lanes};
+use super::lanes::{Key, Lanes};
 use super::progress::Progress;
-use super::state::{failing_since, is_active, save};
+use super::state::{failing_since, is_active};
 use super::window::Window;
-use super::{Heads, Lag, RETRY_STORAGE, Shared};
+use super::{Heads, Lag, Shared};
 use crate::domain::endpoint::{Detour, Endpoint, EndpointState};
 use crate::domain::event::LoggedEvent;
 use crate::domain::{EndpointId, PartitionId, Timestamp, WorkspaceId};
-use crate::storage::{DeliveryProgress, StorageError, Write};
+use crate::storage::StorageError;
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
-/// Events of one read.
-const READ_LIMIT: usize = 256;
-/// While only a probe may go, the log is read in small steps to find one.
-const PROBE_READ_LIMIT: usize = 16;
-/// Bodies in memory; above, reading waits.
-const MAX_BYTES: usize = 32 * 1024 * 1024;
-/// Rows that wait; above, reading waits.
-const MAX_DETOURS: usize = 100_000;
-/// Changes that are recorded without waiting for the interval.
-const FLUSH_AT: usize = 256;
 /// After the deadline of a shutdown, for the last record.
 const LAST_RECORD: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -284,54 +276,6 @@ impl Worker {
         }
     }
 
-    /// False: the worker was told to end meanwhile.
-    async fn load(&mut self) -> bool {
-        let (shared, config) = (self.shared.clone(), self.config.clone());
-        let (store, id) = (&shared.store, &config.endpoint.id);
-        let loaded = async {
-            loop {
-                match tokio::try_join!(store.cursors(id), store.detours(id)) {
-                    Ok(loaded) => return loaded,
-                    Err(error) => {
-                        tracing::warn!(endpoint = %id, %error, "cursors cannot be read, trying again");
-                        sleep(RETRY_STORAGE).await;
-                    }
-                }
-            }
-        };
-        tokio::pin!(loaded);
-        let (cursors, detours) = loop {
-            tokio::select! {
-                loaded = &mut loaded => break loaded,
-                command = self.commands.recv() => match command {
-                    Some(Command::Reload(endpoint, done)) => {
-                        self.reload(*endpoint);
-                        let _ = done.send(());
-                    }
-                    Some(Command::End(_)) | None => return false,
-                },
-            }
-        };
-        self.window = Window::new(&cursors);
-        for detour in detours {
-            let cursor = cursors
-                .get(usize::from(detour.partition.0))
-                .copied()
-                .unwrap_or_default();
-            if detour.offset > cursor {
-                self.above.insert((detour.partition, detour.offset), detour);
-            } else {
-                self.rejoin(&detour);
-            }
-        }
-        true
-    }
-
-    fn rejoin(&mut self, detour: &Detour) {
-        self.lanes
-            .push(Key::of_detour(detour), Entry::of_detour(detour));
-    }
-
     fn is_active(&self) -> bool {
         is_active(self.state) && self.ending.is_none()
     }
@@ -368,161 +312,6 @@ impl Worker {
         }
     }
 
-    fn start_read(&mut self) {
-        if self.reading.is_some() || !self.is_active() {
-            return;
-        }
-        if self.read_after.is_some_and(|after| Instant::now() < after) {
-            return;
-        }
-        self.read_after = None;
-        let store = self.shared.store.clone();
-        if self.skip {
-            self.reading = Some(Box::pin(
-                async move { store.heads().await.map(Read::Heads) },
-            ));
-            return;
-        }
-        let room = self
-            .shared
-            .settings
-            .window
-            .saturating_sub(self.window.events());
-        let limit = if self.breaker.is_closed() {
-            room.min(READ_LIMIT)
-        } else if self.breaker.allows(self.shared.clock.now()) && !self.lanes.has_ready() {
-            room.min(PROBE_READ_LIMIT)
-        } else {
-            0
-        };
-        if limit == 0 || self.window.bytes() >= MAX_BYTES || self.lanes.detours() >= MAX_DETOURS {
-            return;
-        }
-        let heads = self.heads.borrow_and_update().clone();
-        let Some((partition, after)) = self.window.behind(&heads) else {
-            return;
-        };
-        let head = heads
-            .get(usize::from(partition.0))
-            .copied()
-            .unwrap_or(after);
-        let workspace = self.config.endpoint.workspace.clone();
-        self.reading = Some(Box::pin(async move {
-            let events = store
-                .read_events(&workspace, partition, after, limit as u32)
-                .await?;
-            Ok(Read::Events {
-                partition,
-                head,
-                events,
-            })
-        }));
-    }
-
-    fn take_read(&mut self, read: Result<Read, StorageError>) {
-        self.reading = None;
-        match read {
-            Ok(Read::Events {
-                partition,
-                head,
-                events,
-            }) => {
-                if events.is_empty() {
-                    // What is not in this workspace's log up to there never will be.
-                    self.pass(partition, head);
-                    self.window.read_to(partition, head);
-                }
-                for event in events {
-                    self.admit(partition, event);
-                }
-            }
-            Ok(Read::Heads(heads)) => {
-                for (partition, head) in PartitionId::all().zip(heads) {
-                    self.window.read_to(partition, head);
-                }
-                for detour in std::mem::take(&mut self.above).into_values() {
-                    self.rejoin(&detour);
-                }
-                self.skip = false;
-            }
-            Err(error) => {
-                let endpoint = &self.config.endpoint.id;
-                tracing::warn!(%endpoint, %error, "the log cannot be read, trying again");
-                self.read_after = Some(Instant::now() + RETRY_STORAGE);
-            }
-        }
-    }
-
-    fn admit(&mut self, partition: PartitionId, event: LoggedEvent) {
-        let offset = event.offset;
-        self.pass(partition, offset.saturating_sub(1));
-        if let Some(detour) = self.above.remove(&(partition, offset)) {
-            self.rejoin(&detour);
-        } else if self
-            .config
-            .selector
-            .wants(&event.kind, &event.account)
-            .any()
-        {
-            let key = Key::of(self.config.endpoint.ordering, partition, &event);
-            let bytes = event.body.len();
-            match self.lanes.push(key.clone(), Entry::fresh(partition, event)) {
-                Some(row) => self.put_row(&key, &row, None),
-                None => self.window.open(partition, offset, bytes),
-            }
-        }
-        self.window.read_to(partition, offset);
-    }
-
-    /// Rows up to there whose events the log does not have any more.
-    fn pass(&mut self, partition: PartitionId, offset: u64) {
-        while let Some((&(at, first), _)) = self.above.range((partition, 0)..).next()
-            && at == partition
-            && first <= offset
-        {
-            self.above.remove(&(at, first));
-            self.progress.done(at, first);
-        }
-    }
-
-    fn start_flush(&mut self) {
-        if self.progress.is_empty() && !self.window.has_moved() {
-            return;
-        }
-        let at = *self
-            .flush_at
-            .get_or_insert_with(|| Instant::now() + self.shared.settings.flush_interval);
-        let due = self.ending.is_some() || self.progress.len() >= FLUSH_AT || at <= Instant::now();
-        if !due || self.flushing.is_some() {
-            return;
-        }
-        self.flush_at = None;
-        self.flushing_attempts = self.progress.attempts();
-        let batch = self
-            .progress
-            .take(&self.config.endpoint.id, self.window.moved());
-        self.flushing = Some(Box::pin(record(self.shared.clone(), batch)));
-    }
-
-    fn start_save(&mut self) {
-        if self.saving.is_some() {
-            return;
-        }
-        let Some((state, reason)) = self.unsaved.take() else {
-            return;
-        };
-        let (shared, config) = (self.shared.clone(), self.config.clone());
-        self.saving = Some(Box::pin(async move {
-            while let Err(error) =
-                save(&*shared.store, &config.endpoint, state, reason.clone()).await
-            {
-                let endpoint = &config.endpoint.id;
-                tracing::warn!(%endpoint, %error, "the endpoint's state cannot be saved, trying again");
-                sleep(RETRY_STORAGE).await;
-            }
-        }));
-    }
-
     fn publish_lag(&self) {
         let lag = Lag {
             behind: self.window.lag(&self.heads.borrow()),
@@ -544,26 +333,6 @@ impl Worker {
             && self.saving.is_none()
             && self.progress.is_empty()
             && !self.window.has_moved()
-    }
-}
-
-/// Until storage has taken it. Nothing in a batch minds being recorded twice.
-async fn record(shared: Arc<Shared>, batch: DeliveryProgress) {
-    loop {
-        let (done, wait) = oneshot::channel();
-        let write = Write::Delivery(Box::new(batch.clone()));
-        shared.writer.submit(
-            write,
-            Box::new(move |written| {
-                let _ = done.send(written.map_err(|error| error.to_string()));
-            }),
-        );
-        match wait.await {
-            Ok(Ok(_)) => return,
-            Ok(Err(error)) => tracing::warn!(%error, "progress cannot be recorded, trying again"),
-            Err(_) => tracing::warn!("the writer dropped a record of progress, trying again"),
-        }
-        sleep(RETRY_STORAGE).await;
     }
 }
 
