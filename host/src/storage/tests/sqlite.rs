@@ -7,8 +7,9 @@ use crate::domain::account::{Profile, Proxy, ProxyKind};
 use crate::domain::endpoint::DetourState;
 use crate::domain::send::{SendChange, SendState, SentMessage};
 use crate::storage::seal::OperatorKey;
+use crate::storage::sqlite::faults::Fault;
 use crate::storage::sqlite::{KeySource, SqliteSettings, SqliteStore};
-use crate::storage::{DeliveryProgress, SecretWrite, StorageError, TimerWrite};
+use crate::storage::{DeliveryProgress, SecretWrite, StorageError, TimerWrite, Written};
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
@@ -54,7 +55,6 @@ super::contract_tests! { world:
     repeated_keys_are_dropped,
     a_fenced_turn_leaves_no_dedupe_key,
     a_lost_answer_doubles_and_loses_nothing,
-    a_retry_of_what_was_not_committed_applies_it,
     sends_move_forward_only,
     idempotency_keys_name_one_send,
     withdrawn_sends_free_their_keys,
@@ -233,6 +233,34 @@ async fn a_locked_database_refuses_writes_and_goes_on_reading() {
     execute(&mut stranger, "ROLLBACK").await;
     let written = world.store.commit(&group, true).await.unwrap();
     assert_eq!(offsets(&written[0]), [Some(2)]);
+}
+
+/// The attempt before left nothing: the group is as good as new, and what is fenced stays fenced.
+#[tokio::test]
+async fn a_retry_of_what_was_not_committed_applies_it() {
+    for fault in [Fault::Refuse, Fault::RollBack, Fault::LoseAnswer] {
+        let (store, _directory) = store().await;
+        let world = World::new(store.clone()).await;
+        let account = world.account().await;
+        let mut first = world.turn(&account, 1);
+        first.events = vec![event("a")];
+        world.commit_one(first.clone()).await;
+        let mut host = world.turn(&account, None);
+        host.kv = vec![put("k", "v")];
+        let mut second = world.turn(&account, 2);
+        second.events = vec![event("b")];
+        first.events = vec![event("of a turn that is over")];
+        let group = [host.into(), first.into(), second.into()];
+        store.faults.plan([fault]);
+        let refused = world.store.commit(&group, false).await;
+        assert!(matches!(refused, Err(StorageError::Unavailable(_))));
+        let written = world.store.commit(&group, true).await.unwrap();
+        assert_eq!(written[1], Written::Fenced);
+        assert_eq!(offsets(&written[2]), [Some(2)]);
+        assert_eq!(world.kinds(&account).await, ["a", "b"]);
+        let value = world.store.kv_get(&account.id, "k").await.unwrap();
+        assert_eq!(value.unwrap(), b"v");
+    }
 }
 
 /// Everything confidential is written, and then looked for in the bytes of the files.
