@@ -12,7 +12,15 @@ fn main() {
     let workspace = guests::workspace(1);
     guests::watch(
         &workspace,
-        &["host/build.rs", "host/build_guests.rs", "providers-wasm", "sdk", "wit", "Cargo.lock", "Cargo.toml"],
+        &[
+            "host/build.rs",
+            "host/build_guests.rs",
+            "providers-wasm",
+            "sdk",
+            "wit",
+            "Cargo.lock",
+            "Cargo.toml",
+        ],
     );
     let mut list = String::from("pub const BUNDLED: &[(&str, &[u8])] = &[\n");
     for (id, package) in BUNDLED {

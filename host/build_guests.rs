@@ -11,7 +11,11 @@ const PROFILE: &str = "provider";
 /// The workspace's root, seen from a package `levels` below it.
 pub fn workspace(levels: usize) -> PathBuf {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    package.ancestors().nth(levels).expect("the package stands in the workspace").to_owned()
+    package
+        .ancestors()
+        .nth(levels)
+        .expect("the package stands in the workspace")
+        .to_owned()
 }
 
 /// Builds a package with some of its features and returns the path of the component.
@@ -22,7 +26,15 @@ pub fn build(workspace: &Path, package: &str, features: &[&str], directory: &str
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(workspace)
-        .args(["build", "--package", package, "--target", TARGET, "--profile", PROFILE])
+        .args([
+            "build",
+            "--package",
+            package,
+            "--target",
+            TARGET,
+            "--profile",
+            PROFILE,
+        ])
         .arg("--target-dir")
         .arg(&target);
     if !features.is_empty() {
@@ -31,13 +43,31 @@ pub fn build(workspace: &Path, package: &str, features: &[&str], directory: &str
     // What the outer build was called with is not for the guests.
     for (name, _) in env::vars_os() {
         let Some(text) = name.to_str() else { continue };
-        let outer = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "RUSTC", "RUSTDOC", "CLIPPY_ARGS"];
-        if outer.contains(&text) || text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_FEATURE_") || text.starts_with("CARGO_CFG_") || text.starts_with("CARGO_PROFILE_") {
+        let outer = [
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "CARGO_TARGET_DIR",
+            "CARGO_BUILD_TARGET",
+            "RUSTC",
+            "RUSTDOC",
+            "CLIPPY_ARGS",
+        ];
+        if outer.contains(&text)
+            || text.starts_with("CARGO_PKG_")
+            || text.starts_with("CARGO_FEATURE_")
+            || text.starts_with("CARGO_CFG_")
+            || text.starts_with("CARGO_PROFILE_")
+        {
             cargo.env_remove(text);
         }
     }
     let status = cargo.status().expect("cargo can be run");
-    assert!(status.success(), "`{package}` did not build for {TARGET}; its errors stand above");
+    assert!(
+        status.success(),
+        "`{package}` did not build for {TARGET}; its errors stand above"
+    );
     let file = format!("{}.wasm", package.replace('-', "_"));
     target.join(TARGET).join(PROFILE).join(file)
 }
@@ -65,7 +95,10 @@ fn add_target(workspace: &Path) {
     if there {
         return;
     }
-    let added = Command::new("rustup").current_dir(workspace).args(["target", "add", TARGET]).status();
+    let added = Command::new("rustup")
+        .current_dir(workspace)
+        .args(["target", "add", TARGET])
+        .status();
     assert!(
         added.is_ok_and(|status| status.success()),
         "the {TARGET} target is missing and `rustup target add {TARGET}` failed"

@@ -11,16 +11,21 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("ANYPORT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let result = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
-        runtime.block_on(async {
-            match cli.command {
-                None => serve(cli.serve).await,
-                Some(Command::Serve(args)) => serve(args).await,
-                Some(Command::Simulator(args)) => anyport_simulator::run(args).await,
-            }
-        })
-    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let result = tokio::runtime::Runtime::new()
+        .context("no runtime")
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                match cli.command {
+                    None => serve(cli.serve).await,
+                    Some(Command::Serve(args)) => serve(args).await,
+                    Some(Command::Simulator(args)) => anyport_simulator::run(args).await,
+                }
+            })
+        });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

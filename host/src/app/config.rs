@@ -10,7 +10,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 #[derive(Parser, Debug)]
-#[command(name = "anyport", version, about = "One port, every channel: a self-hosted host for messaging providers")]
+#[command(
+    name = "anyport",
+    version,
+    about = "One port, every channel: a self-hosted host for messaging providers"
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -114,7 +118,11 @@ impl Default for Config {
 
 impl Default for RuntimeConfig {
     fn default() -> Self {
-        Self { max_instances: 12_000, guest_threads: None, send_deadline_s: 300 }
+        Self {
+            max_instances: 12_000,
+            guest_threads: None,
+            send_deadline_s: 300,
+        }
     }
 }
 
@@ -126,7 +134,10 @@ impl Default for WebhookConfig {
 
 impl Default for SimulatorConfig {
     fn default() -> Self {
-        Self { enabled: None, listen: SocketAddr::from(([127, 0, 0, 1], 0)) }
+        Self {
+            enabled: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
     }
 }
 
@@ -162,7 +173,9 @@ impl Config {
     }
 
     pub fn providers_directory(&self) -> PathBuf {
-        self.providers.clone().unwrap_or_else(|| self.data.join("providers"))
+        self.providers
+            .clone()
+            .unwrap_or_else(|| self.data.join("providers"))
     }
 
     pub fn runs_simulator(&self) -> bool {
@@ -188,9 +201,20 @@ mod tests {
 
     #[test]
     fn a_trial_stays_on_loopback() {
-        let args = ServeArgs { listen: Some("0.0.0.0:80".parse().unwrap()), ..ServeArgs::default() };
-        assert!(Config::load(&args).unwrap_err().to_string().contains("loopback"));
-        let args = ServeArgs { allow: vec!["10.0.0.0/8".parse().unwrap()], ..args };
+        let args = ServeArgs {
+            listen: Some("0.0.0.0:80".parse().unwrap()),
+            ..ServeArgs::default()
+        };
+        assert!(
+            Config::load(&args)
+                .unwrap_err()
+                .to_string()
+                .contains("loopback")
+        );
+        let args = ServeArgs {
+            allow: vec!["10.0.0.0/8".parse().unwrap()],
+            ..args
+        };
         assert!(!Config::load(&args).unwrap().trial);
     }
 }

@@ -22,7 +22,9 @@ pub struct Keys {
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("new", &self.new).finish_non_exhaustive()
+        f.debug_struct("Keys")
+            .field("new", &self.new)
+            .finish_non_exhaustive()
     }
 }
 
@@ -32,7 +34,9 @@ pub async fn keys(store: &dyn Store, config: &Config) -> anyhow::Result<Keys> {
     let file = config.data.join(TRIAL_KEYS);
     if !store.api_keys().await?.is_empty() {
         let kept = std::fs::read(&file).ok().filter(|_| config.trial);
-        return Ok(kept.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default());
+        return Ok(kept
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default());
     }
     let workspace = Workspace {
         id: WorkspaceId::generate(),
@@ -46,7 +50,11 @@ pub async fn keys(store: &dyn Store, config: &Config) -> anyhow::Result<Keys> {
     store.put_api_key(&key).await?;
     let (text, key) = mint_key(KeyKind::Workspace, Some(workspace.id), "first key")?;
     store.put_api_key(&key).await?;
-    let keys = Keys { workspace: Some(text), operator: Some(operator), new: true };
+    let keys = Keys {
+        workspace: Some(text),
+        operator: Some(operator),
+        new: true,
+    };
     if config.trial {
         let mut kept = std::fs::OpenOptions::new()
             .write(true)

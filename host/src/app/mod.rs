@@ -2,6 +2,7 @@
 //! binary.
 
 pub mod config;
+mod dial;
 mod first_start;
 mod tokens;
 mod welcome;
@@ -50,7 +51,9 @@ pub struct Running {
 
 /// Builds everything and starts serving on the listener.
 pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Running> {
-    let address = listener.local_addr().context("the listener has no address")?;
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
     private_directory(&config.data)?;
     let store = Arc::new(SqliteStore::open(SqliteSettings::in_directory(&config.data)).await?);
     let keys = first_start::keys(&*store, &config).await?;
@@ -70,7 +73,9 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     })?;
 
     let simulator_server = start_simulator(&config).await?;
-    let simulator = simulator_server.as_ref().map(anyport_simulator::Simulator::address);
+    let simulator = simulator_server
+        .as_ref()
+        .map(anyport_simulator::Simulator::address);
     let tokens = Arc::new(tokens::Tokens::new(store.token_sealer()));
     let cache = config.data.join("cache");
     private_directory(&cache)?;
@@ -102,7 +107,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     let delivery = Delivery::start(
         store.clone(),
         writer.clone(),
-        Arc::new(crate::delivery::dial::Guarded::new(network.dialer())),
+        Arc::new(dial::Guarded(network.dialer())),
         crate::delivery::Settings::default(),
     );
     let (stopping, stopped) = watch::channel(false);
@@ -113,7 +118,10 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         control: supervisor.clone(),
         log: writer.log_changed(),
         stopping: stopped.clone(),
-        endpoint_changed: Arc::new(move |id| reload.reload(id.clone())),
+        endpoint_changed: Arc::new(move |id| {
+            let (reload, id) = (reload.clone(), id.clone());
+            tokio::spawn(async move { reload.reload(&id).await });
+        }),
         trouble: Arc::new(move || trouble.trouble()),
         reply_tokens: tokens,
         settings: api::Settings::default(),
@@ -181,7 +189,10 @@ async fn start_simulator(config: &Config) -> anyhow::Result<Option<anyport_simul
     let listener = TcpListener::bind(config.simulator.listen)
         .await
         .with_context(|| format!("the simulator cannot listen on {}", config.simulator.listen))?;
-    Ok(Some(anyport_simulator::Simulator::start(listener, anyport_simulator::Settings::default())?))
+    Ok(Some(anyport_simulator::Simulator::start(
+        listener,
+        anyport_simulator::Settings::default(),
+    )?))
 }
 
 fn supervisor_settings(
@@ -201,9 +212,12 @@ fn supervisor_settings(
     }
     settings.provider_config.clone_from(&config.provider);
     if let Some(address) = simulator {
-        settings.provider_config.entry("simulator".to_owned()).or_insert_with(|| {
-            serde_json::json!({"server": address.ip().to_string(), "port": address.port()})
-        });
+        settings
+            .provider_config
+            .entry("simulator".to_owned())
+            .or_insert_with(
+                || serde_json::json!({"server": address.ip().to_string(), "port": address.port()}),
+            );
     }
     settings
 }

@@ -1,11 +1,12 @@
 //! Reply tokens: what a channel needs to target a message later, sealed so that clients can
 //! neither read nor make one, and bound to the account.
 
-use crate::api::{self, OpenedToken};
+use crate::api::{self, OpenedToken, ReplyTarget};
 use crate::domain::AccountId;
 use crate::runtime::normalize;
 use crate::storage::seal::TokenSealer;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 const PREFIX: &str = "rt1.";
 const PURPOSE: &str = "reply";
@@ -14,24 +15,24 @@ pub struct Tokens {
     sealer: TokenSealer,
 }
 
+/// Short keys: the token travels with every message.
 #[derive(Serialize, Deserialize)]
 struct Plain<'a> {
-    #[serde(rename = "a")]
-    account: &'a str,
-    /// What the provider gets back: its `reply-context`, or the message's id.
-    #[serde(rename = "c")]
-    context: std::borrow::Cow<'a, str>,
+    #[serde(rename = "a", borrow)]
+    account: Cow<'a, str>,
+    #[serde(rename = "c", borrow)]
+    conversation: Cow<'a, str>,
+    #[serde(rename = "m", borrow)]
+    message: Cow<'a, str>,
+    #[serde(rename = "s", borrow, default, skip_serializing_if = "Option::is_none")]
+    sender: Option<Cow<'a, str>>,
+    #[serde(rename = "r", borrow, default, skip_serializing_if = "Option::is_none")]
+    reply_context: Option<Cow<'a, str>>,
 }
 
 impl Tokens {
     pub fn new(sealer: TokenSealer) -> Self {
         Self { sealer }
-    }
-
-    fn make(&self, account: &AccountId, context: &str) -> String {
-        let plain = Plain { account: account.as_str(), context: context.into() };
-        let bytes = serde_json::to_vec(&plain).unwrap_or_default();
-        format!("{PREFIX}{}", self.sealer.seal(PURPOSE, &bytes))
     }
 }
 
@@ -39,27 +40,49 @@ impl normalize::ReplyTokens for Tokens {
     fn seal(
         &self,
         account: &AccountId,
-        _conversation: &str,
+        conversation: &str,
         message: &str,
-        _sender: Option<&str>,
+        sender: Option<&str>,
         reply_context: Option<&str>,
     ) -> String {
-        self.make(account, reply_context.unwrap_or(message))
+        let plain = Plain {
+            account: account.as_str().into(),
+            conversation: conversation.into(),
+            message: message.into(),
+            sender: sender.map(Into::into),
+            reply_context: reply_context.map(Into::into),
+        };
+        let bytes = serde_json::to_vec(&plain).unwrap_or_default();
+        format!("{PREFIX}{}", self.sealer.seal(PURPOSE, &bytes))
     }
 }
 
 impl api::ReplyTokens for Tokens {
-    fn seal(&self, account: &AccountId, context: &str) -> String {
-        self.make(account, context)
+    fn seal(&self, account: &AccountId, target: &ReplyTarget) -> String {
+        normalize::ReplyTokens::seal(
+            self,
+            account,
+            &target.conversation,
+            &target.message,
+            target.sender.as_deref(),
+            target.reply_context.as_deref(),
+        )
     }
 
     fn open(&self, account: &AccountId, token: &str) -> OpenedToken {
-        let Some(sealed) = token.strip_prefix(PREFIX) else { return OpenedToken::Foreign };
-        let Some(bytes) = self.sealer.open(PURPOSE, sealed) else { return OpenedToken::Invalid };
+        let Some(sealed) = token.strip_prefix(PREFIX) else {
+            return OpenedToken::Foreign;
+        };
+        let Some(bytes) = self.sealer.open(PURPOSE, sealed) else {
+            return OpenedToken::Invalid;
+        };
         match serde_json::from_slice::<Plain<'_>>(&bytes) {
-            Ok(plain) if plain.account == account.as_str() => {
-                OpenedToken::Context(plain.context.into_owned())
-            }
+            Ok(plain) if plain.account == account.as_str() => OpenedToken::Target(ReplyTarget {
+                conversation: plain.conversation.into_owned(),
+                message: plain.message.into_owned(),
+                sender: plain.sender.map(Cow::into_owned),
+                reply_context: plain.reply_context.map(Cow::into_owned),
+            }),
             _ => OpenedToken::Invalid,
         }
     }

@@ -22,7 +22,9 @@ pub fn print(running: &Running, trial: bool, directory: &Path) {
         return;
     }
     println!();
-    println!("Nothing is configured, so this is a trial: providers and webhooks may reach loopback");
+    println!(
+        "Nothing is configured, so this is a trial: providers and webhooks may reach loopback"
+    );
     println!("addresses of this machine, which a configured host refuses unless it allows them.");
     if let Some(simulator) = running.simulator {
         println!("The simulator channel runs on {simulator}.");
@@ -32,7 +34,9 @@ pub fn print(running: &Running, trial: bool, directory: &Path) {
         println!("Try it:");
         println!("  curl -s -X POST http://{address}/v1/accounts -H 'X-Api-Key: {key}' \\");
         println!("    -H 'Content-Type: application/json' \\");
-        println!("    -d '{{\"provider\":\"simulator\",\"auth_mode\":\"code\",\"provider_data\":{{\"user\":\"ada\"}}}}'");
+        println!(
+            "    -d '{{\"provider\":\"simulator\",\"auth_mode\":\"code\",\"provider_data\":{{\"user\":\"ada\"}}}}'"
+        );
         println!("The README goes on from there: sign in, send, receive.");
     }
 }

@@ -470,4 +470,5 @@ struct AuthField<'a> {
 
 #[cfg(test)]
 #[path = "envelope_tests.rs"]
+#[allow(clippy::unwrap_used)]
 mod tests;

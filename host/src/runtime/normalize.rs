@@ -18,16 +18,19 @@
 //! An attachment carries no `url` yet: it has type, mime_type, size, file_name, duration_ms,
 //! title, width, height and metadata.
 
+mod around;
 mod content;
 mod limits;
+mod message;
 mod shape;
 
 use crate::domain::envelope::{Mirrors, Stamp, envelope};
 use crate::domain::event::NewEvent;
 use crate::domain::{AccountId, Timestamp};
 use anyport_contract::anyport::provider::{events, model};
-use content::{attachment, conversation_block, direction, live_message, past_message, sender_kind};
+use content::{direction, live_message, sender_kind};
 use limits::{check_batch, check_extra, check_id, check_key, check_name, hints};
+use message::LiveMessage;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use shape::*;
@@ -270,156 +273,6 @@ impl Build<'_> {
         self.finish("message.read", conversation, &data)
     }
 
-    fn activity(&self, activity: &events::Activity) -> Result<Normalized, String> {
-        check_name("activity kind", &activity.kind)?;
-        let conversation = Some(activity.conversation.as_str());
-        let data = ActivityData {
-            conversation: ConversationBlock::of_id(&activity.conversation),
-            sender: person(Some(&activity.by), conversation)?,
-            activity: ActivityBlock {
-                kind: &activity.kind,
-                active: activity.active,
-            },
-            event: EventBlock::of("message_activity"),
-            chat_id: &activity.conversation,
-        };
-        self.finish("message.activity", conversation, &data)
-    }
-
-    fn presence(&self, presence: &events::Presence) -> Result<Normalized, String> {
-        check_id("contact", &presence.contact)?;
-        let data = PresenceData {
-            contact: PersonBlock::user(&presence.contact, None),
-            online: presence.online,
-            last_seen: presence.last_seen.map(|at| Timestamp(at).rfc3339()),
-            event: EventBlock::of("contact_presence"),
-        };
-        self.finish("contact.presence", None, &data)
-    }
-
-    /// `read` is told by `extra.read`, else by a known number of unread messages.
-    fn conversation_updated(&self, it: &model::Conversation) -> Result<Normalized, String> {
-        let hints: ConversationHints = hints(it.extra.as_deref())?;
-        let data = ConversationData {
-            conversation: conversation_block(it)?,
-            muted: it.is_muted,
-            mute_until: hints.mute_until.and_then(Moment::rfc3339),
-            mute_forever: hints.mute_forever,
-            archived: it.is_archived,
-            pinned: it.is_pinned,
-            read: hints.read.or(it.unread.map(|unread| unread == 0)),
-            event: EventBlock::of("conversation_updated"),
-            chat_id: &it.id,
-        };
-        self.finish("conversation.updated", Some(&it.id), &data)
-    }
-
-    /// The contract does not say whether local media went too: `delete_media` is false.
-    fn conversation_gone(
-        &self,
-        kind: &'static str,
-        word: &'static str,
-        id: &str,
-    ) -> Result<Normalized, String> {
-        check_id("conversation", id)?;
-        let data = ConversationGoneData {
-            conversation: ConversationBlock::of_id(id),
-            delete_media: false,
-            event: EventBlock::of(word),
-            chat_id: id,
-        };
-        self.finish(kind, Some(id), &data)
-    }
-
-    fn contact_updated(&self, contact: &model::Contact) -> Result<Normalized, String> {
-        check_id("contact", &contact.id)?;
-        let data = ContactData {
-            contact: ContactBlock {
-                id: &contact.id,
-                display_name: contact.display_name.as_deref(),
-                username: contact.username.as_deref(),
-                phone: contact.phone.as_deref(),
-                avatar: contact.avatar.as_ref().map(attachment).transpose()?,
-                aliases: &contact.aliases,
-                is_bot: contact.is_bot,
-                is_blocked: contact.is_blocked,
-                extra: check_extra(contact.extra.as_deref())?,
-            },
-            event: EventBlock::of("contact_updated"),
-        };
-        self.finish("contact.updated", None, &data)
-    }
-
-    fn group_updated(&self, change: &events::GroupChange) -> Result<Normalized, String> {
-        check_name("group change kind", &change.kind)?;
-        for member in &change.members {
-            check_id("member", member)?;
-        }
-        let conversation = Some(change.conversation.as_str());
-        let extra = check_extra(change.extra.as_deref())?;
-        let hints: GroupHints = hints(change.extra.as_deref())?;
-        let data = GroupData {
-            conversation: ConversationBlock {
-                kind: Some("group"),
-                ..ConversationBlock::of_id(&change.conversation)
-            },
-            actor: person(change.by.as_deref(), conversation)?,
-            changes: group_changes(change, &hints),
-            extra,
-            event: EventBlock::of("group_updated"),
-            chat_id: &change.conversation,
-        };
-        self.finish("group.updated", conversation, &data)
-    }
-
-    fn join_requested(&self, request: &events::JoinRequest) -> Result<Normalized, String> {
-        check_id("conversation", &request.conversation)?;
-        let contact = &request.contact;
-        check_id("contact", &contact.id)?;
-        let hints: RequestHints = hints(contact.extra.as_deref())?;
-        let name = contact.display_name.as_deref();
-        let data = JoinRequestData {
-            conversation: ConversationBlock {
-                kind: Some("group"),
-                ..ConversationBlock::of_id(&request.conversation)
-            },
-            requester: PersonBlock {
-                phone: contact.phone.as_deref(),
-                ..PersonBlock::user(&contact.id, name.or(contact.username.as_deref()))
-            },
-            request_method: hints.request_method,
-            event: EventBlock::of("group_join_request"),
-            chat_id: &request.conversation,
-        };
-        self.finish("group.join_request", Some(&request.conversation), &data)
-    }
-
-    fn history(&self, history: &events::History) -> Result<Normalized, String> {
-        let id = history.conversation.id.as_str();
-        let data = HistoryData {
-            conversation: conversation_block(&history.conversation)?,
-            messages: history
-                .messages
-                .iter()
-                .map(past_message)
-                .collect::<Result<_, _>>()?,
-            event: EventBlock::of("conversation_history"),
-            chat_id: id,
-        };
-        self.finish("conversation.history", Some(id), &data)
-    }
-
-    fn history_synced(&self, summary: &events::HistorySummary) -> Result<Normalized, String> {
-        let data = HistorySyncedData {
-            summary: SummaryBlock {
-                conversations: summary.conversations,
-                messages: summary.messages,
-            },
-            event: EventBlock::of("account_history_synced"),
-        };
-        self.finish("account.history.synced", None, &data)
-    }
-
     /// `provider.<name>` with `{conversation?, name, value, event{kind: provider_event}, chat_id?}`.
     fn custom(&self, custom: &model::Custom) -> Result<Normalized, String> {
         check_name("custom event name", &custom.name)?;
@@ -475,52 +328,6 @@ fn person<'a>(
     Ok(Some(PersonBlock::user(id, None)))
 }
 
-/// The contract's words in those of the published event.
-fn group_changes<'a>(
-    change: &'a events::GroupChange,
-    hints: &'a GroupHints,
-) -> Vec<ChangeBlock<'a>> {
-    let mut member_ids: Vec<&str> = change.members.iter().map(String::as_str).collect();
-    if member_ids.is_empty() && matches!(change.kind.as_str(), "joined" | "left") {
-        member_ids.extend(change.by.as_deref());
-    }
-    let about = |kind| ChangeBlock {
-        kind,
-        member_ids: member_ids.clone(),
-        ..ChangeBlock::default()
-    };
-    let mut changes = Vec::new();
-    match change.kind.as_str() {
-        "joined" | "added" => changes.push(about("member_added")),
-        "left" | "removed" => changes.push(about("member_removed")),
-        "info" | "settings" => {}
-        other => changes.push(about(other)),
-    }
-    if let Some(name) = hints.name.as_deref() {
-        changes.push(ChangeBlock {
-            name: Some(name),
-            ..ChangeBlock::of("renamed")
-        });
-    }
-    if let Some(description) = hints.description.as_deref() {
-        changes.push(ChangeBlock {
-            description: Some(description),
-            ..ChangeBlock::of("description_changed")
-        });
-    }
-    if hints.dissolved == Some(true) {
-        changes.push(ChangeBlock::of("dissolved"));
-    }
-    if changes.is_empty() {
-        let settings = change.kind == "settings";
-        changes.push(ChangeBlock::of(if settings {
-            "settings_changed"
-        } else {
-            "info_changed"
-        }));
-    }
-    changes
-}
-
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

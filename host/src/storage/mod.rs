@@ -8,6 +8,9 @@ pub mod seal;
 pub mod sqlite;
 pub mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use crate::domain::account::{Account, AccountPatch};
 use crate::domain::endpoint::{Attempt, Detour, Endpoint};
 use crate::domain::event::{LoggedEvent, NewEvent};

@@ -30,7 +30,10 @@ impl Supervisor {
             .filter(|secret| secret.value.is_some())
             .map(|secret| secret.name.clone())
             .collect();
-        let merged = self.shared.settings.merged_config(&provider.manifest.id, &config);
+        let merged = self
+            .shared
+            .settings
+            .merged_config(&provider.manifest.id, &config);
         schema::check(schema, &merged, &given)?;
         let id = AccountId::generate();
         let account = Account {
@@ -68,8 +71,12 @@ impl Supervisor {
         id: &AccountId,
         change: AccountChange,
     ) -> Result<Account, Refusal> {
-        let present =
-            self.shared.store.account(workspace, id).await?.ok_or(Refusal::UnknownAccount)?;
+        let present = self
+            .shared
+            .store
+            .account(workspace, id)
+            .await?
+            .ok_or(Refusal::UnknownAccount)?;
         let actor = self.actor(id).ok_or(Refusal::UnknownAccount)?;
         let provider = self
             .providers
@@ -97,13 +104,20 @@ impl Supervisor {
                     given.push(secret.name.clone());
                 }
             }
-            let whole = self.shared.settings.merged_config(&provider.manifest.id, &config);
+            let whole = self
+                .shared
+                .settings
+                .merged_config(&provider.manifest.id, &config);
             schema::check(schema, &whole, &given)?;
             update.config = Some(config);
         }
         let seen = update.config.is_some() || update.proxy.is_some() || !secrets.is_empty();
         let was_active = present.status == "active";
-        let account = self.shared.store.update_account(id, &update, &secrets).await?;
+        let account = self
+            .shared
+            .store
+            .update_account(id, &update, &secrets)
+            .await?;
         if seen {
             // Secrets are read anew with the ledger: a changed one asks for a fresh start.
             if secrets.is_empty() {
@@ -113,7 +127,10 @@ impl Supervisor {
                     done: None,
                 });
             } else {
-                actor.order(Order::Stop { wanted: None, done: None });
+                actor.order(Order::Stop {
+                    wanted: None,
+                    done: None,
+                });
                 actor.order(Order::Replace {
                     provider: None,
                     account: Some(Box::new(account.clone())),
@@ -127,7 +144,10 @@ impl Supervisor {
             actor.order(Order::Renamed(Box::new(account.clone())));
         }
         match (was_active, account.status == "active") {
-            (true, false) => actor.order(Order::Stop { wanted: None, done: None }),
+            (true, false) => actor.order(Order::Stop {
+                wanted: None,
+                done: None,
+            }),
             (false, true) if signed_in_and_wanted(&account) => {
                 actor.order(Order::Start { done: None });
             }
@@ -152,7 +172,10 @@ impl Supervisor {
                 let _ = self.call_sign_in(id, SignInCall::SignOut, GOODBYE).await;
             }
             let (done, stopped) = oneshot::channel();
-            actor.order(Order::Stop { wanted: None, done: Some(done) });
+            actor.order(Order::Stop {
+                wanted: None,
+                done: Some(done),
+            });
             let _ = tokio::time::timeout(GOODBYE, stopped).await;
         }
         match self.shared.store.delete_account(id).await {

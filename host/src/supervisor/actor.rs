@@ -5,12 +5,12 @@
 use super::clock::{Alarm, Clock};
 use super::core::{Core, OpenSend};
 use super::mailbox::{Due, Input, Mailbox, Order, Signal};
-use super::workers::{Lane, Workers};
 use super::waiters::Waiters;
-use crate::domain::account::RuntimeState;
-use crate::domain::sign_in::Flow;
+use super::workers::{Lane, Workers};
 use crate::domain::account::AuthStatus;
+use crate::domain::account::RuntimeState;
 use crate::domain::send::{Outgoing, SendOutcome, SendState};
+use crate::domain::sign_in::Flow;
 use crate::domain::{AccountId, PartitionId, SendId, WorkspaceId};
 use crate::runtime::ledger::ColdKv;
 use crate::runtime::normalize::ReplyTokens;
@@ -132,7 +132,9 @@ impl Actor {
 
     /// Does an input wait that fits?
     pub fn has_input(&self, fits: impl Fn(&Input) -> bool) -> bool {
-        self.mailbox.lock().is_ok_and(|mailbox| mailbox.inputs.iter().any(fits))
+        self.mailbox
+            .lock()
+            .is_ok_and(|mailbox| mailbox.inputs.iter().any(fits))
     }
 
     pub fn retain_inputs(&self, keep: impl FnMut(&Input) -> bool) {
@@ -153,7 +155,10 @@ impl Actor {
     }
 
     pub fn look<T>(&self, look: impl FnOnce(&mut Live) -> T) -> T {
-        let mut live = self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut live = self
+            .live
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         look(&mut live)
     }
 
@@ -171,12 +176,21 @@ impl Actor {
     }
 
     fn with_core<T>(self: &Arc<Self>, change: impl FnOnce(&mut Core) -> T) -> T {
-        change(&mut self.core.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        change(
+            &mut self
+                .core
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
     }
 
     /// A send that storage has from before the process began.
     pub fn recover_send(self: &Arc<Self>, id: SendId, outgoing: Arc<Outgoing>, state: SendState) {
-        let send = OpenSend { outgoing, state, deferred: false };
+        let send = OpenSend {
+            outgoing,
+            state,
+            deferred: false,
+        };
         self.with_core(|core| core.sends.insert(id, send));
     }
 
@@ -189,7 +203,11 @@ impl Actor {
     }
 
     fn lane(&self) -> Lane {
-        if self.slow.load(Ordering::Relaxed) { Lane::Slow } else { Lane::Fast }
+        if self.slow.load(Ordering::Relaxed) {
+            Lane::Slow
+        } else {
+            Lane::Fast
+        }
     }
 
     pub fn set_slow(&self, slow: bool) {
@@ -206,7 +224,9 @@ impl Actor {
                 RUNNING => AGAIN,
                 _ => return,
             };
-            match self.state.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Acquire)
+            match self
+                .state
+                .compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) if next == QUEUED => {
                     self.shared.workers.push(self.lane(), self.clone());
@@ -222,7 +242,10 @@ impl Actor {
     pub fn run(self: &Arc<Self>) {
         self.state.store(RUNNING, Ordering::Release);
         let more = {
-            let mut core = self.core.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut core = self
+                .core
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             core.run_slice(self)
         };
         if more {
@@ -248,16 +271,33 @@ pub struct Sink {
 
 impl ConnectionSink for Sink {
     fn report(&self, report: Report) {
-        let Some(actor) = self.actor.upgrade() else { return };
+        let Some(actor) = self.actor.upgrade() else {
+            return;
+        };
         let (label, generation) = (self.label.clone(), self.generation);
         match report {
             Report::Opened => actor.input(Input::Opened { label, generation }),
             Report::Frame { bytes, credit } => {
-                actor.input(Input::Frame { label, generation, bytes: bytes.into(), _credit: credit });
+                actor.input(Input::Frame {
+                    label,
+                    generation,
+                    bytes: bytes.into(),
+                    _credit: credit,
+                });
             }
-            Report::Closed { code, reason, undelivered } => {
+            Report::Closed {
+                code,
+                reason,
+                undelivered,
+            } => {
                 actor.signal(Signal::ConnectionGone { generation });
-                actor.input(Input::Closed { label, generation, code, reason, undelivered });
+                actor.input(Input::Closed {
+                    label,
+                    generation,
+                    code,
+                    reason,
+                    undelivered,
+                });
             }
             Report::Flushed { token } => actor.signal(Signal::Flushed { token }),
         }
@@ -302,6 +342,10 @@ impl ColdKv for StoredKv {
     ) -> Result<Vec<(String, Vec<u8>)>, String> {
         let (store, account) = (self.store.clone(), self.account.clone());
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
-        self.read(async move { store.kv_scan(&account, &prefix, after.as_deref(), limit).await })
+        self.read(async move {
+            store
+                .kv_scan(&account, &prefix, after.as_deref(), limit)
+                .await
+        })
     }
 }

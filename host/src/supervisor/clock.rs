@@ -12,7 +12,10 @@ use tokio::sync::Notify;
 #[derive(Clone, Debug)]
 pub enum Alarm {
     /// A timer of the guest.
-    Guest { label: String, generation: u64 },
+    Guest {
+        label: String,
+        generation: u64,
+    },
     Host(Due),
 }
 
@@ -35,7 +38,9 @@ impl Clock {
         let running = Arc::downgrade(&clock);
         tokio::spawn(async move {
             loop {
-                let Some(clock) = running.upgrade() else { return };
+                let Some(clock) = running.upgrade() else {
+                    return;
+                };
                 let wait = clock.fire(Timestamp::now());
                 let changed = clock.changed.notified();
                 tokio::pin!(changed);
@@ -51,11 +56,19 @@ impl Clock {
     }
 
     pub fn set(&self, at: Timestamp, actor: &Arc<Actor>, alarm: Alarm) {
-        let Ok(mut entries) = self.entries.lock() else { return };
+        let Ok(mut entries) = self.entries.lock() else {
+            return;
+        };
         let number = entries.next;
         entries.next += 1;
-        let first = entries.by_time.keys().next().is_none_or(|(earliest, _)| at < *earliest);
-        entries.by_time.insert((at, number), (Arc::downgrade(actor), alarm));
+        let first = entries
+            .by_time
+            .keys()
+            .next()
+            .is_none_or(|(earliest, _)| at < *earliest);
+        entries
+            .by_time
+            .insert((at, number), (Arc::downgrade(actor), alarm));
         drop(entries);
         if first {
             self.changed.notify_one();
@@ -74,7 +87,9 @@ impl Clock {
     fn fire(&self, now: Timestamp) -> u64 {
         loop {
             let due = {
-                let Ok(mut entries) = self.entries.lock() else { return 1_000 };
+                let Ok(mut entries) = self.entries.lock() else {
+                    return 1_000;
+                };
                 match entries.by_time.first_entry() {
                     Some(first) if first.key().0 <= now => first.remove(),
                     Some(first) => return first.key().0.since(now),

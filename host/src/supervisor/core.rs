@@ -134,7 +134,10 @@ impl Core {
 
     pub fn first_live(&self) -> Live {
         Live {
-            runtime: RuntimeState { status: self.published.1, reason: None },
+            runtime: RuntimeState {
+                status: self.published.1,
+                reason: None,
+            },
             auth_status: self.account.auth_status,
             wanted: self.account.wanted,
             digest: self.provider.digest.clone(),
@@ -229,7 +232,10 @@ impl Core {
                 self.stopped = false;
                 if !self.account.wanted {
                     self.account.wanted = true;
-                    let patch = AccountPatch { wanted: Some(true), ..AccountPatch::default() };
+                    let patch = AccountPatch {
+                        wanted: Some(true),
+                        ..AccountPatch::default()
+                    };
                     self.host_change(actor, vec![], vec![], patch, Flush::default());
                 }
                 if matches!(self.phase, Phase::Off | Phase::Waiting)
@@ -243,8 +249,16 @@ impl Core {
                 }
             }
             Order::Stop { wanted, done } => self.order_stop(wanted, done),
-            Order::Replace { provider, account, done } => {
-                let replacement = Replacement { provider, account, done };
+            Order::Replace {
+                provider,
+                account,
+                done,
+            } => {
+                let replacement = Replacement {
+                    provider,
+                    account,
+                    done,
+                };
                 if let Some(earlier) = self.replacement.replace(replacement) {
                     earlier.superseded(self.replacement.as_mut());
                 }
@@ -266,10 +280,16 @@ impl Core {
                 }
             }
             Due::SendDeadline(id) => {
-                let dispatched =
-                    self.sends.get(&id).is_some_and(|send| send.state == SendState::Dispatched);
+                let dispatched = self
+                    .sends
+                    .get(&id)
+                    .is_some_and(|send| send.state == SendState::Dispatched);
                 if dispatched {
-                    self.give_up(actor, id, "the channel did not say in time what became of it");
+                    self.give_up(
+                        actor,
+                        id,
+                        "the channel did not say in time what became of it",
+                    );
                 }
             }
             Due::FlowExpiry(flow) => self.expire_flow(actor, &flow),
@@ -281,7 +301,12 @@ impl Core {
         }
     }
 
-    fn on_committed(&mut self, actor: &Arc<Actor>, commit: u64, result: Result<Written, StorageError>) {
+    fn on_committed(
+        &mut self,
+        actor: &Arc<Actor>,
+        commit: u64,
+        result: Result<Written, StorageError>,
+    ) {
         match result {
             Ok(Written::Account { .. }) => {}
             Ok(Written::Fenced) => return self.lost(actor, "another host owns its partition"),
@@ -344,10 +369,20 @@ impl Core {
         patch: AccountPatch,
         mut flush: Flush,
     ) {
-        flush.settled.extend(sends.iter().filter(|change| change.state.is_settled()).cloned());
+        flush.settled.extend(
+            sends
+                .iter()
+                .filter(|change| change.state.is_settled())
+                .cloned(),
+        );
         self.commits += 1;
         self.host_changes.insert(self.commits, flush);
-        let commit = AccountCommit { events, sends, patch, ..self.empty_commit(actor) };
+        let commit = AccountCommit {
+            events,
+            sends,
+            patch,
+            ..self.empty_commit(actor)
+        };
         actor.submit(self.commits, commit);
     }
 
@@ -409,7 +444,10 @@ impl Core {
             Some(reason) => Some(Failure::new(FailureCode::Internal, reason)),
             None => self.link.as_ref().and_then(|(_, reason)| reason.clone()),
         };
-        RuntimeState { status: self.runtime_status(), reason }
+        RuntimeState {
+            status: self.runtime_status(),
+            reason,
+        }
     }
 
     /// The events that tell of a changed status, and the status that they tell.
@@ -426,8 +464,11 @@ impl Core {
             runtime_status: now.1,
             provider_account_ref: self.account.provider_account_ref.as_deref(),
         };
-        let mut events =
-            vec![envelope::account_status_updated(self.stamp(), facts, state.reason.as_ref())];
+        let mut events = vec![envelope::account_status_updated(
+            self.stamp(),
+            facts,
+            state.reason.as_ref(),
+        )];
         if started {
             events.push(envelope::account_started(self.stamp(), facts));
         }
@@ -440,7 +481,10 @@ impl Core {
         if events.is_empty() {
             self.show(actor);
         } else {
-            let flush = Flush { show: true, ..Flush::default() };
+            let flush = Flush {
+                show: true,
+                ..Flush::default()
+            };
             self.host_change(actor, events, vec![], AccountPatch::default(), flush);
         }
     }
@@ -448,7 +492,11 @@ impl Core {
     /// What others see of this account.
     pub fn show(&self, actor: &Arc<Actor>) {
         let (runtime, auth_status) = (self.runtime_state(), self.account.auth_status);
-        let open_sends = self.sends.values().filter(|send| !send.state.is_settled()).count();
+        let open_sends = self
+            .sends
+            .values()
+            .filter(|send| !send.state.is_settled())
+            .count();
         actor.look(|live| {
             live.runtime = runtime;
             live.auth_status = auth_status;

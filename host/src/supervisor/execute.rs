@@ -5,11 +5,11 @@ use super::control::SignInCall;
 use super::core::{Core, InFlight, OpenSend};
 use super::flush::Flush;
 use super::mailbox::Input;
+use crate::domain::SendId;
 use crate::domain::Timestamp;
 use crate::domain::account::AccountPatch;
 use crate::domain::event::NewEvent;
 use crate::domain::send::{SendChange, SendOutcome, SendState};
-use crate::domain::{SendId};
 use crate::runtime::ledger::{ConnectionState, ConnectionView};
 use crate::runtime::turn::{Effects, Link, NetworkEffect, Reply, TimerEffect};
 use crate::runtime::{Call, Ledger, Outcome, Turn};
@@ -47,7 +47,10 @@ impl Core {
         }
         self.signing_out = matches!(
             input,
-            Input::SignIn { call: SignInCall::SignOut | SignInCall::Cancel, .. }
+            Input::SignIn {
+                call: SignInCall::SignOut | SignInCall::Cancel,
+                ..
+            }
         );
         let outcome = instance.call(&call, turn);
         self.account_cpu(actor, outcome.cpu.as_micros() as u64);
@@ -55,7 +58,13 @@ impl Core {
             Ok(_) => {
                 self.instance = Some(instance);
                 let mut flush = Flush::default();
-                if matches!(input, Input::SignIn { call: SignInCall::Cancel, .. }) {
+                if matches!(
+                    input,
+                    Input::SignIn {
+                        call: SignInCall::Cancel,
+                        ..
+                    }
+                ) {
                     self.cancelled();
                     flush.show = true;
                 }
@@ -81,22 +90,49 @@ impl Core {
 
     /// What the guest is called with, and the timer that fired. None: the input is about
     /// something that is not there any more.
-    fn prepare(&mut self, ledger: &mut Ledger, input: &Input) -> Option<(Call, Option<TimerEffect>)> {
+    fn prepare(
+        &mut self,
+        ledger: &mut Ledger,
+        input: &Input,
+    ) -> Option<(Call, Option<TimerEffect>)> {
         let alive = |ledger: &Ledger, label: &str, generation: u64| {
-            ledger.connections.get(label).filter(|view| view.generation == generation).cloned()
+            ledger
+                .connections
+                .get(label)
+                .filter(|view| view.generation == generation)
+                .cloned()
         };
         let call = match input {
             Input::Opened { label, generation } => {
                 let view = alive(ledger, label, *generation)?;
-                let open = ConnectionView { state: ConnectionState::Open, ..view };
+                let open = ConnectionView {
+                    state: ConnectionState::Open,
+                    ..view
+                };
                 ledger.set_connection(label, Some(open));
-                Call::Opened { label: label.clone() }
+                Call::Opened {
+                    label: label.clone(),
+                }
             }
-            Input::Frame { label, generation, bytes, .. } => {
+            Input::Frame {
+                label,
+                generation,
+                bytes,
+                ..
+            } => {
                 alive(ledger, label, *generation)?;
-                Call::Frame { label: label.clone(), bytes: bytes.clone() }
+                Call::Frame {
+                    label: label.clone(),
+                    bytes: bytes.clone(),
+                }
             }
-            Input::Closed { label, generation, code, reason, undelivered } => {
+            Input::Closed {
+                label,
+                generation,
+                code,
+                reason,
+                undelivered,
+            } => {
                 self.handles.remove(generation);
                 alive(ledger, label, *generation)?;
                 ledger.set_connection(label, None);
@@ -108,15 +144,24 @@ impl Core {
                 }
             }
             Input::Timer { label, generation } => {
-                let timer =
-                    ledger.timers.get(label).filter(|timer| timer.generation == *generation)?.clone();
+                let timer = ledger
+                    .timers
+                    .get(label)
+                    .filter(|timer| timer.generation == *generation)?
+                    .clone();
                 ledger.set_timer(label, None);
                 let fired = timer.durable.then(|| TimerEffect {
                     label: label.clone(),
                     set: None,
                     was_durable: true,
                 });
-                return Some((Call::Timer { label: label.clone(), context: timer.context }, fired));
+                return Some((
+                    Call::Timer {
+                        label: label.clone(),
+                        context: timer.context,
+                    },
+                    fired,
+                ));
             }
             Input::Send { id, outgoing } => {
                 let send = self.sends.entry(*id).or_insert_with(|| OpenSend {
@@ -127,7 +172,10 @@ impl Core {
                 if send.state.is_settled() {
                     return None;
                 }
-                Call::Send { request: id.request_id(), outgoing: outgoing.clone() }
+                Call::Send {
+                    request: id.request_id(),
+                    outgoing: outgoing.clone(),
+                }
             }
             Input::SignIn { request, call } => self.sign_in_call(request, call),
             Input::Reconnect => Call::Reconnect,
@@ -152,7 +200,11 @@ impl Core {
         self.ledger = Some(turn.ledger);
         let must_commit = effects.is_durable();
 
-        let mut commit = AccountCommit { patch, kv_bytes, ..self.empty_commit(actor) };
+        let mut commit = AccountCommit {
+            patch,
+            kv_bytes,
+            ..self.empty_commit(actor)
+        };
         self.settle_replies(&input, &mut effects, &mut commit, &mut flush);
         let flat = actor.shared.settings.flat_mirrors;
         let (provider, account) = (self.account.provider_alias.clone(), self.account.id.clone());
@@ -179,10 +231,16 @@ impl Core {
         flush.show |= !status.is_empty();
         events.extend(status);
         commit.events = events;
-        commit.kv =
-            effects.kv.into_iter().map(|(key, value)| KvWrite { key, value }).collect();
-        commit.secrets =
-            effects.secrets.into_iter().map(|(name, value)| SecretWrite { name, value }).collect();
+        commit.kv = effects
+            .kv
+            .into_iter()
+            .map(|(key, value)| KvWrite { key, value })
+            .collect();
+        commit.secrets = effects
+            .secrets
+            .into_iter()
+            .map(|(name, value)| SecretWrite { name, value })
+            .collect();
         commit.timers = durable_timers(&effects.timers);
         flush.timers = effects
             .timers
@@ -214,7 +272,12 @@ impl Core {
         }
         self.commits += 1;
         let number = self.commits;
-        self.in_flight.push_back(InFlight { commit: number, committed: !durable, flush, input });
+        self.in_flight.push_back(InFlight {
+            commit: number,
+            committed: !durable,
+            flush,
+            input,
+        });
         if durable {
             self.account.turn_seq += 1;
             commit.turn = Some(self.account.turn_seq);
@@ -230,8 +293,10 @@ impl Core {
         commit: &mut AccountCommit,
         flush: &mut Flush,
     ) {
-        let output =
-            effects.network.iter().any(|effect| matches!(effect, NetworkEffect::Send { .. }));
+        let output = effects
+            .network
+            .iter()
+            .any(|effect| matches!(effect, NetworkEffect::Send { .. }));
         let taken = match input {
             Some(Input::Send { id, .. }) => Some(*id),
             _ => None,
@@ -271,7 +336,9 @@ impl Core {
                         self.settle_in_turn(id, outcome, commit, flush);
                     }
                 }
-                Reply::Failed { failure, certainty, .. } => {
+                Reply::Failed {
+                    failure, certainty, ..
+                } => {
                     let outcome = SendOutcome::Failed { failure, certainty };
                     self.settle_in_turn(id, outcome, commit, flush);
                 }
@@ -286,7 +353,9 @@ impl Core {
     }
 
     fn dispatch(&mut self, id: SendId, commit: &mut AccountCommit, flush: &mut Flush) {
-        let Some(send) = self.sends.get_mut(&id) else { return };
+        let Some(send) = self.sends.get_mut(&id) else {
+            return;
+        };
         send.deferred = false;
         if send.state != SendState::Recorded {
             return;
@@ -336,11 +405,16 @@ fn durable_timers(effects: &[TimerEffect]) -> Vec<TimerWrite> {
         if set.is_none() && !effect.was_durable {
             continue;
         }
-        let timer = set
-            .map(|timer| DurableTimer { at: Timestamp(timer.at.0), context: timer.context.clone() });
+        let timer = set.map(|timer| DurableTimer {
+            at: Timestamp(timer.at.0),
+            context: timer.context.clone(),
+        });
         match writes.iter_mut().find(|write| write.label == effect.label) {
             Some(write) => write.timer = timer,
-            None => writes.push(TimerWrite { label: effect.label.clone(), timer }),
+            None => writes.push(TimerWrite {
+                label: effect.label.clone(),
+                timer,
+            }),
         }
     }
     writes

@@ -4,10 +4,10 @@ use super::actor::{Actor, Sink};
 use super::clock::Alarm;
 use super::core::Core;
 use super::mailbox::{Due, Input};
+use crate::domain::SendId;
 use crate::domain::Timestamp;
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::send::{SendChange, SendOutcome, SendState};
-use crate::domain::SendId;
 use crate::runtime::turn::NetworkEffect;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -51,7 +51,10 @@ impl Core {
         }
         self.flush_network(actor, flush.network, flush.after_output);
         for (at, label, generation) in flush.timers {
-            actor.shared.clock.set(at, actor, Alarm::Guest { label, generation });
+            actor
+                .shared
+                .clock
+                .set(at, actor, Alarm::Guest { label, generation });
         }
         for id in flush.dispatched {
             let at = self.now.plus_ms(actor.shared.settings.send_deadline_ms);
@@ -80,20 +83,28 @@ impl Core {
         effects: Vec<NetworkEffect>,
         after_output: Vec<(SendId, SendOutcome)>,
     ) {
-        let last_send =
-            effects.iter().rposition(|effect| matches!(effect, NetworkEffect::Send { .. }));
+        let last_send = effects
+            .iter()
+            .rposition(|effect| matches!(effect, NetworkEffect::Send { .. }));
         let mut after_output = Some(after_output).filter(|settles| !settles.is_empty());
         for (at, effect) in effects.into_iter().enumerate() {
             match effect {
-                NetworkEffect::Open { label, generation, spec } => {
-                    let sink =
-                        Arc::new(Sink { actor: Arc::downgrade(actor), label, generation });
+                NetworkEffect::Open {
+                    label,
+                    generation,
+                    spec,
+                } => {
+                    let sink = Arc::new(Sink {
+                        actor: Arc::downgrade(actor),
+                        label,
+                        generation,
+                    });
                     let grant = (actor.shared.settings.grants)(
                         &self.provider.manifest,
-                        &actor.shared.settings.merged_config(
-                            &self.provider.manifest.id,
-                            &self.account.config,
-                        ),
+                        &actor
+                            .shared
+                            .settings
+                            .merged_config(&self.provider.manifest.id, &self.account.config),
                     );
                     let handle = actor.shared.connector.open(
                         (*spec).clone(),
@@ -103,20 +114,36 @@ impl Core {
                     );
                     self.handles.insert(generation, handle);
                 }
-                NetworkEffect::Send { generation, bytes, .. } => {
-                    let settles = if Some(at) == last_send { after_output.take() } else { None };
+                NetworkEffect::Send {
+                    generation, bytes, ..
+                } => {
+                    let settles = if Some(at) == last_send {
+                        after_output.take()
+                    } else {
+                        None
+                    };
                     match (self.handles.get(&generation), settles) {
                         (Some(handle), None) => handle.send(bytes, None),
                         (Some(handle), Some(settles)) => {
                             self.tokens += 1;
                             handle.send(bytes, Some(self.tokens));
-                            self.output.insert(self.tokens, PendingOutput { generation, settles });
+                            self.output.insert(
+                                self.tokens,
+                                PendingOutput {
+                                    generation,
+                                    settles,
+                                },
+                            );
                         }
                         (None, None) => {}
                         (None, Some(settles)) => self.lose_output(actor, settles),
                     }
                 }
-                NetworkEffect::StartTls { generation, server_name, .. } => {
+                NetworkEffect::StartTls {
+                    generation,
+                    server_name,
+                    ..
+                } => {
                     if let Some(handle) = self.handles.get(&generation) {
                         handle.start_tls(server_name);
                     }
@@ -143,8 +170,10 @@ impl Core {
             .and_then(|ledger| ledger.connections.get(&label))
             .is_some_and(|view| view.generation == generation);
         if known {
-            let reason =
-                Failure::new(FailureCode::Unavailable, "the new instance did not keep the connection");
+            let reason = Failure::new(
+                FailureCode::Unavailable,
+                "the new instance did not keep the connection",
+            );
             actor.input_again(vec![Input::Closed {
                 label,
                 generation,
@@ -157,7 +186,9 @@ impl Core {
     }
 
     pub fn on_flushed(&mut self, actor: &Arc<Actor>, token: u64) {
-        let Some(output) = self.output.remove(&token) else { return };
+        let Some(output) = self.output.remove(&token) else {
+            return;
+        };
         self.tick();
         for (id, outcome) in output.settles {
             self.settle_by_host(actor, id, outcome);
@@ -180,14 +211,21 @@ impl Core {
 
     fn lose_output(&mut self, actor: &Arc<Actor>, settles: Vec<(SendId, SendOutcome)>) {
         for (id, _) in settles {
-            self.give_up(actor, id, "the connection closed before the output had left");
+            self.give_up(
+                actor,
+                id,
+                "the connection closed before the output had left",
+            );
         }
     }
 
     /// A dispatched send of which nobody can say what became of it.
     pub fn give_up(&mut self, actor: &Arc<Actor>, id: SendId, reason: &str) {
         let failure = Failure::new(FailureCode::Unavailable, reason);
-        let outcome = SendOutcome::Failed { failure, certainty: Certainty::MaybeDone };
+        let outcome = SendOutcome::Failed {
+            failure,
+            certainty: Certainty::MaybeDone,
+        };
         self.settle_by_host(actor, id, outcome);
     }
 
@@ -199,7 +237,10 @@ impl Core {
                 vec![event],
                 vec![change],
                 Default::default(),
-                Flush { show: true, ..Flush::default() },
+                Flush {
+                    show: true,
+                    ..Flush::default()
+                },
             );
         }
     }
@@ -211,7 +252,10 @@ impl Core {
         outcome: SendOutcome,
     ) -> Option<(SendChange, crate::domain::event::NewEvent)> {
         let state = outcome.state();
-        let send = self.sends.get_mut(&id).filter(|send| send.state.may_become(state))?;
+        let send = self
+            .sends
+            .get_mut(&id)
+            .filter(|send| send.state.may_become(state))?;
         send.state = state;
         send.deferred = false;
         let outgoing = send.outgoing.clone();
@@ -225,7 +269,10 @@ impl Core {
         };
         let token = sent.as_ref().and_then(|message| {
             let id = message.messages.first()?;
-            let conversation = message.conversation.as_deref().unwrap_or(&outgoing.conversation);
+            let conversation = message
+                .conversation
+                .as_deref()
+                .unwrap_or(&outgoing.conversation);
             let own = self.account.profile.id.as_deref();
             Some(self.facts.reply_tokens.seal(
                 &self.account.id,
@@ -247,7 +294,16 @@ impl Core {
                 reply_token: token.as_deref(),
             },
         );
-        Some((SendChange { id, state, at: self.now, sent, failure }, event))
+        Some((
+            SendChange {
+                id,
+                state,
+                at: self.now,
+                sent,
+                failure,
+            },
+            event,
+        ))
     }
 }
 

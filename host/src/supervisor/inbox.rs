@@ -35,7 +35,9 @@ pub async fn watch(directory: PathBuf, supervisor: Arc<Supervisor>) {
 }
 
 fn components(directory: &Path) -> HashMap<PathBuf, Stamp> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return HashMap::new() };
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return HashMap::new();
+    };
     entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
@@ -50,7 +52,10 @@ fn components(directory: &Path) -> HashMap<PathBuf, Stamp> {
 }
 
 async fn install(path: &Path, supervisor: &Arc<Supervisor>, fresh: bool) {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     match tokio::fs::read(path).await {
         Ok(bytes) => {
             // What is refused is logged and shown with the provider.
@@ -67,6 +72,8 @@ async fn install(path: &Path, supervisor: &Arc<Supervisor>, fresh: bool) {
                 );
             }
         }
-        Err(error) => tracing::warn!(file = name, %error, "a component in the providers directory cannot be read"),
+        Err(error) => {
+            tracing::warn!(file = name, %error, "a component in the providers directory cannot be read")
+        }
     }
 }

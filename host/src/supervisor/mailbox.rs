@@ -2,12 +2,12 @@
 //! which becomes one turn, in order.
 
 use super::control::SignInCall;
+use crate::domain::SendId;
 use crate::domain::account::Account;
 use crate::domain::error::Failure;
 use crate::domain::send::Outgoing;
-use crate::domain::SendId;
-use crate::runtime::port::Credit;
 use crate::runtime::Provider;
+use crate::runtime::port::Credit;
 use crate::storage::{StorageError, Written};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,11 +21,18 @@ pub struct Mailbox {
 
 pub enum Signal {
     /// The commit of the oldest turn in flight, or of a change of the host's own.
-    Committed { commit: u64, result: Result<Written, StorageError> },
+    Committed {
+        commit: u64,
+        result: Result<Written, StorageError>,
+    },
     /// Output up to this token was taken by the kernel.
-    Flushed { token: u64 },
+    Flushed {
+        token: u64,
+    },
     /// Nothing comes from this connection any more; output that waits for its flush is lost.
-    ConnectionGone { generation: u64 },
+    ConnectionGone {
+        generation: u64,
+    },
     Due(Due),
     Order(Order),
 }
@@ -42,18 +49,30 @@ pub enum Due {
 }
 
 pub enum Order {
-    Start { done: Option<oneshot::Sender<()>> },
+    Start {
+        done: Option<oneshot::Sender<()>>,
+    },
     /// `wanted`: what storage shall keep; a host that goes down leaves it as it is.
-    Stop { wanted: Option<bool>, done: Option<oneshot::Sender<()>> },
+    Stop {
+        wanted: Option<bool>,
+        done: Option<oneshot::Sender<()>>,
+    },
     /// Another provider version, or another configuration of the same one.
-    Replace { provider: Option<Arc<Provider>>, account: Option<Box<Account>>, done: Option<oneshot::Sender<Result<(), String>>> },
+    Replace {
+        provider: Option<Arc<Provider>>,
+        account: Option<Box<Account>>,
+        done: Option<oneshot::Sender<Result<(), String>>>,
+    },
     /// The account's row changed in a way that its provider does not see.
     Renamed(Box<Account>),
 }
 
 /// One turn to be.
 pub enum Input {
-    Opened { label: String, generation: u64 },
+    Opened {
+        label: String,
+        generation: u64,
+    },
     Frame {
         label: String,
         generation: u64,
@@ -61,10 +80,25 @@ pub enum Input {
         /// Its place in the connection's queue, taken until the commit.
         _credit: Credit,
     },
-    Closed { label: String, generation: u64, code: Option<u16>, reason: Failure, undelivered: u32 },
-    Timer { label: String, generation: u64 },
-    Send { id: SendId, outgoing: Arc<Outgoing> },
-    SignIn { request: String, call: SignInCall },
+    Closed {
+        label: String,
+        generation: u64,
+        code: Option<u16>,
+        reason: Failure,
+        undelivered: u32,
+    },
+    Timer {
+        label: String,
+        generation: u64,
+    },
+    Send {
+        id: SendId,
+        outgoing: Arc<Outgoing>,
+    },
+    SignIn {
+        request: String,
+        call: SignInCall,
+    },
     Reconnect,
     Stopping,
 }

@@ -55,7 +55,12 @@ impl Providers {
     /// Remembers why a component was refused. `provider`: its id, or the name of what it came
     /// from when it could not be read.
     pub fn refused(&self, provider: &str, source: &str, reason: &str) {
-        tracing::error!(provider, source, reason, "a component was refused; what runs goes on");
+        tracing::error!(
+            provider,
+            source,
+            reason,
+            "a component was refused; what runs goes on"
+        );
         if let Ok(mut inner) = self.inner.write() {
             let refused = Refused {
                 at: Timestamp::now(),
@@ -68,7 +73,9 @@ impl Providers {
 
     /// `running`: digests that accounts run, one entry per account, with the provider's id.
     pub fn list(&self, running: &[(String, String)]) -> Vec<ProviderInfo> {
-        let Ok(inner) = self.inner.read() else { return Vec::new() };
+        let Ok(inner) = self.inner.read() else {
+            return Vec::new();
+        };
         inner
             .current
             .iter()
@@ -100,7 +107,9 @@ impl Providers {
 
     /// Refusals of components that belong to no provider that is known.
     pub fn stray_refusals(&self) -> Vec<(String, Refused)> {
-        let Ok(inner) = self.inner.read() else { return Vec::new() };
+        let Ok(inner) = self.inner.read() else {
+            return Vec::new();
+        };
         inner
             .refusals
             .iter()

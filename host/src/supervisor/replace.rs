@@ -47,8 +47,12 @@ pub struct Previous {
 impl Core {
     /// At a turn boundary with everything committed.
     pub fn replace(&mut self, actor: &Arc<Actor>) {
-        let Some(replacement) = self.replacement.take() else { return };
-        let provider = replacement.provider.unwrap_or_else(|| self.provider.clone());
+        let Some(replacement) = self.replacement.take() else {
+            return;
+        };
+        let provider = replacement
+            .provider
+            .unwrap_or_else(|| self.provider.clone());
         let same = provider.digest == self.provider.digest;
         if same && replacement.account.is_none() {
             if let Some(done) = replacement.done {
@@ -72,10 +76,18 @@ impl Core {
             if matches!(self.phase, Phase::Waiting) {
                 self.phase = Phase::Starting(Cause::Restart);
             }
-            let flush = Flush { show: true, replaced: replacement.done, ..Flush::default() };
+            let flush = Flush {
+                show: true,
+                replaced: replacement.done,
+                ..Flush::default()
+            };
             return self.host_change(actor, vec![], vec![], patch, flush);
         }
-        let cause = if same { Cause::Reconfigured } else { Cause::Reload };
+        let cause = if same {
+            Cause::Reconfigured
+        } else {
+            Cause::Reload
+        };
         self.swap(actor, provider, account, cause, patch, replacement.done);
     }
 
@@ -117,7 +129,10 @@ impl Core {
         let (resume, old) = match suspended {
             Ok(snapshot) => {
                 let readable = by_snapshot
-                    && provider.descriptor.reads_state_versions.contains(&snapshot.0);
+                    && provider
+                        .descriptor
+                        .reads_state_versions
+                        .contains(&snapshot.0);
                 (readable.then_some(snapshot), Some(old))
             }
             Err(fault) => {

@@ -11,13 +11,16 @@ const SECRET: &str = "x-anyport-secret";
 /// Takes the secrets out of a configuration, as the schema marks them.
 pub fn take_secrets(schema: &Value, config: &mut Value) -> Result<Vec<SecretWrite>, Refusal> {
     let mut secrets = Vec::new();
-    let (Some(properties), Some(config)) =
-        (schema.get("properties").and_then(Value::as_object), config.as_object_mut())
-    else {
+    let (Some(properties), Some(config)) = (
+        schema.get("properties").and_then(Value::as_object),
+        config.as_object_mut(),
+    ) else {
         return Ok(secrets);
     };
     for (property, rules) in properties {
-        let Some(name) = rules.get(SECRET).and_then(Value::as_str) else { continue };
+        let Some(name) = rules.get(SECRET).and_then(Value::as_str) else {
+            continue;
+        };
         let value = match config.remove(property) {
             None => continue,
             Some(Value::Null) => None,
@@ -30,7 +33,10 @@ pub fn take_secrets(schema: &Value, config: &mut Value) -> Result<Vec<SecretWrit
                 });
             }
         };
-        secrets.push(SecretWrite { name: name.to_owned(), value });
+        secrets.push(SecretWrite {
+            name: name.to_owned(),
+            value,
+        });
     }
     Ok(secrets)
 }
@@ -42,7 +48,11 @@ pub fn check(schema: &Value, config: &Value, given: &[String]) -> Result<(), Ref
     if let Some(required) = schema.get("required").and_then(Value::as_array).cloned() {
         let properties = schema.get("properties").cloned().unwrap_or_default();
         let secret_of = |property: &Value| {
-            properties.get(property.as_str()?)?.get(SECRET)?.as_str().map(str::to_owned)
+            properties
+                .get(property.as_str()?)?
+                .get(SECRET)?
+                .as_str()
+                .map(str::to_owned)
         };
         for property in &required {
             if let Some(secret) = secret_of(property)
@@ -51,32 +61,52 @@ pub fn check(schema: &Value, config: &Value, given: &[String]) -> Result<(), Ref
                 return Err(missing(property.as_str().unwrap_or_default()));
             }
         }
-        schema["required"] =
-            required.into_iter().filter(|property| secret_of(property).is_none()).collect();
+        schema["required"] = required
+            .into_iter()
+            .filter(|property| secret_of(property).is_none())
+            .collect();
     }
     let validator = jsonschema::validator_for(&schema).map_err(|error| Refusal::Invalid {
         field: "provider".into(),
         rule: format!("its configuration schema is not valid: {error}"),
     })?;
-    let Some(error) = validator.iter_errors(config).next() else { return Ok(()) };
+    let Some(error) = validator.iter_errors(config).next() else {
+        return Ok(());
+    };
     let mut field = "provider_data".to_owned();
-    for part in error.instance_path().to_string().split('/').filter(|part| !part.is_empty()) {
+    for part in error
+        .instance_path()
+        .to_string()
+        .split('/')
+        .filter(|part| !part.is_empty())
+    {
         field.push('.');
         field.push_str(part);
     }
     if let jsonschema::error::ValidationErrorKind::Required { property } = error.kind() {
         return Err(missing(&format!(
             "{}{}",
-            field.strip_prefix("provider_data").map(|rest| rest.trim_start_matches('.')).filter(|rest| !rest.is_empty()).map(|rest| format!("{rest}.")).unwrap_or_default(),
+            field
+                .strip_prefix("provider_data")
+                .map(|rest| rest.trim_start_matches('.'))
+                .filter(|rest| !rest.is_empty())
+                .map(|rest| format!("{rest}."))
+                .unwrap_or_default(),
             property.as_str().unwrap_or_default()
         )));
     }
     // The value itself stays out of the message: it may be confidential.
-    Err(Refusal::Invalid { field, rule: error.masked().to_string() })
+    Err(Refusal::Invalid {
+        field,
+        rule: error.masked().to_string(),
+    })
 }
 
 fn missing(property: &str) -> Refusal {
-    Refusal::Invalid { field: format!("provider_data.{property}"), rule: "is required".into() }
+    Refusal::Invalid {
+        field: format!("provider_data.{property}"),
+        rule: "is required".into(),
+    }
 }
 
 #[cfg(test)]
@@ -102,7 +132,10 @@ mod tests {
     fn names_the_field_that_is_wrong() {
         let given = ["server-password".to_owned()];
         let complaint = |config: Value| check(&schema(), &config, &given).unwrap_err().to_string();
-        assert_eq!(complaint(json!({"port": 1})), "provider_data.server: is required");
+        assert_eq!(
+            complaint(json!({"port": 1})),
+            "provider_data.server: is required"
+        );
         assert!(complaint(json!({"server": "a", "port": "x"})).starts_with("provider_data.port: "));
         assert!(complaint(json!({"server": "a", "port": 0})).starts_with("provider_data.port: "));
         let unknown = complaint(json!({"server": "a", "port": 1, "nick": "n"}));
@@ -117,7 +150,13 @@ mod tests {
         let mut config = json!({"server": "a", "password": "hunter22"});
         let secrets = take_secrets(&schema(), &mut config).unwrap();
         assert_eq!(config, json!({"server": "a"}));
-        assert_eq!(secrets, [SecretWrite { name: "server-password".into(), value: Some(b"hunter22".to_vec()) }]);
+        assert_eq!(
+            secrets,
+            [SecretWrite {
+                name: "server-password".into(),
+                value: Some(b"hunter22".to_vec())
+            }]
+        );
         let mut wrong = json!({"password": 5});
         assert_eq!(
             take_secrets(&schema(), &mut wrong).unwrap_err().to_string(),

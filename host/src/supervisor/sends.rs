@@ -22,8 +22,11 @@ impl Supervisor {
     ) -> Result<SendAnswer, Refusal> {
         // A repeat is answered whatever the account has become since.
         if let Some(idempotency) = &new.idempotency
-            && let Some((send, fingerprint)) =
-                self.shared.store.idempotent(&new.workspace, &idempotency.key).await?
+            && let Some((send, fingerprint)) = self
+                .shared
+                .store
+                .idempotent(&new.workspace, &idempotency.key)
+                .await?
         {
             if fingerprint != idempotency.fingerprint {
                 return Err(Refusal::KeyReused);
@@ -98,7 +101,10 @@ impl Supervisor {
                 send = now;
             }
         }
-        Ok(SendAnswer { send, repeated: false })
+        Ok(SendAnswer {
+            send,
+            repeated: false,
+        })
     }
 
     fn check_send(&self, actor: &Arc<Actor>, new: &NewSend) -> Result<(), Refusal> {
@@ -125,10 +131,16 @@ impl Supervisor {
 
     async fn repeated(&self, send: Send, wait: Duration) -> Result<SendAnswer, Refusal> {
         if send.state.is_settled() {
-            return Ok(SendAnswer { send, repeated: true });
+            return Ok(SendAnswer {
+                send,
+                repeated: true,
+            });
         }
         match self.settled_within(&send.workspace, &send.id, wait).await? {
-            Some(send) if send.state.is_settled() => Ok(SendAnswer { send, repeated: true }),
+            Some(send) if send.state.is_settled() => Ok(SendAnswer {
+                send,
+                repeated: true,
+            }),
             _ => Err(Refusal::InFlight),
         }
     }
@@ -175,8 +187,11 @@ impl Supervisor {
                 if live.auth_status == AuthStatus::Authorized {
                     return Err(Refusal::AlreadyAuthorized);
                 }
-                let known =
-                    provider.descriptor.sign_in_methods.iter().any(|(name, _, _)| *name == method);
+                let known = provider
+                    .descriptor
+                    .sign_in_methods
+                    .iter()
+                    .any(|(name, _, _)| *name == method);
                 if !known {
                     return Err(Refusal::UnsupportedAuthMode(method));
                 }

@@ -1,6 +1,7 @@
 //! The supervisor: knows all accounts of this host, brings them back after a restart, and passes
 //! on what clients and operators ask.
 
+use super::Settings;
 use super::accounts::signed_in_and_wanted;
 use super::actor::{Actor, Live, Shared};
 use super::clock::Clock;
@@ -11,7 +12,6 @@ use super::mailbox::{Input, Order};
 use super::providers::Providers;
 use super::waiters::Waiters;
 use super::workers::Workers;
-use super::Settings;
 use crate::domain::account::{Account, RuntimeState, RuntimeStatus};
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::send::{Send, SendOutcome, SendState};
@@ -75,7 +75,11 @@ impl Supervisor {
             engine: parts.engine,
             providers: Providers::default(),
             actors: RwLock::default(),
-            epochs: parts.leases.iter().map(|lease| (lease.partition, lease.epoch)).collect(),
+            epochs: parts
+                .leases
+                .iter()
+                .map(|lease| (lease.partition, lease.epoch))
+                .collect(),
             installing: tokio::sync::Mutex::new(()),
             me: me.clone(),
         });
@@ -93,7 +97,11 @@ impl Supervisor {
         let current = self.shared.store.current_providers().await?;
         let mut digests: Vec<String> = current.iter().map(|(_, digest)| digest.clone()).collect();
         let accounts = self.shared.store.all_accounts().await?;
-        digests.extend(accounts.into_iter().filter_map(|account| account.provider_digest));
+        digests.extend(
+            accounts
+                .into_iter()
+                .filter_map(|account| account.provider_digest),
+        );
         digests.sort();
         digests.dedup();
         for digest in digests {
@@ -103,7 +111,9 @@ impl Supervisor {
             };
             match self.check(bytes).await {
                 Ok(provider) => self.providers.add(provider),
-                Err(reason) => tracing::error!(digest, reason, "an installed provider is refused now"),
+                Err(reason) => {
+                    tracing::error!(digest, reason, "an installed provider is refused now")
+                }
             }
         }
         for (provider, digest) in current {
@@ -144,7 +154,10 @@ impl Supervisor {
                     FailureCode::Unavailable,
                     "the host stopped after it had left and before the channel answered",
                 );
-                let outcome = SendOutcome::Failed { failure, certainty: Certainty::MaybeDone };
+                let outcome = SendOutcome::Failed {
+                    failure,
+                    certainty: Certainty::MaybeDone,
+                };
                 actor.settle_recovered(send.id, outcome);
             }
         }
@@ -167,7 +180,10 @@ impl Supervisor {
         let mut stopped = Vec::with_capacity(actors.len());
         for actor in &actors {
             let (done, wait) = oneshot::channel();
-            actor.order(Order::Stop { wanted: None, done: Some(done) });
+            actor.order(Order::Stop {
+                wanted: None,
+                done: Some(done),
+            });
             stopped.push(wait);
         }
         let all = futures::future::join_all(stopped);
@@ -191,12 +207,21 @@ impl Supervisor {
 
     pub(super) fn add_actor(&self, account: Account) -> Option<Arc<Actor>> {
         let provider = self.provider_of(&account)?;
-        let (id, workspace, partition) =
-            (account.id.clone(), account.workspace.clone(), account.partition);
+        let (id, workspace, partition) = (
+            account.id.clone(),
+            account.workspace.clone(),
+            account.partition,
+        );
         let epoch = self.epochs.get(&partition).copied()?;
         let core = Core::new(account, provider, &self.shared);
-        let actor =
-            Actor::new(workspace, id.clone(), partition, epoch, self.shared.clone(), core);
+        let actor = Actor::new(
+            workspace,
+            id.clone(),
+            partition,
+            epoch,
+            self.shared.clone(),
+            core,
+        );
         self.actors.write().ok()?.insert(id, actor.clone());
         Some(actor)
     }
@@ -237,7 +262,9 @@ impl Supervisor {
             Err(error) => return Err(error.to_string()),
         };
         let current = self.providers.current(&id);
-        let is_current = current.as_ref().is_some_and(|current| current.digest == digest);
+        let is_current = current
+            .as_ref()
+            .is_some_and(|current| current.digest == digest);
         let installed = Installed {
             provider: id.clone(),
             version: provider.manifest.version.clone(),
@@ -264,23 +291,37 @@ impl Supervisor {
         self.providers.add(provider.clone());
         self.providers.set_current(&id, &digest);
         let accounts = self.move_accounts(&id, provider);
-        Ok(Installed { accounts, unchanged: false, ..installed })
+        Ok(Installed {
+            accounts,
+            unchanged: false,
+            ..installed
+        })
     }
 
     /// A name of the new provider that another provider has.
     fn taken_name(&self, provider: &Provider) -> Option<String> {
         let id = &provider.manifest.id;
-        std::iter::once(id).chain(&provider.manifest.aliases).find_map(|name| {
-            let other = self.providers.current(name)?;
-            (other.manifest.id != *id)
-                .then(|| format!("provider `{}` is called `{name}` already", other.manifest.id))
-        })
+        std::iter::once(id)
+            .chain(&provider.manifest.aliases)
+            .find_map(|name| {
+                let other = self.providers.current(name)?;
+                (other.manifest.id != *id).then(|| {
+                    format!(
+                        "provider `{}` is called `{name}` already",
+                        other.manifest.id
+                    )
+                })
+            })
     }
 
     /// Every account of the provider goes over to the new version, each at its own turn boundary.
     fn move_accounts(self: &Arc<Self>, id: &str, provider: Arc<Provider>) -> u64 {
         let actors: Vec<_> = match self.actors.read() {
-            Ok(actors) => actors.values().filter(|actor| actor.provider == id).cloned().collect(),
+            Ok(actors) => actors
+                .values()
+                .filter(|actor| actor.provider == id)
+                .cloned()
+                .collect(),
             Err(_) => return 0,
         };
         let count = actors.len() as u64;
@@ -305,8 +346,11 @@ impl Supervisor {
                 }
             }
             if failed > 0 {
-                let reason = format!("{failed} of {count} accounts stay on the version before: {reason}");
-                supervisor.providers.refused(&id, &provider.manifest.version, &reason);
+                let reason =
+                    format!("{failed} of {count} accounts stay on the version before: {reason}");
+                supervisor
+                    .providers
+                    .refused(&id, &provider.manifest.version, &reason);
             }
         });
         count
@@ -324,7 +368,12 @@ impl Control for Supervisor {
         let running: Vec<(String, String)> = match self.actors.read() {
             Ok(actors) => actors
                 .values()
-                .map(|actor| (actor.provider.clone(), actor.look(|live| live.digest.clone())))
+                .map(|actor| {
+                    (
+                        actor.provider.clone(),
+                        actor.look(|live| live.digest.clone()),
+                    )
+                })
                 .collect(),
             Err(_) => Vec::new(),
         };
@@ -333,7 +382,9 @@ impl Control for Supervisor {
 
     fn provider(&self, name: &str) -> Option<ProviderInfo> {
         let id = self.providers.current(name)?.manifest.id.clone();
-        self.providers().into_iter().find(|provider| provider.manifest.id == id)
+        self.providers()
+            .into_iter()
+            .find(|provider| provider.manifest.id == id)
     }
 
     async fn install(&self, component: Vec<u8>, source: &str) -> Result<Installed, String> {
@@ -361,18 +412,28 @@ impl Control for Supervisor {
     fn runtime_state(&self, id: &AccountId) -> RuntimeState {
         match self.actor(id) {
             Some(actor) => actor.look(|live| live.runtime.clone()),
-            None => RuntimeState { status: RuntimeStatus::Error, reason: None },
+            None => RuntimeState {
+                status: RuntimeStatus::Error,
+                reason: None,
+            },
         }
     }
 
-    async fn runtime(&self, id: &AccountId, action: RuntimeAction) -> Result<RuntimeState, Refusal> {
+    async fn runtime(
+        &self,
+        id: &AccountId,
+        action: RuntimeAction,
+    ) -> Result<RuntimeState, Refusal> {
         let actor = self.actor(id).ok_or(Refusal::UnknownAccount)?;
         let (done, wait) = oneshot::channel();
         match action {
             RuntimeAction::Refresh => return Ok(self.runtime_state(id)),
             RuntimeAction::Start => actor.order(Order::Start { done: Some(done) }),
             RuntimeAction::Stop => {
-                actor.order(Order::Stop { wanted: Some(false), done: Some(done) });
+                actor.order(Order::Stop {
+                    wanted: Some(false),
+                    done: Some(done),
+                });
             }
             RuntimeAction::Reconnect => {
                 let live = actor.look(|live| live.clone());
@@ -380,7 +441,10 @@ impl Control for Supervisor {
                     return Err(Refusal::Stopped);
                 }
                 actor.input(Input::Reconnect);
-                return Ok(RuntimeState { status: RuntimeStatus::Reconnecting, reason: None });
+                return Ok(RuntimeState {
+                    status: RuntimeStatus::Reconnecting,
+                    reason: None,
+                });
             }
         }
         let _ = tokio::time::timeout(Duration::from_secs(10), wait).await;

@@ -27,11 +27,16 @@ impl Core {
                     step: Step::Started,
                     expires_at: self.now.plus_ms(self.flow_ms),
                 });
-                Call::SignInBegin { request, method: method.clone(), answers: answers.clone() }
+                Call::SignInBegin {
+                    request,
+                    method: method.clone(),
+                    answers: answers.clone(),
+                }
             }
-            SignInCall::Submit { answers } => {
-                Call::SignInSubmit { request, answers: answers.clone() }
-            }
+            SignInCall::Submit { answers } => Call::SignInSubmit {
+                request,
+                answers: answers.clone(),
+            },
             SignInCall::Cancel => Call::SignInCancel { request },
             SignInCall::SignOut => Call::SignOut { request },
         }
@@ -92,7 +97,11 @@ impl Core {
             self.flow = Some(Flow {
                 id: uuid::Uuid::now_v7().simple().to_string(),
                 revision: 0,
-                method: self.flow.as_ref().map(|flow| flow.method.clone()).unwrap_or_default(),
+                method: self
+                    .flow
+                    .as_ref()
+                    .map(|flow| flow.method.clone())
+                    .unwrap_or_default(),
                 step: Step::Started,
                 expires_at: self.now.plus_ms(self.flow_ms),
             });
@@ -143,7 +152,10 @@ impl Core {
             step: Step::Cancelled,
             expires_at: self.now,
         };
-        vec![failed, envelope::auth_required(self.stamp(), &flow, self.runtime_status())]
+        vec![
+            failed,
+            envelope::auth_required(self.stamp(), &flow, self.runtime_status()),
+        ]
     }
 
     pub fn set_identity(&mut self, profile: Profile, patch: &mut AccountPatch) {
@@ -157,17 +169,36 @@ impl Core {
 
     /// Nobody went on with the flow in time.
     pub fn expire_flow(&mut self, actor: &Arc<Actor>, id: &str) {
-        let Some(flow) = self.flow.as_mut().filter(|flow| flow.id == id && !flow.is_over()) else {
+        let Some(flow) = self
+            .flow
+            .as_mut()
+            .filter(|flow| flow.id == id && !flow.is_over())
+        else {
             return;
         };
-        let failure = Failure::new(FailureCode::Unauthenticated, "the sign-in was not finished in time");
-        let failure = Failure { channel_code: Some("expired".into()), ..failure };
+        let failure = Failure::new(
+            FailureCode::Unauthenticated,
+            "the sign-in was not finished in time",
+        );
+        let failure = Failure {
+            channel_code: Some("expired".into()),
+            ..failure
+        };
         flow.step = Step::Failed(failure.clone());
         flow.revision += 1;
         let mut patch = AccountPatch::default();
         let mut events = vec![self.auth_failed(&failure, &mut patch)];
         events.extend(self.status_events());
-        self.host_change(actor, events, vec![], patch, Flush { show: true, ..Flush::default() });
+        self.host_change(
+            actor,
+            events,
+            vec![],
+            patch,
+            Flush {
+                show: true,
+                ..Flush::default()
+            },
+        );
         actor.input(Input::SignIn {
             request: uuid::Uuid::now_v7().hyphenated().to_string(),
             call: SignInCall::Cancel,

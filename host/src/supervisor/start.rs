@@ -58,7 +58,9 @@ impl Core {
                 let timers = store.timers(&id).await?;
                 let mut entries = Vec::new();
                 while whole {
-                    let after = entries.last().map(|(key, _): &(String, Vec<u8>)| key.clone());
+                    let after = entries
+                        .last()
+                        .map(|(key, _): &(String, Vec<u8>)| key.clone());
                     let page = store.kv_scan(&id, "", after.as_deref(), 1000).await?;
                     let last = page.len() < 1000;
                     entries.extend(page);
@@ -74,14 +76,25 @@ impl Core {
             .recv_timeout(std::time::Duration::from_secs(10))
             .map_err(|_| "no answer within 10 s".to_owned())?
             .map_err(|error| error.to_string())?;
-        let mut ledger =
-            Ledger::new(whole.then_some(entries), self.account.kv_bytes, secrets, cold);
+        let mut ledger = Ledger::new(
+            whole.then_some(entries),
+            self.account.kv_bytes,
+            secrets,
+            cold,
+        );
         for (label, timer) in timers {
             let generation = ledger.next_generation();
-            let alarm = super::clock::Alarm::Guest { label: label.clone(), generation };
+            let alarm = super::clock::Alarm::Guest {
+                label: label.clone(),
+                generation,
+            };
             shared.clock.set(timer.at, actor, alarm);
-            let view =
-                TimerView { generation, at: timer.at, durable: true, context: timer.context };
+            let view = TimerView {
+                generation,
+                at: timer.at,
+                durable: true,
+                context: timer.context,
+            };
             ledger.set_timer(&label, Some(view));
         }
         ledger.keep();
@@ -103,7 +116,9 @@ impl Core {
             Err(fault) => return self.on_fault(actor, None, fault, None),
         };
         self.instances += 1;
-        let Some(ledger) = self.ledger.take() else { return };
+        let Some(ledger) = self.ledger.take() else {
+            return;
+        };
         let open = open_labels(&ledger);
         let start = StartCall {
             cause,
@@ -119,7 +134,11 @@ impl Core {
                 self.instance = Some(instance);
                 self.phase = Phase::Live;
                 let closed = drop_unkept(&mut outcome.turn.ledger, &open, keeps, false);
-                let flush = Flush { unkept: closed, show: true, ..Flush::default() };
+                let flush = Flush {
+                    unkept: closed,
+                    show: true,
+                    ..Flush::default()
+                };
                 self.settle(actor, None, outcome, flush, AccountPatch::default());
                 self.call_again(actor);
             }
@@ -155,13 +174,21 @@ impl Core {
             !matches!(input, Input::Send { id, .. } if again.iter().any(|(other, _)| other == id))
         });
         actor.input_again(
-            again.into_iter().map(|(id, outgoing)| Input::Send { id, outgoing }).collect(),
+            again
+                .into_iter()
+                .map(|(id, outgoing)| Input::Send { id, outgoing })
+                .collect(),
         );
     }
 
     /// The operator's configuration for the provider under the account's.
     pub fn config(&self, actor: &Arc<Actor>) -> Arc<str> {
-        actor.shared.settings.merged_config(&self.provider.manifest.id, &self.account.config).to_string().into()
+        actor
+            .shared
+            .settings
+            .merged_config(&self.provider.manifest.id, &self.account.config)
+            .to_string()
+            .into()
     }
 
     fn wait(&mut self, actor: &Arc<Actor>, ms: u64) {
@@ -228,7 +255,13 @@ impl Core {
                 if self.skip.len() > SUBJECTS {
                     self.skip.remove(0);
                 }
-                self.host_change(actor, vec![event], vec![], AccountPatch::default(), Flush::default());
+                self.host_change(
+                    actor,
+                    vec![event],
+                    vec![],
+                    AccountPatch::default(),
+                    Flush::default(),
+                );
             }
         }
         let Some(input) = input else { return };
@@ -263,7 +296,10 @@ impl Core {
             }
             Input::Timer { label, generation } => {
                 if let Some(ledger) = &mut self.ledger
-                    && ledger.timers.get(&label).is_some_and(|timer| timer.generation == generation)
+                    && ledger
+                        .timers
+                        .get(&label)
+                        .is_some_and(|timer| timer.generation == generation)
                 {
                     ledger.set_timer(&label, None);
                     ledger.keep();
@@ -289,7 +325,9 @@ impl Core {
 
     /// Says goodbye once, waits until all is committed, then lets go.
     pub fn go_on_stopping(&mut self, actor: &Arc<Actor>) -> bool {
-        let Some(stop) = &mut self.stop else { return false };
+        let Some(stop) = &mut self.stop else {
+            return false;
+        };
         if !stop.said {
             stop.said = true;
             self.publish(actor);
@@ -302,7 +340,9 @@ impl Core {
         if !self.in_flight.is_empty() {
             return false;
         }
-        let Some(stop) = self.stop.take() else { return false };
+        let Some(stop) = self.stop.take() else {
+            return false;
+        };
         self.instance = None;
         self.previous = None;
         self.ledger = None;
@@ -317,7 +357,11 @@ impl Core {
         for (_, handle) in self.handles.drain() {
             handle.close();
         }
-        let lost: Vec<u64> = self.output.values().map(|output| output.generation).collect();
+        let lost: Vec<u64> = self
+            .output
+            .values()
+            .map(|output| output.generation)
+            .collect();
         for generation in lost {
             self.on_connection_gone(actor, generation);
         }
@@ -340,7 +384,11 @@ impl Core {
         let events = self.status_events();
         let mut told = stop.done;
         told.extend(stop.restart.into_iter().flatten());
-        let flush = Flush { show: true, stopped: told, ..Flush::default() };
+        let flush = Flush {
+            show: true,
+            stopped: told,
+            ..Flush::default()
+        };
         self.host_change(actor, events, vec![], patch, flush);
         true
     }
@@ -369,7 +417,9 @@ pub fn drop_unkept(
 ) -> Vec<(String, u64)> {
     let mut closed = Vec::new();
     for (label, generation) in open {
-        let Some(view) = ledger.connections.get(label) else { continue };
+        let Some(view) = ledger.connections.get(label) else {
+            continue;
+        };
         if view.generation != *generation {
             continue;
         }

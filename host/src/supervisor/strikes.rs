@@ -25,9 +25,7 @@ impl Strikes {
         self.last = Some(reason.to_owned());
         match self.count {
             0 | 1 => 0,
-            count => {
-                (FIRST_DELAY_MS << (count - 2).min(20)).min(LONGEST_DELAY_MS)
-            }
+            count => (FIRST_DELAY_MS << (count - 2).min(20)).min(LONGEST_DELAY_MS),
         }
     }
 
@@ -48,7 +46,11 @@ impl Strikes {
 
     /// Why the account is in error, if it is.
     pub fn error(&self) -> Option<&str> {
-        if self.count >= ERROR_AT { self.last.as_deref() } else { None }
+        if self.count >= ERROR_AT {
+            self.last.as_deref()
+        } else {
+            None
+        }
     }
 
     pub fn count(&self) -> u32 {
@@ -63,8 +65,15 @@ mod tests {
     #[test]
     fn waits_longer_each_time_and_forgives() {
         let mut strikes = Strikes::default();
-        let delays: Vec<u64> = (0..13).map(|at| strikes.add(Timestamp(at), "loops")).collect();
-        assert_eq!(delays, [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000]);
+        let delays: Vec<u64> = (0..13)
+            .map(|at| strikes.add(Timestamp(at), "loops"))
+            .collect();
+        assert_eq!(
+            delays,
+            [
+                0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000
+            ]
+        );
         assert_eq!(strikes.error(), Some("loops"));
         assert!(!strikes.forgive(Timestamp(FORGIVEN_AFTER_MS)));
         assert!(strikes.forgive(Timestamp(12 + FORGIVEN_AFTER_MS)));

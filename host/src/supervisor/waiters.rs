@@ -1,8 +1,8 @@
 //! Who waits for a send to settle or for a sign-in call to be answered. In memory only.
 
+use crate::domain::SendId;
 use crate::domain::error::Failure;
 use crate::domain::send::SendChange;
-use crate::domain::SendId;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use tokio::sync::oneshot;
@@ -26,7 +26,11 @@ impl Waiters {
     }
 
     pub fn settled(&self, change: &SendChange) {
-        let waiting = self.sends.lock().ok().and_then(|mut sends| sends.remove(&change.id));
+        let waiting = self
+            .sends
+            .lock()
+            .ok()
+            .and_then(|mut sends| sends.remove(&change.id));
         for waiter in waiting.into_iter().flatten() {
             let _ = waiter.send(change.clone());
         }
@@ -54,7 +58,11 @@ impl Waiters {
     }
 
     pub fn answered(&self, request: &str, answer: Result<(), Failure>) {
-        let waiter = self.calls.lock().ok().and_then(|mut calls| calls.remove(request));
+        let waiter = self
+            .calls
+            .lock()
+            .ok()
+            .and_then(|mut calls| calls.remove(request));
         if let Some(waiter) = waiter {
             let _ = waiter.send(answer);
         }

@@ -25,7 +25,9 @@ struct Queue {
 impl Workers {
     /// `fast` threads for the fast lane and one for the slow one.
     pub fn start(fast: usize) -> std::io::Result<Arc<Self>> {
-        let workers = Arc::new(Self { lanes: [Arc::default(), Arc::default()] });
+        let workers = Arc::new(Self {
+            lanes: [Arc::default(), Arc::default()],
+        });
         for thread in 0..fast.max(1) {
             workers.spawn(Lane::Fast, format!("guest-{thread}"))?;
         }

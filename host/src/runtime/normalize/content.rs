@@ -1,6 +1,7 @@
 //! Messages, their contents and attachments in the published form.
 
 use super::limits::{check_extra, check_id, check_name, hints};
+use super::message::*;
 use super::shape::*;
 use crate::domain::Timestamp;
 use anyport_contract::anyport::provider::model::{self, Content};

@@ -1,0 +1,159 @@
+//! One attempt: reads the event if it is not in memory, signs, posts, and reports.
+//!
+//! Decides nothing about what follows; touches no state of its endpoint.
+
+use super::client::{Client, Limits, Target};
+use super::form::{alias_body, alias_id};
+use super::lanes::{Entry, Key};
+use super::schedule::{Outcome, parse_retry_after};
+use super::select::Selector;
+use super::{Shared, sign};
+use crate::domain::endpoint::{Attempt, Endpoint};
+use crate::domain::id::AttemptId;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+const TIMEOUTS_MS: std::ops::RangeInclusive<u32> = 1_000..=60_000;
+
+/// An endpoint as its worker uses it.
+pub(super) struct Config {
+    pub endpoint: Endpoint,
+    pub selector: Selector,
+    /// The error: what is wrong with its URL.
+    pub client: Result<Arc<Client>, String>,
+}
+
+impl Config {
+    /// Connections of `before` go on when they lead to the same place.
+    pub fn new(endpoint: Endpoint, shared: &Shared, before: Option<&Config>) -> Self {
+        let client = Target::parse(&endpoint.url).map(|target| {
+            before
+                .and_then(|before| before.client.as_ref().ok())
+                .filter(|client| *client.target() == target)
+                .cloned()
+                .unwrap_or_else(|| Arc::new(Client::new(shared.dial.clone(), target)))
+        });
+        Self {
+            selector: Selector::new(&endpoint),
+            endpoint,
+            client,
+        }
+    }
+}
+
+pub(super) struct Job {
+    pub key: Key,
+    pub entry: Entry,
+    pub config: Arc<Config>,
+    pub shared: Arc<Shared>,
+}
+
+pub(super) struct Report {
+    pub key: Key,
+    pub verdict: Verdict,
+}
+
+pub(super) enum Verdict {
+    Made(Made),
+    /// The log does not have it any more, or the endpoint does not want it any more.
+    NotWanted,
+    /// Storage could not read it.
+    Unread(String),
+}
+
+pub(super) struct Made {
+    pub attempt: Attempt,
+    pub outcome: Outcome,
+    /// Delivered, the alias comes next.
+    pub alias_follows: bool,
+}
+
+impl Job {
+    pub async fn run(self) -> Report {
+        let verdict = self.verdict().await;
+        Report {
+            key: self.key,
+            verdict,
+        }
+    }
+
+    async fn verdict(&self) -> Verdict {
+        let Self {
+            entry,
+            config,
+            shared,
+            ..
+        } = self;
+        let event = match &entry.event {
+            Some(event) => event.clone(),
+            None => match shared.store.event(entry.partition, entry.offset).await {
+                Ok(Some(event)) => Arc::new(event),
+                Ok(None) => return Verdict::NotWanted,
+                Err(error) => return Verdict::Unread(error.to_string()),
+            },
+        };
+        let wanted = config.selector.wants(&event.kind, &event.account);
+        if !wanted.any() || entry.alias && !wanted.alias {
+            return Verdict::NotWanted;
+        }
+        let alias = entry.alias || !wanted.itself;
+        let (id, body) = if alias {
+            match alias_body(&event) {
+                Some(body) => (alias_id(&event.id), Bytes::from(body)),
+                None => return Verdict::NotWanted,
+            }
+        } else {
+            (event.id.clone(), Bytes::copy_from_slice(&event.body))
+        };
+
+        let delivery = AttemptId::generate();
+        let at = shared.clock.now();
+        let headers = sign::headers(&config.endpoint, id.as_str(), delivery.as_str(), at, &body);
+        let timeout_ms = config
+            .endpoint
+            .retry
+            .timeout_ms
+            .clamp(*TIMEOUTS_MS.start(), *TIMEOUTS_MS.end());
+        let limits = Limits {
+            connect: shared.settings.connect_timeout,
+            total: Duration::from_millis(timeout_ms.into()),
+        };
+        let answer = match &config.client {
+            Ok(client) => client.post(headers, body, limits).await,
+            Err(error) => super::client::Answer {
+                error: Some(error.clone()),
+                ..Default::default()
+            },
+        };
+        let retry_after = answer.retry_after.as_deref();
+        Verdict::Made(Made {
+            outcome: match answer.status {
+                Some(status) => Outcome::Answered {
+                    status,
+                    retry_after_ms: retry_after
+                        .and_then(|value| parse_retry_after(value, shared.clock.now())),
+                },
+                None => Outcome::Unanswered,
+            },
+            alias_follows: wanted.alias && !alias,
+            attempt: Attempt {
+                id: delivery,
+                endpoint: config.endpoint.id.clone(),
+                event: id,
+                at,
+                number: entry.attempts + 1,
+                status: answer.status,
+                latency_ms: u32::try_from(answer.latency.as_millis()).unwrap_or(u32::MAX),
+                error: answer.error.or_else(|| match answer.status {
+                    Some(200..=299) | None => None,
+                    Some(status @ 300..=399) => {
+                        Some(format!("answered {status}; redirects are not followed"))
+                    }
+                    Some(status) => Some(format!("answered {status}")),
+                }),
+                response: answer.body,
+            },
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! The writer: grouping, order, and what it does while the database refuses.
