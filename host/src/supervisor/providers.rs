@@ -61,7 +61,11 @@ impl Providers {
             reason,
             "a component was refused; what runs goes on"
         );
+        const KEPT: usize = 100;
         if let Ok(mut inner) = self.inner.write() {
+            if inner.refusals.len() >= KEPT {
+                inner.refusals.clear();
+            }
             let refused = Refused {
                 at: Timestamp::now(),
                 source: source.to_owned(),
@@ -105,8 +109,15 @@ impl Providers {
             .collect()
     }
 
+    pub fn ids(&self) -> Vec<String> {
+        self.inner
+            .read()
+            .map(|inner| inner.current.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
     /// Refusals of components that belong to no provider that is known.
-    pub fn stray_refusals(&self) -> Vec<(String, Refused)> {
+    pub fn stray_refusals(&self) -> Vec<Refused> {
         let Ok(inner) = self.inner.read() else {
             return Vec::new();
         };
@@ -114,7 +125,7 @@ impl Providers {
             .refusals
             .iter()
             .filter(|(id, _)| !inner.current.contains_key(*id))
-            .map(|(id, refused)| (id.clone(), refused.clone()))
+            .map(|(_, refused)| refused.clone())
             .collect()
     }
 }

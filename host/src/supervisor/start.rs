@@ -225,12 +225,38 @@ impl Core {
         );
         actor.due_at(now.plus_ms(FORGIVEN_AFTER_MS), Due::Forgive);
         self.blame(actor, input, &fault, subject);
+        self.fail_calls(actor, &fault);
         if delay == 0 {
             self.phase = Phase::Starting(Cause::Restart);
         } else {
             self.wait(actor, delay);
         }
         self.publish(actor);
+    }
+
+    /// Whoever waits for an answer that only the dead instance knew is told; and once the account
+    /// is in error, whoever waits for its first start, too.
+    fn fail_calls(&mut self, actor: &Arc<Actor>, fault: &Fault) {
+        let failure = Failure::new(
+            FailureCode::Internal,
+            format!("the provider failed: {}", fault.message),
+        );
+        for (request, _) in self.calls.drain() {
+            actor
+                .shared
+                .waiters
+                .answered(&request, Err(failure.clone()));
+        }
+        if self.strikes.error().is_none() {
+            return;
+        }
+        actor.retain_inputs(|input| {
+            let Input::SignIn { request, .. } = input else {
+                return true;
+            };
+            actor.shared.waiters.answered(request, Err(failure.clone()));
+            false
+        });
     }
 
     /// Gives the input back, unless it or what it works on killed too often.
@@ -345,6 +371,7 @@ impl Core {
         };
         self.instance = None;
         self.previous = None;
+        self.calls.clear();
         self.ledger = None;
         self.link = None;
         self.was_online = false;

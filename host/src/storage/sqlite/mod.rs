@@ -16,6 +16,8 @@ mod accounts;
 mod commit;
 mod endpoints;
 mod error;
+#[cfg(test)]
+pub(in crate::storage) mod faults;
 mod keys;
 mod log;
 mod open;
@@ -91,6 +93,8 @@ pub struct SqliteStore {
     write: Mutex<state::WriteState>,
     readers: SqlitePool,
     max_pages: AtomicU32,
+    #[cfg(test)]
+    pub(in crate::storage) faults: faults::Faults,
     /// Held as long as the store lives.
     _lock: File,
 }
@@ -123,6 +127,8 @@ impl SqliteStore {
             write: Mutex::new(state::WriteState::new(connection)),
             readers,
             max_pages: AtomicU32::new(settings.max_pages),
+            #[cfg(test)]
+            faults: faults::Faults::default(),
             settings,
             _lock: lock,
         })

@@ -143,9 +143,12 @@ async fn kv(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), St
         after: " ON CONFLICT (account, key) DO UPDATE SET value_sealed = excluded.value_sealed",
     };
     const REMOVE: Many = Many {
-        before: "DELETE FROM kv WHERE (account, key) IN (VALUES ",
+        before: "WITH gone (account, key) AS (VALUES ",
         row: "(?,?)",
-        after: ")",
+        // Without the join, SQLite looks at every row of the account.
+        after: ") DELETE FROM kv WHERE (account, key) IN (SELECT found.account, found.key \
+                FROM gone CROSS JOIN kv AS found \
+                ON found.account = gone.account AND found.key = gone.key)",
     };
     let mut puts = Vec::new();
     let mut removals = Vec::new();
@@ -221,9 +224,11 @@ async fn timers(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<()
                 context_sealed = excluded.context_sealed",
     };
     const REMOVE: Many = Many {
-        before: "DELETE FROM timer WHERE (account, label) IN (VALUES ",
+        before: "WITH gone (account, label) AS (VALUES ",
         row: "(?,?)",
-        after: ")",
+        after: ") DELETE FROM timer WHERE (account, label) IN (SELECT found.account, found.label \
+                FROM gone CROSS JOIN timer AS found \
+                ON found.account = gone.account AND found.label = gone.label)",
     };
     let mut puts = Vec::new();
     let mut removals = Vec::new();

@@ -41,9 +41,21 @@ impl SqliteStore {
         if group.is_empty() {
             return Ok(Vec::new());
         }
+        if !retry {
+            // A new group that does not get as far as its token must not be taken for the one
+            // before when it comes again.
+            self.write.lock().await.last_group = None;
+        }
+        #[cfg(test)]
+        let fault = self.faults.begin()?;
         let mut transaction = self.begin().await?;
         let result = self.write_group(&mut transaction, group, retry).await;
-        transaction.end(result).await
+        #[cfg(test)]
+        let result = result.and_then(|written| fault.before_commit(written));
+        let result = transaction.end(result).await;
+        #[cfg(test)]
+        let result = result.and_then(|written| fault.after_commit(written));
+        result
     }
 
     async fn write_group(
