@@ -244,7 +244,7 @@ pub trait Store: std::marker::Send + Sync + 'static {
     // The hot path. One transaction; an error means that nothing of the group is known to be
     // committed and the caller retries the same group (`retry` true) or gives entries up.
     // It has one caller (the writer): between an error and its retry comes no other group, and
-    // a retried group holds the same entries, or some of them, in the same order.
+    // a retried group holds the same entries in the same order, but for sends that are left out.
     async fn commit(&self, group: &[Write], retry: bool) -> Result<Vec<Written>, StorageError>;
 
     /// Takes back sends that are still `recorded`, with their idempotency keys: their clients were

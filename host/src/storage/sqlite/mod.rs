@@ -13,6 +13,7 @@
 //! (dedupe keys, idempotency keys, the channel's message ids).
 
 mod accounts;
+mod belongings;
 mod commit;
 mod endpoints;
 mod error;
