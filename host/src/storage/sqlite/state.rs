@@ -113,9 +113,9 @@ impl SqliteStore {
         transaction.end(result).await
     }
 
-    /// Lets the database grow to this many pages of 4 KiB; none: as it was opened.
-    #[cfg(test)]
-    pub(in crate::storage) async fn limit_pages(&self, pages: Option<u32>) {
+    /// Lets the database grow to this many pages of 4 KiB; none: as it was opened. For tests of a
+    /// full disk.
+    pub async fn limit_pages(&self, pages: Option<u32>) {
         let pages = pages.unwrap_or(self.settings.max_pages);
         self.max_pages.store(pages, Ordering::Relaxed);
         // The next transaction opens a connection with it.
