@@ -12,7 +12,7 @@ pub mod writer;
 mod tests;
 
 use crate::domain::account::{Account, AccountPatch};
-use crate::domain::endpoint::{Attempt, Detour, Endpoint};
+use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::event::{LoggedEvent, NewEvent};
 use crate::domain::id::ApiKeyId;
 use crate::domain::send::{Idempotency, Outgoing, Send, SendChange, SendState};
@@ -385,6 +385,14 @@ pub trait Store: std::marker::Send + Sync + 'static {
     async fn endpoints(&self, workspace: &WorkspaceId) -> Result<Vec<Endpoint>, StorageError>;
     async fn all_endpoints(&self) -> Result<Vec<Endpoint>, StorageError>;
     async fn put_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError>;
+    /// What deliveries have shown, in one step, so that it takes nothing back that the owner
+    /// changes meanwhile. One that its owner switched off, or that is gone, stays as it is.
+    async fn set_endpoint_state(
+        &self,
+        id: &EndpointId,
+        state: EndpointState,
+        reason: Option<&str>,
+    ) -> Result<(), StorageError>;
     async fn delete_endpoint(&self, id: &EndpointId) -> Result<(), StorageError>;
     /// 64 offsets.
     async fn cursors(&self, id: &EndpointId) -> Result<Vec<u64>, StorageError>;

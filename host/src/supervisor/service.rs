@@ -399,10 +399,9 @@ impl Control for Supervisor {
     }
 
     fn provider(&self, name: &str) -> Option<ProviderInfo> {
+        // Without counting: this is asked for every send.
         let id = self.providers.current(name)?.manifest.id.clone();
-        self.providers()
-            .into_iter()
-            .find(|provider| provider.manifest.id == id)
+        self.providers.one(&id)
     }
 
     fn stray_refusals(&self) -> Vec<Refused> {

@@ -58,16 +58,14 @@ impl Core {
                 let secrets = store.secrets(&id).await?;
                 let timers = store.timers(&id).await?;
                 let mut entries = Vec::new();
-                while whole {
+                let mut more = whole;
+                while more {
                     let after = entries
                         .last()
                         .map(|(key, _): &(String, Vec<u8>)| key.clone());
                     let page = store.kv_scan(&id, "", after.as_deref(), 1000).await?;
-                    let last = page.len() < 1000;
+                    more = page.len() == 1000;
                     entries.extend(page);
-                    if last {
-                        break;
-                    }
                 }
                 Ok::<_, crate::storage::StorageError>((entries, secrets, timers))
             };
