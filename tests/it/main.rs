@@ -1,0 +1,3 @@
+//! All tests that need more than one module of the host. One binary, a module per story.
+
+mod support;
