@@ -42,6 +42,8 @@ impl World {
     async fn start_with(adjust: impl Fn(&mut Config) + 'static) -> Self {
         let host = Host::start_with(move |config| {
             config.simulator.enabled = Some(false);
+            // Each reserves address space, and hosts of several tests run side by side.
+            config.runtime.max_instances = 64;
             adjust(config);
         })
         .await;
@@ -227,8 +229,13 @@ impl Account<'_> {
         .await
     }
 
-    /// Events of these types in the log, oldest first.
+    /// Events of these types in the log, or all, oldest first.
     async fn events(&self, types: &str) -> Vec<Value> {
+        let types = if types.is_empty() {
+            String::new()
+        } else {
+            format!("&types={types}")
+        };
         let mut all = Vec::new();
         let mut after = "earliest".to_owned();
         loop {
@@ -236,7 +243,7 @@ impl Account<'_> {
                 .world
                 .host
                 .get(&format!(
-                    "/v1/events?account_id={}&types={types}&limit=1000&after={after}",
+                    "/v1/events?account_id={}{types}&limit=1000&after={after}",
                     self.id
                 ))
                 .await

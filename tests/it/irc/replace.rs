@@ -2,9 +2,8 @@
 
 use super::servers::{Ngircd, Peer, Server, ngircd};
 use super::{Account, World, prove, said, text};
-use crate::support::eventually;
+use crate::support::{eventually, sink};
 use serde_json::{Value, json};
-use std::ops::AsyncFnMut;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +13,7 @@ const CHANNEL: &str = "#talk";
 const REPLACEMENTS: usize = 10;
 
 /// The same code under another digest: a custom section more.
-fn new_version(component: &[u8], number: usize) -> Vec<u8> {
+pub fn new_version(component: &[u8], number: usize) -> Vec<u8> {
     let name = b"test:version";
     let data = format!("{number:08}");
     let mut section = vec![0, (1 + name.len() + data.len()) as u8, name.len() as u8];
@@ -24,12 +23,12 @@ fn new_version(component: &[u8], number: usize) -> Vec<u8> {
 }
 
 /// How many times this nick has registered with the server.
-fn registrations(server: &Server, nick: &str) -> usize {
+pub fn registrations(server: &Server, nick: &str) -> usize {
     let user = format!("User \"{nick}!");
     server
         .log()
         .lines()
-        .filter(|line| line.contains(&user) && line.contains("registered"))
+        .filter(|line| line.contains(&user) && line.contains(" registered ("))
         .count()
 }
 
@@ -38,7 +37,7 @@ fn connections(server: &Server) -> usize {
 }
 
 /// Puts a component into the providers directory, in one step.
-fn drop_in(world: &World, file: &str, component: &[u8]) {
+pub fn drop_in(world: &World, file: &str, component: &[u8]) {
     let directory: PathBuf = world.host.data().join("providers");
     let hidden = directory.join(format!(".{file}"));
     std::fs::write(&hidden, component).unwrap();
@@ -46,7 +45,7 @@ fn drop_in(world: &World, file: &str, component: &[u8]) {
 }
 
 /// Waits until the provider's current version is this, and the account runs it.
-async fn runs(world: &World, account: &Account<'_>, digest_before: &str) -> String {
+pub async fn runs(world: &World, account: &Account<'_>, digest_before: &str) -> String {
     eventually("the new version running", async || {
         let provider = world.provider().await;
         let digest = text(&provider["digest"]).to_owned();
@@ -58,11 +57,13 @@ async fn runs(world: &World, account: &Account<'_>, digest_before: &str) -> Stri
     .await
 }
 
+/// Numbered lines so far, and the first thing that was wrong with their numbers.
+type Count = (usize, Option<String>);
+
 /// A raw client that says numbered lines without end, at most `AHEAD` before the sink has them,
 /// and counts the numbered lines it hears.
 struct Talker {
-    /// How many it has heard, and the first thing that was wrong with them.
-    heard: watch::Receiver<(usize, Option<String>)>,
+    heard: watch::Receiver<Count>,
     said: Arc<Mutex<usize>>,
     thread: std::thread::JoinHandle<Peer>,
     stop: Arc<AtomicBool>,
@@ -71,8 +72,8 @@ struct Talker {
 const AHEAD: usize = 30;
 
 impl Talker {
-    fn start(mut peer: Peer, arrived: watch::Receiver<usize>) -> Self {
-        let (tell, heard) = watch::channel((0, None));
+    fn start(mut peer: Peer, arrived: watch::Receiver<Count>) -> Self {
+        let (tell, heard) = watch::channel(Count::default());
         let said_so_far = Arc::new(Mutex::new(0));
         let stop = Arc::new(AtomicBool::new(false));
         let (counter, stopped) = (said_so_far.clone(), stop.clone());
@@ -81,7 +82,7 @@ impl Talker {
             loop {
                 if !stopped.load(Ordering::Relaxed) {
                     let mut number = counter.lock().unwrap();
-                    while *number < *arrived.borrow() + AHEAD {
+                    while *number < arrived.borrow().0 + AHEAD {
                         peer.send(&format!("PRIVMSG {CHANNEL} :in {number}"));
                         *number += 1;
                     }
@@ -131,38 +132,25 @@ async fn ten_times_while_both_talk() {
     let mut digest = text(&world.provider().await["digest"]).to_owned();
     let connections_before = connections(&server);
 
-    let (arrive, arrived) = watch::channel(0);
+    let (arrive, arrived) = watch::channel(Count::default());
     let talker = Talker::start(peer, arrived.clone());
     let heard = talker.heard.clone();
     let ending = AtomicBool::new(false);
 
-    // In: what has come to the sink, in its order.
-    let counting = async {
-        let mut seen = 0;
-        loop {
-            let all = world
-                .sink
-                .wait_until("more lines", |all| {
-                    all.len() > seen || ending.load(Ordering::Relaxed)
-                })
-                .await;
-            for received in &all[seen..] {
-                let event = received.json();
-                let body = &event["data"]["message"]["text"];
-                if let Some(body) = body.as_str()
-                    && event["type"] == "message.received"
-                {
-                    let expected = format!("in {}", *arrive.borrow());
-                    assert_eq!(body, expected, "at the sink");
-                    arrive.send_modify(|count| *count += 1);
+    // In: what comes to the sink, in its order.
+    world.sink.answer_with(move |received| {
+        let event = received.json();
+        if event["type"] == "message.received" {
+            let body = text(&event["data"]["message"]["text"]);
+            arrive.send_modify(|(count, problem)| {
+                if body != format!("in {count}") && problem.is_none() {
+                    *problem = Some(format!("{body:?} came as number {count}"));
                 }
-            }
-            seen = all.len();
-            if ending.load(Ordering::Relaxed) && *arrive.borrow() == *talker.said.lock().unwrap() {
-                return;
-            }
+                *count += 1;
+            });
         }
-    };
+        sink::Answer::Status(http::StatusCode::OK)
+    });
     // Out: one after the other, at most AHEAD before they are heard.
     let mut ids = Vec::new();
     let sending = async {
@@ -181,8 +169,8 @@ async fn ten_times_while_both_talk() {
     };
     let replacing = async {
         for number in 1..=REPLACEMENTS {
-            let (to, from) = (*arrived.borrow() + between, heard.borrow().0 + between);
-            more(&arrived, "lines at the sink", |count| *count >= to).await;
+            let (to, from) = (arrived.borrow().0 + between, heard.borrow().0 + between);
+            more(&arrived, "lines at the sink", |(count, _)| *count >= to).await;
             more(&heard, "lines at the peer", |(count, _)| *count >= from).await;
             let bytes = new_version(&component, number);
             if number % 2 == 1 {
@@ -195,13 +183,13 @@ async fn ten_times_while_both_talk() {
             }
             digest = runs(&world, &account, &digest).await;
         }
-        let (to, from) = (*arrived.borrow() + between, heard.borrow().0 + between);
-        more(&arrived, "lines at the sink", |count| *count >= to).await;
+        let (to, from) = (arrived.borrow().0 + between, heard.borrow().0 + between);
+        more(&arrived, "lines at the sink", |(count, _)| *count >= to).await;
         more(&heard, "lines at the peer", |(count, _)| *count >= from).await;
         talker.stop.store(true, Ordering::Relaxed);
         ending.store(true, Ordering::Relaxed);
     };
-    tokio::join!(counting, sending, replacing);
+    tokio::join!(sending, replacing);
 
     let last = account.sent(CHANNEL, "end").await;
     assert_eq!(last["state"], "sent");
@@ -209,7 +197,8 @@ async fn ten_times_while_both_talk() {
     let (count, problem) = talker.heard.borrow().clone();
     assert_eq!((count, problem), (ids.len(), None), "at the peer");
     let total_in = *talker.said.lock().unwrap();
-    assert_eq!(*arrived.borrow(), total_in);
+    more(&arrived, "lines at the sink", |(count, _)| *count >= total_in).await;
+    assert_eq!(*arrived.borrow(), (total_in, None), "at the sink");
     for id in &ids {
         account.send_is(id, "sent").await;
     }
