@@ -98,6 +98,8 @@ pub enum FaultKind {
     Limit,
     /// Storage could not answer a read. No strike.
     Unreadable,
+    /// A test failed a turn that was good, to see its inputs come again. No strike.
+    Injected,
 }
 
 /// What a turn came to. The turn comes back whole: effects where `result` is ok; subject, audit
@@ -222,6 +224,13 @@ impl Instance {
             outcome.result = Err(Fault {
                 kind: FaultKind::Limit,
                 message: breach.0,
+                detail: String::new(),
+            });
+        }
+        if outcome.result.is_ok() && outcome.turn.doomed {
+            outcome.result = Err(Fault {
+                kind: FaultKind::Injected,
+                message: "a test failed this turn".into(),
                 detail: String::new(),
             });
         }

@@ -94,6 +94,17 @@ impl Ledger {
         self.generation
     }
 
+    /// The last number that was used.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Goes on after the numbers of an earlier ledger of this account: what still comes from its
+    /// connections and timers must not be taken for something of this one.
+    pub fn go_on_from(&mut self, generation: u64) {
+        self.generation = self.generation.max(generation);
+    }
+
     pub fn kv_get(&mut self, key: &str) -> Result<Option<Arc<[u8]>>, String> {
         if let Some(value) = self.kv.get(key) {
             return Ok(value.clone());

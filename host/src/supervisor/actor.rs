@@ -209,6 +209,12 @@ impl Actor {
         });
     }
 
+    /// Does a test want the next turn to fail?
+    pub fn fails_next_turn(&self) -> bool {
+        let injection = self.shared.settings.fault_injection.as_ref();
+        injection.is_some_and(|fails| (fails.0)(&self.id))
+    }
+
     fn lane(&self) -> Lane {
         if self.slow.load(Ordering::Relaxed) {
             Lane::Slow

@@ -65,6 +65,8 @@ pub struct Core {
     pub instance: Option<Instance>,
     /// Loaded at the first start; away while a turn runs.
     pub ledger: Option<Ledger>,
+    /// Where the numbering of the ledger before ended.
+    pub generation: u64,
     pub in_flight: VecDeque<InFlight>,
     /// Changes of the host's own whose commit is awaited.
     pub host_changes: HashMap<u64, Flush>,
@@ -107,6 +109,7 @@ impl Core {
             phase: Phase::Off,
             instance: None,
             ledger: None,
+            generation: 0,
             in_flight: VecDeque::new(),
             host_changes: HashMap::new(),
             commits: 0,
@@ -406,14 +409,18 @@ impl Core {
                 .filter(|change| change.state.is_settled())
                 .cloned(),
         );
-        self.commits += 1;
-        self.host_changes.insert(self.commits, flush);
         let commit = AccountCommit {
             events,
             sends,
             patch,
             ..self.empty_commit(actor)
         };
+        self.submit_change(actor, commit, flush);
+    }
+
+    pub fn submit_change(&mut self, actor: &Arc<Actor>, commit: AccountCommit, flush: Flush) {
+        self.commits += 1;
+        self.host_changes.insert(self.commits, flush);
         actor.submit(self.commits, commit);
     }
 

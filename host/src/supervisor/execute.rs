@@ -21,8 +21,6 @@ const DEFERRED_MS: u64 = 24 * 60 * 60 * 1000;
 /// Above this mean CPU time of a turn an account leaves the fast lane, below half of it it comes
 /// back.
 const SLOW_TURN_US: u64 = 20_000;
-/// Sends with an unknown end that are remembered, so that a late answer can correct them.
-const UNKNOWN_SENDS: usize = 256;
 
 impl Core {
     /// Runs the turn of an input. Inputs that came too late are dropped.
@@ -40,6 +38,7 @@ impl Core {
         };
         let mut turn = Box::new(Turn::new(now, ledger, self.facts.clone()));
         turn.effects.timers.extend(fired);
+        turn.doomed = actor.fails_next_turn();
         if let Input::SignIn {
             call: SignInCall::Begin { answers, .. } | SignInCall::Submit { answers },
             ..
@@ -394,17 +393,6 @@ impl Core {
             commit.events.push(event);
             commit.sends.push(change.clone());
             flush.settled.push(change);
-        }
-        if self.sends.len() > UNKNOWN_SENDS {
-            let oldest = self
-                .sends
-                .iter()
-                .filter(|(_, send)| send.state == SendState::Unknown)
-                .map(|(id, _)| *id)
-                .min();
-            if let Some(oldest) = oldest {
-                self.sends.remove(&oldest);
-            }
         }
     }
 }
