@@ -203,6 +203,15 @@ impl Ledger {
         self.secrets.get(name).map(Vec::as_slice)
     }
 
+    /// All that the account holds, and what the turn that runs has replaced.
+    pub fn secret_values(&self) -> impl Iterator<Item = &[u8]> {
+        let replaced = self.undo.iter().filter_map(|step| match step {
+            Undo::Secret(_, before) => before.as_ref(),
+            _ => None,
+        });
+        self.secrets.values().chain(replaced).map(Vec::as_slice)
+    }
+
     pub fn set_secret(&mut self, name: &str, value: Option<Vec<u8>>) {
         let before = match value {
             Some(value) => self.secrets.insert(name.to_owned(), value),
@@ -230,11 +239,6 @@ impl Ledger {
     /// The turn ended well: what it changed stays.
     pub fn keep(&mut self) {
         self.undo.clear();
-        // A ledger that reads through does not grow for ever; what is dropped is read again.
-        const HELD: usize = 4096;
-        if !self.kv_complete && self.kv.len() > HELD * 2 {
-            self.undo.shrink_to(64);
-        }
     }
 
     /// Forgets what can be read from storage again. Only when every turn is committed.
@@ -242,6 +246,17 @@ impl Ledger {
         if !self.kv_complete {
             self.kv.clear();
         }
+    }
+
+    /// Does kv hold more than before the turn that runs?
+    pub fn kv_has_grown(&self) -> bool {
+        self.undo
+            .iter()
+            .find_map(|step| match step {
+                Undo::Kv(_, _, bytes) => Some(self.kv_bytes > *bytes),
+                _ => None,
+            })
+            .unwrap_or(false)
     }
 
     /// The turn failed: nothing of it happened.
