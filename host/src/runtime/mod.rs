@@ -11,6 +11,7 @@ mod imports;
 pub mod instance;
 pub mod ledger;
 pub mod limits;
+mod meter;
 pub mod normalize;
 pub mod port;
 pub mod turn;

@@ -13,7 +13,7 @@ use crate::domain::sign_in::Step;
 use crate::runtime::instance::StartCall;
 use crate::runtime::ledger::{ConnectionState, TimerView};
 use crate::runtime::port::Framing;
-use crate::runtime::{Call, Cause, Fault, FaultKind, Ledger, Turn};
+use crate::runtime::{Call, Cause, Fault, Ledger, Turn};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -207,8 +207,8 @@ impl Core {
     ) {
         self.instance = None;
         let now = self.tick();
-        if fault.kind == FaultKind::Unreadable {
-            tracing::warn!(account = %actor.id, reason = fault.message, "a turn needed what storage cannot give now; it comes again");
+        if !fault.kind.is_providers() {
+            tracing::warn!(account = %actor.id, reason = fault.message, "a turn needed what the host cannot give now; it comes again");
             actor.input_again(input.into_iter().collect());
             return self.wait(actor, 1_000);
         }
