@@ -15,11 +15,11 @@ test:
 check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy -p anyport-sdk -p simulator-provider -p irc-provider -p evil-provider --target wasm32-wasip2 --target-dir target/guests/lint -- -D warnings
+    cargo clippy -p anyport-sdk -p simulator-provider -p irc-provider -p evil-provider --target wasm32-wasip2 --target-dir target/guests -- -D warnings
 
 # One provider as a component: just provider irc
 provider name:
-    cargo build -p {{name}}-provider --target wasm32-wasip2 --profile provider --target-dir target/guests/bundled
+    cargo build -p {{name}}-provider --target wasm32-wasip2 --profile provider --target-dir target/guests
 
 # 200 x kill -9 under traffic.
 prove-crash:

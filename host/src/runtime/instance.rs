@@ -62,12 +62,14 @@ pub enum Call {
     },
 }
 
+/// What `suspend` hands over: state version and bytes.
+pub type Snapshot = (u32, Vec<u8>);
+
 #[derive(Clone, Debug)]
 pub struct StartCall {
     pub cause: Cause,
     pub config: Arc<str>,
-    /// (state version, bytes)
-    pub resume: Option<(u32, Vec<u8>)>,
+    pub resume: Option<Snapshot>,
     pub open: Vec<String>,
     pub skip: Vec<String>,
 }
@@ -103,10 +105,12 @@ pub enum FaultKind {
     Unreadable,
     /// As many instances live as the host can hold. No strike.
     NoRoom,
+    /// A test failed a turn that was good, to see its inputs come again. No strike.
+    Injected,
 }
 
 impl FaultKind {
-    /// Is it the provider's doing? If not, the same may well succeed later.
+    /// Is it the provider's doing? If not, the same may well succeed another time.
     pub fn is_providers(self) -> bool {
         matches!(self, Self::Trap | Self::Err | Self::Limit)
     }
@@ -195,6 +199,7 @@ impl Instance {
         let called = self.dispatch(call);
         let (mut turn, cpu, result) = self.leave(called);
         let result = result.and_then(|keeps| match turn.check_quota() {
+            Ok(()) if turn.doomed => Err(Fault::injected()),
             Ok(()) => Ok(keeps),
             Err(breach) => Err(Fault::limit(breach.0)),
         });
@@ -208,7 +213,7 @@ impl Instance {
 
     /// The memory that matters. The turn only reads and comes back unchanged. The instance must
     /// be dropped when it failed.
-    pub fn suspend(&mut self, turn: Box<Turn>) -> (Box<Turn>, Result<(u32, Vec<u8>), Fault>) {
+    pub fn suspend(&mut self, turn: Box<Turn>) -> (Box<Turn>, Result<Snapshot, Fault>) {
         const SNAPSHOT_BYTES: usize = 256 * 1024;
         if self.failed {
             return (turn, Err(Fault::used_again()));
@@ -404,6 +409,14 @@ impl Fault {
         Self {
             kind: FaultKind::Limit,
             message,
+            detail: String::new(),
+        }
+    }
+
+    fn injected() -> Self {
+        Self {
+            kind: FaultKind::Injected,
+            message: "a test failed this turn".into(),
             detail: String::new(),
         }
     }

@@ -8,16 +8,14 @@ use crate::domain::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+/// Keys with their values, in byte order of the keys.
+pub type KvEntries = Vec<(String, Vec<u8>)>;
+
 /// Reads of kv that the ledger does not hold in memory. May block for as long as a read takes.
 pub trait ColdKv: Send + Sync {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, String>;
     /// In byte order after `after`, at most `limit`.
-    fn scan(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<(String, Vec<u8>)>, String>;
+    fn scan(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<KvEntries, String>;
 }
 
 /// A connection as the account's turns see it.
@@ -94,6 +92,17 @@ impl Ledger {
         self.generation
     }
 
+    /// The last number that was used.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Goes on after the numbers of an earlier ledger of this account: what still comes from its
+    /// connections and timers must not be taken for something of this one.
+    pub fn go_on_from(&mut self, generation: u64) {
+        self.generation = self.generation.max(generation);
+    }
+
     pub fn kv_get(&mut self, key: &str) -> Result<Option<Arc<[u8]>>, String> {
         if let Some(value) = self.kv.get(key) {
             return Ok(value.clone());
@@ -134,7 +143,7 @@ impl Ledger {
         after: Option<&str>,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<(Vec<(String, Vec<u8>)>, bool), String> {
+    ) -> Result<(KvEntries, bool), String> {
         let mut entries = Vec::new();
         let mut bytes = 0;
         let mut cursor = after.map(str::to_owned);

@@ -30,6 +30,8 @@ pub struct Turn {
     pub subject: Option<String>,
     /// Names of secrets that the guest read. Outlives a failure.
     pub revealed: Vec<String>,
+    /// Fails in the end, whatever the guest does: see [`FaultKind::Injected`](super::FaultKind).
+    pub doomed: bool,
     /// What a person typed for this call; never logged.
     pub typed: Vec<Vec<u8>>,
     calls: u32,
@@ -154,6 +156,7 @@ impl Turn {
             effects: Effects::default(),
             subject: None,
             revealed: Vec::new(),
+            doomed: false,
             typed: Vec::new(),
             calls: 0,
             items: 0,

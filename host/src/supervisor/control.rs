@@ -156,7 +156,7 @@ pub struct Installed {
 #[async_trait]
 pub trait Control: std::marker::Send + Sync + 'static {
     fn providers(&self) -> Vec<ProviderInfo>;
-    /// By id or alias.
+    /// By id or alias; its accounts are not counted.
     fn provider(&self, name: &str) -> Option<ProviderInfo>;
     /// Refusals of components that belong to no provider that is installed.
     fn stray_refusals(&self) -> Vec<Refused> {

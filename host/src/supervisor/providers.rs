@@ -94,19 +94,19 @@ impl Providers {
                     }
                 }
                 Some(ProviderInfo {
-                    manifest: (*provider.manifest).clone(),
-                    digest: digest.clone(),
-                    features: provider.descriptor.features.clone(),
-                    sign_in_methods: provider.descriptor.sign_in_methods.clone(),
-                    config_schema: provider.descriptor.config_schema.clone(),
-                    can_send: provider.can_send(),
-                    can_sign_in: provider.can_sign_in(),
                     accounts,
                     other_versions: other.into_iter().collect(),
-                    last_refusal: inner.refusals.get(id).cloned(),
+                    ..info(&inner, id, provider)
                 })
             })
             .collect()
+    }
+
+    /// One provider, without its accounts counted.
+    pub fn one(&self, id: &str) -> Option<ProviderInfo> {
+        let inner = self.inner.read().ok()?;
+        let provider = inner.by_digest.get(inner.current.get(id)?)?;
+        Some(info(&inner, id, provider))
     }
 
     pub fn ids(&self) -> Vec<String> {
@@ -127,5 +127,20 @@ impl Providers {
             .filter(|(id, _)| !inner.current.contains_key(*id))
             .map(|(_, refused)| refused.clone())
             .collect()
+    }
+}
+
+fn info(inner: &Inner, id: &str, provider: &Provider) -> ProviderInfo {
+    ProviderInfo {
+        manifest: (*provider.manifest).clone(),
+        digest: provider.digest.clone(),
+        features: provider.descriptor.features.clone(),
+        sign_in_methods: provider.descriptor.sign_in_methods.clone(),
+        config_schema: provider.descriptor.config_schema.clone(),
+        can_send: provider.can_send(),
+        can_sign_in: provider.can_sign_in(),
+        accounts: 0,
+        other_versions: Vec::new(),
+        last_refusal: inner.refusals.get(id).cloned(),
     }
 }

@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::control::*;
 use super::core::Core;
 use super::inbox;
-use super::mailbox::{Input, Order};
+use super::mailbox::{Due, Input, Order};
 use super::providers::Providers;
 use super::waiters::Waiters;
 use super::workers::Workers;
@@ -147,6 +147,12 @@ impl Supervisor {
             if send.state == SendState::Recorded || dedupes {
                 let (id, outgoing) = (send.id, Arc::new(send.outgoing));
                 actor.recover_send(id, outgoing.clone(), send.state);
+                if send.state == SendState::Dispatched {
+                    // The one of its first dispatch went with the process before.
+                    let deadline = self.shared.settings.send_deadline_ms;
+                    let at = Timestamp::now().plus_ms(deadline);
+                    actor.due_at(at, Due::SendDeadline(id));
+                }
                 actor.input(Input::Send { id, outgoing });
             } else {
                 actor.recover_send(send.id, Arc::new(send.outgoing), send.state);
@@ -393,10 +399,9 @@ impl Control for Supervisor {
     }
 
     fn provider(&self, name: &str) -> Option<ProviderInfo> {
+        // Without counting: this is asked for every send.
         let id = self.providers.current(name)?.manifest.id.clone();
-        self.providers()
-            .into_iter()
-            .find(|provider| provider.manifest.id == id)
+        self.providers.one(&id)
     }
 
     fn stray_refusals(&self) -> Vec<Refused> {

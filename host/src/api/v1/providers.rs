@@ -21,7 +21,7 @@ pub const REGION: &str = "global";
 
 /// The names of the contract's `ProviderName`. One that is not installed has a region in which
 /// nothing can be placed; any other unknown name is `invalid_provider`.
-const PUBLISHED_NAMES: [&str; 7] = [
+pub const PUBLISHED_NAMES: [&str; 7] = [
     "telegram", "whatsapp", "line", "twitter", "x", "zalo", "tiktok",
 ];
 

@@ -13,6 +13,7 @@
 //! (dedupe keys, idempotency keys, the channel's message ids).
 
 mod accounts;
+mod belongings;
 mod commit;
 mod endpoints;
 mod error;
@@ -36,7 +37,7 @@ use super::{
     Store, Workspace, Write, Written,
 };
 use crate::domain::account::Account;
-use crate::domain::endpoint::{Attempt, Detour, Endpoint};
+use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::event::LoggedEvent;
 use crate::domain::send::{Send, SendState};
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, WorkspaceId};
@@ -362,6 +363,15 @@ impl Store for SqliteStore {
 
     async fn put_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError> {
         self.change_endpoint(endpoint).await
+    }
+
+    async fn set_endpoint_state(
+        &self,
+        id: &EndpointId,
+        state: EndpointState,
+        reason: Option<&str>,
+    ) -> Result<(), StorageError> {
+        self.change_endpoint_state(id, state, reason).await
     }
 
     async fn delete_endpoint(&self, id: &EndpointId) -> Result<(), StorageError> {

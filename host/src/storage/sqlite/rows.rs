@@ -100,7 +100,7 @@ impl Many {
             .await?;
         for row in plan {
             let step: String = row.try_get("detail")?;
-            let made_here = ["given", "wanted", "gone", "4 CONSTANT"]
+            let made_here = ["given", "wanted", "gone", "CONSTANT", "VALUES"]
                 .iter()
                 .any(|name| step.contains(name));
             assert!(

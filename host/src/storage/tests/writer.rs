@@ -22,7 +22,7 @@ fn quick() -> WriterSettings {
     WriterSettings {
         first_pause: Duration::from_millis(2),
         last_pause: Duration::from_millis(10),
-        shutdown_patience: Duration::from_millis(50),
+        shutdown_patience: Duration::from_secs(60),
         ..WriterSettings::default()
     }
 }
@@ -190,7 +190,11 @@ async fn a_shutdown_writes_what_waits() {
 
 #[tokio::test]
 async fn a_shutdown_does_not_wait_forever_for_the_database() {
-    let (world, store, writer, _directory) = start(quick()).await;
+    let settings = WriterSettings {
+        shutdown_patience: Duration::from_millis(50),
+        ..quick()
+    };
+    let (world, store, writer, _directory) = start(settings).await;
     let account = world.account().await;
     store.faults.plan(vec![Fault::Refuse; 100_000]);
     let written = writer.write(turn(&world, &account, 1));
