@@ -1,0 +1,4 @@
+//! All tests that need more than one module of the host. One binary, a module per story.
+
+mod crash;
+mod support;

@@ -1,0 +1,38 @@
+//! What the tests share: guests, a host in this process, a webhook receiver.
+
+// Each story uses a part of it.
+#![allow(dead_code)]
+
+pub mod arrivals;
+pub mod guests;
+pub mod host;
+pub mod process;
+pub mod sink;
+pub mod traffic;
+
+use std::time::Duration;
+
+/// The longest that a test waits for anything. Long, since nothing is measured by it: a test
+/// that gets what it waits for never sees it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until the condition gives something; for what can only be looked at again and again.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, waiting).await {
+        Ok(found) => found,
+        Err(_) => panic!("waited in vain for: {what}"),
+    }
+}
+
+/// The full numbers of a story, for `just prove-…`; without it, what CI can afford.
+pub fn proves() -> bool {
+    std::env::var_os("ANYPORT_PROVE").is_some()
+}
