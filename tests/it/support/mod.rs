@@ -36,3 +36,13 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
 pub fn proves() -> bool {
     std::env::var_os("ANYPORT_PROVE").is_some()
 }
+
+/// Shows the log of hosts in this process if `ANYPORT_LOG` says what of it.
+pub fn show_log() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("ANYPORT_LOG") {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init();
+    }
+}
