@@ -19,10 +19,15 @@ pub fn workspace(levels: usize) -> PathBuf {
 }
 
 /// Builds a package with some of its features and returns the path of the component.
-/// `directory` keeps builds with other features apart.
-pub fn build(workspace: &Path, package: &str, features: &[&str], directory: &str) -> PathBuf {
+/// `name` keeps builds with other features apart; what they share is built once.
+pub fn build(workspace: &Path, package: &str, features: &[&str], name: &str) -> PathBuf {
     add_target(workspace);
-    let target = target_directory().join("guests").join(directory);
+    let target = target_directory().join("guests");
+    std::fs::create_dir_all(&target).expect("the target directory can be written");
+    // Two builds of one package leave their component under one name: one at a time, until it is
+    // copied away.
+    let lock = std::fs::File::create(target.join("lock")).expect("the lock can be made");
+    lock.lock().expect("the lock can be taken");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(workspace)
@@ -69,7 +74,16 @@ pub fn build(workspace: &Path, package: &str, features: &[&str], directory: &str
         "`{package}` did not build for {TARGET}; its errors stand above"
     );
     let file = format!("{}.wasm", package.replace('-', "_"));
-    target.join(TARGET).join(PROFILE).join(file)
+    let built = std::fs::read(target.join(TARGET).join(PROFILE).join(file))
+        .expect("cargo left the component where it says");
+    let components = target.join("components");
+    std::fs::create_dir_all(&components).expect("the target directory can be written");
+    let component = components.join(format!("{name}.wasm"));
+    // Only a changed one gets a new time, so that what includes it is not built in vain.
+    if std::fs::read(&component).ok().as_deref() != Some(&built) {
+        std::fs::write(&component, built).expect("the target directory can be written");
+    }
+    component
 }
 
 /// Where this build puts its output, so that all builds of one checkout share the guests'.

@@ -7,7 +7,11 @@ mod guests;
 /// (variable with the path, package, features)
 const GUESTS: [(&str, &str, &[&str]); 4] = [
     ("EVIL", "evil-provider", &["ambient"]),
-    ("EVIL_DESCRIBE_IMPURE", "evil-provider", &["describe-impure"]),
+    (
+        "EVIL_DESCRIBE_IMPURE",
+        "evil-provider",
+        &["describe-impure"],
+    ),
     ("EVIL_WRONG_SHAPE", "evil-provider", &["wrong-shape"]),
     ("SIMULATOR_NO_DEDUPE", "simulator-provider", &["no-dedupe"]),
 ];

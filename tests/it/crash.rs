@@ -55,7 +55,7 @@ async fn killed_at_any_moment_nothing_is_lost_or_doubled() {
 
     let client = Client::new(&host.base, &keys.workspace);
     let story = Story {
-        accounts,
+        accounts: accounts.into(),
         sends,
         client,
     };

@@ -55,7 +55,7 @@ async fn a_database_that_may_not_grow() {
     assert_eq!(lives(&host, &accounts), before);
     assert_eq!(channel.logins().await, logins, "a connection was dropped");
     let story = Story {
-        accounts,
+        accounts: accounts.into(),
         sends,
         client,
     };
@@ -109,7 +109,7 @@ async fn files_that_may_not_grow() {
         home.tail()
     );
     let story = Story {
-        accounts,
+        accounts: accounts.into(),
         sends,
         client,
     };

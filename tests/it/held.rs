@@ -5,8 +5,8 @@ use crate::support::arrivals::Arrivals;
 use crate::support::eventually;
 use crate::support::host::Host;
 use crate::support::process::Client;
-use crate::support::{proves, show_log};
 use crate::support::traffic::{Account, Channel, Senders, Story, provider_configuration, traffic};
+use crate::support::{proves, show_log};
 use anyport::domain::AccountId;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection};
@@ -75,7 +75,7 @@ async fn a_held_database_freezes_accounts_and_nothing_else() {
     assert_eq!(lives(&host, &accounts), before);
     assert_eq!(channel.logins().await, logins, "a connection was dropped");
     let story = Story {
-        accounts,
+        accounts: accounts.into(),
         sends,
         client,
     };

@@ -1,6 +1,9 @@
 //! All tests that need more than one module of the host. One binary, a module per story.
 
+mod conformance;
 mod crash;
+mod evil;
 mod full;
 mod held;
+mod irc;
 mod support;

@@ -122,7 +122,7 @@ fn chain(error: &wasmtime::Error) -> String {
 }
 
 /// Looks through the component and the modules in it for the manifest's section.
-fn read_manifest(bytes: &[u8]) -> Result<Manifest, Refusal> {
+pub fn read_manifest(bytes: &[u8]) -> Result<Manifest, Refusal> {
     if bytes.len() < 8 || &bytes[..4] != b"\0asm" {
         return refuse("these bytes are no WebAssembly");
     }

@@ -4,7 +4,7 @@ use super::Supervisor;
 use super::actor::Actor;
 use super::control::{NewSend, Refusal, SendAnswer, SignInCall};
 use super::mailbox::Input;
-use crate::domain::account::AuthStatus;
+use crate::domain::account::{AuthStatus, RuntimeStatus};
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::send::{Send, SendChange, SendState};
 use crate::domain::sign_in::Flow;
@@ -132,7 +132,7 @@ impl Supervisor {
         if live.auth_status != AuthStatus::Authorized {
             return Err(Refusal::NotAuthorized);
         }
-        if !live.wanted {
+        if !live.wanted || live.runtime.status == RuntimeStatus::Stopped {
             return Err(Refusal::Stopped);
         }
         if live.open_sends >= self.shared.settings.open_sends {

@@ -58,16 +58,14 @@ impl Core {
                 let secrets = store.secrets(&id).await?;
                 let timers = store.timers(&id).await?;
                 let mut entries = Vec::new();
-                while whole {
+                let mut more = whole;
+                while more {
                     let after = entries
                         .last()
                         .map(|(key, _): &(String, Vec<u8>)| key.clone());
                     let page = store.kv_scan(&id, "", after.as_deref(), 1000).await?;
-                    let last = page.len() < 1000;
+                    more = page.len() == 1000;
                     entries.extend(page);
-                    if last {
-                        break;
-                    }
                 }
                 Ok::<_, crate::storage::StorageError>((entries, secrets, timers))
             };
@@ -233,12 +231,38 @@ impl Core {
         );
         actor.due_at(now.plus_ms(FORGIVEN_AFTER_MS), Due::Forgive);
         self.blame(actor, input, &fault, subject);
+        self.fail_calls(actor, &fault);
         if delay == 0 {
             self.phase = Phase::Starting(Cause::Restart);
         } else {
             self.wait(actor, delay);
         }
         self.publish(actor);
+    }
+
+    /// Whoever waits for an answer that only the dead instance knew is told; and once the account
+    /// is in error, whoever waits for its first start, too.
+    fn fail_calls(&mut self, actor: &Arc<Actor>, fault: &Fault) {
+        let failure = Failure::new(
+            FailureCode::Internal,
+            format!("the provider failed: {}", fault.message),
+        );
+        for (request, _) in self.calls.drain() {
+            actor
+                .shared
+                .waiters
+                .answered(&request, Err(failure.clone()));
+        }
+        if self.strikes.error().is_none() {
+            return;
+        }
+        actor.retain_inputs(|input| {
+            let Input::SignIn { request, .. } = input else {
+                return true;
+            };
+            actor.shared.waiters.answered(request, Err(failure.clone()));
+            false
+        });
     }
 
     /// Gives the input back, unless it or what it works on killed too often.
@@ -364,6 +388,7 @@ impl Core {
         };
         self.instance = None;
         self.previous = None;
+        self.calls.clear();
         if let Some(ledger) = self.ledger.take() {
             self.generation = ledger.generation();
         }

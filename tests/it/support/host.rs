@@ -72,7 +72,7 @@ impl Host {
             running,
             key,
             operator_key,
-            client: reqwest::Client::new(),
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
             adjust,
             data,
         }

@@ -312,7 +312,7 @@ fn id_in(body: &Value) -> Option<String> {
 
 /// All that was done, to be held against what the channel and the receiver saw.
 pub struct Story {
-    pub accounts: Vec<Account>,
+    pub accounts: Arc<[Account]>,
     pub sends: Vec<Sent>,
     pub client: Client,
 }
