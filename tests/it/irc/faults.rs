@@ -39,7 +39,9 @@ async fn the_server_dies_and_comes_back() {
     // What is sent meanwhile waits: recorded, and nothing has left.
     let mut waiting = Vec::new();
     for number in 0..3 {
-        let answer = account.send_async(CHANNEL, &format!("waits {number}")).await;
+        let answer = account
+            .send_async(CHANNEL, &format!("waits {number}"))
+            .await;
         let data = answer.expect(202)["data"].clone();
         assert_eq!(data["state"], "recorded", "{data:#}");
         waiting.push(text(&data["id"]).to_owned());
@@ -54,18 +56,28 @@ async fn the_server_dies_and_comes_back() {
         .await;
     answer.expect(200);
     for (number, id) in waiting.iter().enumerate() {
-        assert!(peer.wait_for(" PRIVMSG ").ends_with(&format!(":waits {number}")));
+        assert!(
+            peer.wait_for(" PRIVMSG ")
+                .ends_with(&format!(":waits {number}"))
+        );
         account.send_is(id, "sent").await;
     }
     account.is("running").await;
     peer.send(&format!("PRIVMSG {CHANNEL} :back again"));
     account.received("back again").await;
     account.sent(CHANNEL, "after the storm").await;
-    assert!(peer.wait_for(" PRIVMSG ").ends_with(":after the storm"), "once each");
+    assert!(
+        peer.wait_for(" PRIVMSG ").ends_with(":after the storm"),
+        "once each"
+    );
 
     // And by itself, over more than one death. The change needs no new connection.
     let change = json!({"provider_data": {"reconnect-ms": 50}});
-    world.host.patch(&account.path(""), change).await.expect(200);
+    world
+        .host
+        .patch(&account.path(""), change)
+        .await
+        .expect(200);
     account.sent(CHANNEL, "configured anew").await;
     assert!(peer.wait_for(" PRIVMSG ").ends_with(":configured anew"));
     for round in 0..2 {
@@ -107,13 +119,17 @@ async fn a_connection_lost_in_a_send() {
         for line in BufReader::new(stream).lines() {
             let line = line.unwrap();
             if line.starts_with("USER ") {
-                writer.write_all(b":irc.test 001 anyport :Welcome anyport!any@host\r\n").unwrap();
+                writer
+                    .write_all(b":irc.test 001 anyport :Welcome anyport!any@host\r\n")
+                    .unwrap();
             }
             if let Some(token) = line.strip_prefix("PING ") {
                 if token.starts_with(":f") {
                     return;
                 }
-                writer.write_all(format!(":irc.test PONG irc.test {token}\r\n").as_bytes()).unwrap();
+                writer
+                    .write_all(format!(":irc.test PONG irc.test {token}\r\n").as_bytes())
+                    .unwrap();
             }
         }
     });

@@ -18,16 +18,24 @@ async fn sasl_times_ids_and_echoes() {
     server.register_account("anyaccount", password);
     let world = World::start().await;
     let channel = "#ids";
-    let over = json!({"channels": [channel], "sasl-username": "anyaccount", "sasl-password": wrong});
+    let over =
+        json!({"channels": [channel], "sasl-username": "anyaccount", "sasl-password": wrong});
     let account = world.account(server.port, "anyport", over).await;
 
     // Refused, and the secret is in nothing that anybody sees.
     let state = account.start_auth().await;
     assert_eq!(state["status"], "failed", "{state:#}");
     assert_eq!(state["last_error"], "904");
-    assert!(text(&state["last_error_message"]).contains("SASL"), "{state:#}");
+    assert!(
+        text(&state["last_error_message"]).contains("SASL"),
+        "{state:#}"
+    );
     let change = json!({"provider_data": {"sasl-password": password}});
-    world.host.patch(&account.path(""), change).await.expect(200);
+    world
+        .host
+        .patch(&account.path(""), change)
+        .await
+        .expect(200);
     account.sign_in().await;
     account.joined(channel).await;
     let mut peer = Peer::connect(server.port, "ada", Some(CAPS));
@@ -56,7 +64,9 @@ async fn sasl_times_ids_and_echoes() {
     while pieces.1.len() < long.trim_end().len() {
         let line = peer.wait_for(&format!("PRIVMSG {channel} "));
         pieces.0.push(tag(&line, "msgid").to_owned());
-        pieces.1.extend_from_slice(said(line.as_bytes(), channel).unwrap());
+        pieces
+            .1
+            .extend_from_slice(said(line.as_bytes(), channel).unwrap());
     }
     assert_eq!(String::from_utf8(pieces.1).unwrap(), long.trim_end());
     assert_eq!(sent["message_ids"], json!(pieces.0));
@@ -106,7 +116,11 @@ impl Logs {
 
     fn with(&self, word: &str) -> Vec<String> {
         let found = self.found.lock().unwrap();
-        found.iter().filter(|line| line.contains(word)).cloned().collect()
+        found
+            .iter()
+            .filter(|line| line.contains(word))
+            .cloned()
+            .collect()
     }
 
     fn lines(&self) -> usize {

@@ -55,11 +55,19 @@ async fn in_and_out_through_ngircd() {
     assert_eq!(event["data"]["conversation"]["type"], "user");
 
     // Out, byte for byte.
-    for body in ["plain", "emoji 👩‍👩‍👧‍👦 🇺🇦 ✨ and umlauts äöü", ":starts with a colon", "  spaces  within  "] {
+    for body in [
+        "plain",
+        "emoji 👩‍👩‍👧‍👦 🇺🇦 ✨ and umlauts äöü",
+        ":starts with a colon",
+        "  spaces  within  ",
+    ] {
         let sent = account.sent(CHANNEL, body.trim_end()).await;
         assert_eq!(sent["status"], "accepted");
         assert_eq!(sent["message_ids"].as_array().unwrap().len(), 1);
-        assert_eq!(hears(&mut peer, CHANNEL, body.trim_end().len()), body.trim_end().as_bytes());
+        assert_eq!(
+            hears(&mut peer, CHANNEL, body.trim_end().len()),
+            body.trim_end().as_bytes()
+        );
     }
     let sent = account.sent("Ada", "in private").await;
     assert_eq!(hears(&mut peer, "Ada", 10), b"in private");
@@ -72,7 +80,10 @@ async fn in_and_out_through_ngircd() {
     assert_eq!(found["data"]["message_id"], sent["message_id"]);
 
     // 2,000 characters: words, then one long word of four-byte characters.
-    let words: String = (0..).flat_map(|n| format!("wörd{n} ").chars().collect::<Vec<_>>()).take(1999).collect();
+    let words: String = (0..)
+        .flat_map(|n| format!("wörd{n} ").chars().collect::<Vec<_>>())
+        .take(1999)
+        .collect();
     let words = format!("{}.", words);
     let emojis = "🦀".repeat(2000);
     for body in [&words, &emojis] {
@@ -106,7 +117,10 @@ async fn in_and_out_through_ngircd() {
         .filter(|event| event["data"]["message"]["text"] == "same")
         .collect();
     assert_eq!(same.len(), 2);
-    assert_ne!(same[0]["data"]["message"]["id"], same[1]["data"]["message"]["id"]);
+    assert_ne!(
+        same[0]["data"]["message"]["id"],
+        same[1]["data"]["message"]["id"]
+    );
 
     // Refused by the channel: nobody has this nick; a channel that we are not in.
     let answer = account.send("nobody-there", "hello?").await;
@@ -122,7 +136,10 @@ async fn in_and_out_through_ngircd() {
     let answer = account.send("#closed", "let me in").await;
     let error = answer.expect(500)["error"].clone();
     assert_eq!(error["code"], "send_message_failed");
-    assert_eq!((&error["reason"], &error["channel_code"]), (&json!("forbidden"), &json!("404")));
+    assert_eq!(
+        (&error["reason"], &error["channel_code"]),
+        (&json!("forbidden"), &json!("404"))
+    );
 
     // Refused by us: nothing is recorded.
     let answer = account.send(CHANNEL, &"x".repeat(4097)).await;

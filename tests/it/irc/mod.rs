@@ -189,11 +189,7 @@ impl Account<'_> {
 
     /// Sent, and the channel has accepted it.
     #[track_caller]
-    fn sent<'a>(
-        &'a self,
-        to: &'a str,
-        body: &'a str,
-    ) -> impl Future<Output = Value> + use<'a> {
+    fn sent<'a>(&'a self, to: &'a str, body: &'a str) -> impl Future<Output = Value> + use<'a> {
         let caller = std::panic::Location::caller();
         async move {
             let answer = self.send(to, body).await;

@@ -61,14 +61,21 @@ async fn a_component_that_is_refused() {
         ("no component", text_file, ""),
         ("a newer contract", newer, "9.1.0"),
         ("a broken manifest", broken, "manifest"),
-        ("an import that its manifest does not name", no_grant, "connections"),
+        (
+            "an import that its manifest does not name",
+            no_grant,
+            "connections",
+        ),
     ] {
         let answer = world.upload(component).await;
         let error = answer.expect(400)["error"].clone();
         assert_eq!(error["code"], "invalid_component", "{what}: {error:#}");
         assert!(text(&error["message"]).contains(says), "{what}: {error:#}");
         let listed = world.host.get("/v1/providers").await.expect(200);
-        let reason = text(&error["message"]).strip_prefix("body: ").unwrap().to_owned();
+        let reason = text(&error["message"])
+            .strip_prefix("body: ")
+            .unwrap()
+            .to_owned();
         let shown = listed["data"]
             .as_array()
             .unwrap()
@@ -115,11 +122,16 @@ async fn a_component_that_is_refused() {
     let provider = eventually("the refusal of the account", async || {
         let provider = world.provider().await;
         let reason = provider["last_refusal"]["reason"].as_str()?;
-        reason.contains("1 of 1 accounts").then_some(provider.clone())
+        reason
+            .contains("1 of 1 accounts")
+            .then_some(provider.clone())
     })
     .await;
     let reason = text(&provider["last_refusal"]["reason"]);
-    assert!(reason.contains("refused to start, as configured"), "{reason}");
+    assert!(
+        reason.contains("refused to start, as configured"),
+        "{reason}"
+    );
     assert_eq!(
         provider["other_versions"],
         json!([{"digest": digest, "accounts": 1}])

@@ -89,7 +89,9 @@ impl Talker {
                 }
                 peer.poll();
                 for line in &peer.lines[seen..] {
-                    let Some(body) = said(line, CHANNEL) else { continue };
+                    let Some(body) = said(line, CHANNEL) else {
+                        continue;
+                    };
                     let body = String::from_utf8_lossy(body).into_owned();
                     if body == "end" {
                         return peer;
@@ -157,13 +159,24 @@ async fn ten_times_while_both_talk() {
         let mut heard = talker.heard.clone();
         while !ending.load(Ordering::Relaxed) {
             let number = ids.len();
-            let waited = async { heard.wait_for(|(count, _)| count + AHEAD > number).await.map(|_| ()) };
+            let waited = async {
+                heard
+                    .wait_for(|(count, _)| count + AHEAD > number)
+                    .await
+                    .map(|_| ())
+            };
             tokio::time::timeout(crate::support::PATIENCE, waited)
                 .await
-                .unwrap_or_else(|_| panic!("nothing more is heard after {:?}", talker.heard.borrow()))
+                .unwrap_or_else(|_| {
+                    panic!("nothing more is heard after {:?}", talker.heard.borrow())
+                })
                 .unwrap();
             let answer = account.send_async(CHANNEL, &format!("out {number}")).await;
-            assert!(matches!(answer.status.as_u16(), 200 | 202), "{:#}", answer.body);
+            assert!(
+                matches!(answer.status.as_u16(), 200 | 202),
+                "{:#}",
+                answer.body
+            );
             ids.push(text(&answer.body["data"]["id"]).to_owned());
         }
     };
@@ -197,7 +210,10 @@ async fn ten_times_while_both_talk() {
     let (count, problem) = talker.heard.borrow().clone();
     assert_eq!((count, problem), (ids.len(), None), "at the peer");
     let total_in = *talker.said.lock().unwrap();
-    more(&arrived, "lines at the sink", |(count, _)| *count >= total_in).await;
+    more(&arrived, "lines at the sink", |(count, _)| {
+        *count >= total_in
+    })
+    .await;
     assert_eq!(*arrived.borrow(), (total_in, None), "at the sink");
     for id in &ids {
         account.send_is(id, "sent").await;
@@ -215,7 +231,10 @@ async fn ten_times_while_both_talk() {
     assert_eq!(provider["last_refusal"], Value::Null);
     let statuses = account.told_statuses().await;
     assert_eq!(
-        statuses.iter().filter(|status| *status == "running").count(),
+        statuses
+            .iter()
+            .filter(|status| *status == "running")
+            .count(),
         1,
         "{statuses:?}"
     );
@@ -230,5 +249,7 @@ async fn ten_times_while_both_talk() {
 async fn more<T>(watched: &watch::Receiver<T>, what: &str, holds: impl FnMut(&T) -> bool) {
     let mut watched = watched.clone();
     let waited = tokio::time::timeout(crate::support::PATIENCE, watched.wait_for(holds)).await;
-    waited.unwrap_or_else(|_| panic!("waited in vain for more {what}")).unwrap();
+    waited
+        .unwrap_or_else(|_| panic!("waited in vain for more {what}"))
+        .unwrap();
 }

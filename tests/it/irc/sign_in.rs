@@ -32,11 +32,18 @@ async fn failures_in_words() {
     let failed = account.events("account.auth.failed").await;
     assert_eq!(failed.len(), 1, "{failed:#?}");
     let sent = account.send("#any", "too early").await;
-    assert_eq!(sent.expect(409)["error"]["code"], "account_binding_not_found");
+    assert_eq!(
+        sent.expect(409)["error"]["code"],
+        "account_binding_not_found"
+    );
     let told = format!("{state} {failed:?} {}", account.show().await);
     assert!(!told.contains(wrong), "{told}");
     let change = json!({"provider_data": {"server-password": password}});
-    world.host.patch(&account.path(""), change).await.expect(200);
+    world
+        .host
+        .patch(&account.path(""), change)
+        .await
+        .expect(200);
     account.sign_in().await;
     assert_eq!(account.show().await["auth_status"], "authorized");
 

@@ -11,20 +11,21 @@ pub fn verify(received: &Received, secret: &str) {
     assert!(device(received, secret, body), "X-Device-Signature");
     assert!(standard(received, secret, body), "webhook-signature");
     let other = [body, b" "].concat();
-    assert!(!device(received, secret, &other), "X-Device-Signature of another body");
-    assert!(!standard(received, secret, &other), "webhook-signature of another body");
+    assert!(
+        !device(received, secret, &other),
+        "X-Device-Signature of another body"
+    );
+    assert!(
+        !standard(received, secret, &other),
+        "webhook-signature of another body"
+    );
     assert!(!device(received, "another secret", body));
     assert!(!standard(received, "another secret", body));
 }
 
 fn device(received: &Received, secret: &str, body: &[u8]) -> bool {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let signed = [
-        received.header("x-device-timestamp").as_bytes(),
-        b".",
-        body,
-    ]
-    .concat();
+    let signed = [received.header("x-device-timestamp").as_bytes(), b".", body].concat();
     let written = received.header("x-device-signature");
     let signature: Option<Vec<u8>> = (0..written.len())
         .step_by(2)

@@ -190,7 +190,10 @@ pub fn inspircd_with(options: &Inspircd) -> Option<Server> {
     let mut tls = String::new();
     if let Some((certificate, key)) = &options.tls {
         tls_port = free_port();
-        let (certificate, key) = (folder.write("cert.pem", certificate), folder.write("key.pem", key));
+        let (certificate, key) = (
+            folder.write("cert.pem", certificate),
+            folder.write("key.pem", key),
+        );
         tls = format!(
             "<module name=\"ssl_gnutls\">\n<module name=\"sslinfo\">\n\
              <sslprofile name=\"clients\" provider=\"gnutls\" certfile=\"{certificate}\" keyfile=\"{key}\">\n\
