@@ -125,6 +125,8 @@ pub struct Instance {
     reactor: guest::reactor::Guest,
     sign_in: Option<guest::sign_in::Guest>,
     messaging: Option<guest::messaging::Guest>,
+    #[cfg(feature = "native-bench")]
+    native: Option<Box<dyn super::native::NativeGuest>>,
 }
 
 /// Thread CPU time at which the running call began, as the epoch callback sees it.
@@ -191,6 +193,8 @@ impl Instance {
             reactor,
             sign_in,
             messaging,
+            #[cfg(feature = "native-bench")]
+            native: None,
         })
     }
 
@@ -288,6 +292,14 @@ impl Instance {
 
     fn dispatch(&mut self, call: &Call) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
         use guest::reactor::Wake;
+        #[cfg(feature = "native-bench")]
+        if let Some(native) = &mut self.native {
+            return Ok(super::native::dispatch(
+                native.as_mut(),
+                self.store.data_mut(),
+                call,
+            ));
+        }
         let wake = match call {
             Call::Start(start) => {
                 let context = start_context(start);
@@ -439,7 +451,13 @@ fn start_context(start: &StartCall) -> guest::lifecycle::StartContext {
 impl Provider {
     /// A new instance for an account.
     pub fn instantiate(&self, limits: &Limits) -> Result<Instance, Fault> {
-        Instance::new(&self.loaded, limits).map_err(|error| {
+        let made = Instance::new(&self.loaded, limits);
+        #[cfg(feature = "native-bench")]
+        let made = made.map(|made| Instance {
+            native: super::native::make(&self.manifest.id),
+            ..made
+        });
+        made.map_err(|error| {
             let (kind, message) = describe_trap(&error);
             Fault {
                 kind,

@@ -11,6 +11,8 @@ mod imports;
 pub mod instance;
 pub mod ledger;
 pub mod limits;
+#[cfg(feature = "native-bench")]
+pub mod native;
 pub mod normalize;
 pub mod port;
 pub mod turn;
