@@ -24,7 +24,7 @@ fn main() {
     );
     let mut list = String::from("pub const BUNDLED: &[(&str, &[u8])] = &[\n");
     for (id, package) in BUNDLED {
-        let path = guests::build(&workspace, package, &[], "bundled");
+        let path = guests::build(&workspace, package, &[], id);
         writeln!(list, "    ({id:?}, include_bytes!({path:?})),").expect("writing to memory");
     }
     list.push_str("];\n");

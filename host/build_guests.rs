@@ -19,10 +19,26 @@ pub fn workspace(levels: usize) -> PathBuf {
 }
 
 /// Builds a package with some of its features and returns the path of the component.
-/// `directory` keeps builds with other features apart.
-pub fn build(workspace: &Path, package: &str, features: &[&str], directory: &str) -> PathBuf {
+/// `name` keeps builds with other features apart; what they share is built once.
+pub fn build(workspace: &Path, package: &str, features: &[&str], name: &str) -> PathBuf {
     add_target(workspace);
-    let target = target_directory().join("guests").join(directory);
+    let target = target_directory().join("guests");
+    std::fs::create_dir_all(&target).expect("the target directory can be written");
+    // Two builds of one package leave their component under one name: one at a time, until it is
+    // copied away.
+    let lock = std::fs::File::create(target.join("lock")).expect("the lock can be made");
+    lock.lock().expect("the lock can be taken");
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let output = target.join(TARGET).join(PROFILE);
+    // Cargo names it without regard to features and would take another variant for fresh.
+    let (variant, last) = (
+        features.join(","),
+        target.join(format!("{package}.variant")),
+    );
+    if std::fs::read_to_string(&last).ok().as_deref() != Some(&variant) {
+        let _ = std::fs::remove_file(output.join("deps").join(&file));
+    }
+    let _ = std::fs::remove_file(&last);
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(workspace)
@@ -38,7 +54,7 @@ pub fn build(workspace: &Path, package: &str, features: &[&str], directory: &str
         .arg("--target-dir")
         .arg(&target);
     if !features.is_empty() {
-        cargo.args(["--features", &features.join(",")]);
+        cargo.args(["--features", &variant]);
     }
     // What the outer build was called with is not for the guests.
     for (name, _) in env::vars_os() {
@@ -68,8 +84,16 @@ pub fn build(workspace: &Path, package: &str, features: &[&str], directory: &str
         status.success(),
         "`{package}` did not build for {TARGET}; its errors stand above"
     );
-    let file = format!("{}.wasm", package.replace('-', "_"));
-    target.join(TARGET).join(PROFILE).join(file)
+    std::fs::write(&last, &variant).expect("the target directory can be written");
+    let built = std::fs::read(output.join(&file)).expect("cargo left the component where it says");
+    let components = target.join("components");
+    std::fs::create_dir_all(&components).expect("the target directory can be written");
+    let component = components.join(format!("{name}.wasm"));
+    // Only a changed one gets a new time, so that what includes it is not built in vain.
+    if std::fs::read(&component).ok().as_deref() != Some(&built) {
+        std::fs::write(&component, built).expect("the target directory can be written");
+    }
+    component
 }
 
 /// Where this build puts its output, so that all builds of one checkout share the guests'.

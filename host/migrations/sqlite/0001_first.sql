@@ -119,6 +119,7 @@ CREATE TABLE send (
     recorded_at     INTEGER NOT NULL,
     dispatched_at   INTEGER,
     settled_at      INTEGER,
+    idempotency_key BLOB, -- as in that table
     outgoing_sealed BLOB NOT NULL,
     sent_sealed     BLOB,
     failure_sealed  BLOB

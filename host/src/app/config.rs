@@ -1,6 +1,7 @@
 //! What an operator can set. Defaults ← TOML file ← environment (`ANYPORT_…`) ← flags; unknown
 //! keys are refused.
 
+use crate::supervisor::FaultInjection;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
@@ -63,6 +64,9 @@ pub struct Config {
     /// Nothing was configured: somebody tries the host out.
     #[serde(skip)]
     pub trial: bool,
+    /// For tests; no file can set it.
+    #[serde(skip)]
+    pub fault_injection: Option<FaultInjection>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -112,6 +116,7 @@ impl Default for Config {
             simulator: SimulatorConfig::default(),
             provider: BTreeMap::new(),
             trial: false,
+            fault_injection: None,
         }
     }
 }

@@ -32,7 +32,8 @@ const TRIAL_KEYS: &str = "trial-keys.json";
 
 pub async fn keys(store: &dyn Store, config: &Config) -> anyhow::Result<Keys> {
     let file = config.data.join(TRIAL_KEYS);
-    if !store.api_keys().await?.is_empty() {
+    let known = store.api_keys().await?;
+    if known.iter().any(|key| key.kind == KeyKind::Workspace) {
         let kept = std::fs::read(&file).ok().filter(|_| config.trial);
         return Ok(kept
             .and_then(|text| serde_json::from_slice(&text).ok())
@@ -45,17 +46,15 @@ pub async fn keys(store: &dyn Store, config: &Config) -> anyhow::Result<Keys> {
         metadata: serde_json::json!({}),
         account_quota: None,
     };
-    store.put_workspace(&workspace).await?;
-    let (operator, key) = mint_key(KeyKind::Operator, None, "first operator key")?;
-    store.put_api_key(&key).await?;
-    let (text, key) = mint_key(KeyKind::Workspace, Some(workspace.id), "first key")?;
-    store.put_api_key(&key).await?;
+    let (operator, operator_key) = mint_key(KeyKind::Operator, None, "first operator key")?;
+    let (text, key) = mint_key(KeyKind::Workspace, Some(workspace.id.clone()), "first key")?;
     let keys = Keys {
         workspace: Some(text),
         operator: Some(operator),
         new: true,
     };
     if config.trial {
+        // Before they are good: a start that is killed in between makes others.
         let mut kept = std::fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -64,6 +63,12 @@ pub async fn keys(store: &dyn Store, config: &Config) -> anyhow::Result<Keys> {
             .open(&file)
             .context("the keys of the trial cannot be kept")?;
         kept.write_all(&serde_json::to_vec(&keys)?)?;
+        kept.sync_all()?;
     }
+    store.put_workspace(&workspace).await?;
+    // The first start is over when there is a key: the workspace's, which nobody can make up for,
+    // comes last.
+    store.put_api_key(&operator_key).await?;
+    store.put_api_key(&key).await?;
     Ok(keys)
 }

@@ -211,6 +211,7 @@ fn supervisor_settings(
         settings.guest_threads = threads;
     }
     settings.provider_config.clone_from(&config.provider);
+    settings.fault_injection.clone_from(&config.fault_injection);
     if let Some(address) = simulator {
         settings
             .provider_config

@@ -4,8 +4,7 @@
 //! field for it, the time when failing began is kept in the reason's text.
 
 use crate::domain::Timestamp;
-use crate::domain::endpoint::{Endpoint, EndpointState};
-use crate::storage::{StorageError, Store};
+use crate::domain::endpoint::EndpointState;
 
 /// Without any success for so long, an endpoint that uses up all tries of an event is disabled.
 pub const DISABLE_AFTER_MS: u64 = 120 * 60 * 60 * 1000;
@@ -27,25 +26,6 @@ pub fn failing_since(reason: &str) -> Option<Timestamp> {
 
 pub fn is_active(state: EndpointState) -> bool {
     matches!(state, EndpointState::Enabled | EndpointState::Failing)
-}
-
-/// Writes state and reason into the row as it is now, unless its owner has switched it off or it
-/// is gone.
-pub async fn save(
-    store: &dyn Store,
-    endpoint: &Endpoint,
-    state: EndpointState,
-    reason: Option<String>,
-) -> Result<(), StorageError> {
-    let Some(mut row) = store.endpoint(&endpoint.workspace, &endpoint.id).await? else {
-        return Ok(());
-    };
-    if row.state == EndpointState::Inactive {
-        return Ok(());
-    }
-    row.state = state;
-    row.state_reason = reason;
-    store.put_endpoint(&row).await
 }
 
 #[cfg(test)]

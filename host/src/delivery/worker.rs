@@ -89,6 +89,7 @@ pub(super) fn spawn(
     });
     let worker = Worker {
         state: endpoint.state,
+        now: shared.clock.now(),
         failing_since: (endpoint.state == EndpointState::Failing).then(|| {
             let reason = endpoint.state_reason.as_deref();
             reason
@@ -145,6 +146,8 @@ struct Worker {
     shared: Arc<Shared>,
     config: Arc<Config>,
     state: EndpointState,
+    /// When this round of the loop began: all of a round sees one time.
+    now: Timestamp,
     /// Of the first failure after the last success.
     failing_since: Option<Timestamp>,
 
@@ -208,6 +211,7 @@ impl Worker {
             return;
         }
         loop {
+            self.now = self.shared.clock.now();
             self.start_attempts();
             self.start_read();
             self.start_flush();
@@ -246,17 +250,17 @@ impl Worker {
     }
 
     async fn next(&mut self) -> Happened {
-        let now = self.shared.clock.now();
-        // A time that has come already woke what it could; looking at it again would spin.
+        // A time that had come when this round began woke what it could; looking at it again
+        // would spin. One that has come since then ends the wait at once.
         let wake = [self.lanes.next_due(), self.breaker.probe_at()]
             .into_iter()
             .flatten()
-            .filter(|at| *at > now)
+            .filter(|at| *at > self.now)
             .min();
         let clock = wake.map(|at| self.shared.clock.sleep_until(at));
         let soon = [
             self.flush_at.filter(|_| self.flushing.is_none()),
-            self.read_after.filter(|after| *after > Instant::now()),
+            self.read_after,
         ]
         .into_iter()
         .flatten()
@@ -286,7 +290,7 @@ impl Worker {
     }
 
     fn start_attempts(&mut self) {
-        let now = self.shared.clock.now();
+        let now = self.now;
         self.lanes.wake(now);
         if !self.is_active() {
             return;

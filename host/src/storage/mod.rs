@@ -12,7 +12,7 @@ pub mod writer;
 mod tests;
 
 use crate::domain::account::{Account, AccountPatch};
-use crate::domain::endpoint::{Attempt, Detour, Endpoint};
+use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::event::{LoggedEvent, NewEvent};
 use crate::domain::id::ApiKeyId;
 use crate::domain::send::{Idempotency, Outgoing, Send, SendChange, SendState};
@@ -244,7 +244,7 @@ pub trait Store: std::marker::Send + Sync + 'static {
     // The hot path. One transaction; an error means that nothing of the group is known to be
     // committed and the caller retries the same group (`retry` true) or gives entries up.
     // It has one caller (the writer): between an error and its retry comes no other group, and
-    // a retried group holds the same entries, or some of them, in the same order.
+    // a retried group holds the same entries in the same order, but for sends that are left out.
     async fn commit(&self, group: &[Write], retry: bool) -> Result<Vec<Written>, StorageError>;
 
     /// Takes back sends that are still `recorded`, with their idempotency keys: their clients were
@@ -385,6 +385,14 @@ pub trait Store: std::marker::Send + Sync + 'static {
     async fn endpoints(&self, workspace: &WorkspaceId) -> Result<Vec<Endpoint>, StorageError>;
     async fn all_endpoints(&self) -> Result<Vec<Endpoint>, StorageError>;
     async fn put_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError>;
+    /// What deliveries have shown, in one step, so that it takes nothing back that the owner
+    /// changes meanwhile. One that its owner switched off, or that is gone, stays as it is.
+    async fn set_endpoint_state(
+        &self,
+        id: &EndpointId,
+        state: EndpointState,
+        reason: Option<&str>,
+    ) -> Result<(), StorageError>;
     async fn delete_endpoint(&self, id: &EndpointId) -> Result<(), StorageError>;
     /// 64 offsets.
     async fn cursors(&self, id: &EndpointId) -> Result<Vec<u64>, StorageError>;

@@ -342,6 +342,7 @@ fn open(key: &Key, associated: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -175,6 +175,13 @@ impl Actor {
         );
     }
 
+    /// A fault of the host's own while it worked for this account: the account is let go, the
+    /// others go on.
+    pub fn crashed(self: &Arc<Self>) {
+        self.with_core(|core| core.lost(self, "the host failed while it worked for the account"));
+        self.state.store(IDLE, Ordering::Release);
+    }
+
     fn with_core<T>(self: &Arc<Self>, change: impl FnOnce(&mut Core) -> T) -> T {
         change(
             &mut self
@@ -200,6 +207,12 @@ impl Actor {
             core.tick();
             core.settle_by_host(self, id, outcome);
         });
+    }
+
+    /// Does a test want the next turn to fail?
+    pub fn fails_next_turn(&self) -> bool {
+        let injection = self.shared.settings.fault_injection.as_ref();
+        injection.is_some_and(|fails| (fails.0)(&self.id))
     }
 
     fn lane(&self) -> Lane {

@@ -156,8 +156,12 @@ pub struct Installed {
 #[async_trait]
 pub trait Control: std::marker::Send + Sync + 'static {
     fn providers(&self) -> Vec<ProviderInfo>;
-    /// By id or alias.
+    /// By id or alias; its accounts are not counted.
     fn provider(&self, name: &str) -> Option<ProviderInfo>;
+    /// Refusals of components that belong to no provider that is installed.
+    fn stray_refusals(&self) -> Vec<Refused> {
+        Vec::new()
+    }
     /// Checks, stores, makes current and moves the provider's accounts. The error is the reason
     /// why it was refused, for people.
     async fn install(&self, component: Vec<u8>, source: &str) -> Result<Installed, String>;

@@ -9,9 +9,9 @@ use super::start::Stop;
 use super::strikes::Strikes;
 use crate::domain::account::{Account, AccountPatch, AuthStatus, RuntimeState, RuntimeStatus};
 use crate::domain::envelope::{self, Stamp};
-use crate::domain::error::{Failure, FailureCode};
+use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::event::NewEvent;
-use crate::domain::send::{Outgoing, SendChange, SendState};
+use crate::domain::send::{Outgoing, SendChange, SendOutcome, SendState};
 use crate::domain::sign_in::Flow;
 use crate::domain::{SendId, Timestamp};
 use crate::runtime::port::Connection;
@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 /// Turns that an account may run ahead of the commit.
 const RUN_AHEAD: usize = 16;
+/// A sign-in call that is not answered for so long keeps no replacement waiting.
+const CALL_MS: u64 = 30_000;
 /// Turns of one slice; then the next account has its turn.
 const SLICE: usize = 32;
 
@@ -63,6 +65,8 @@ pub struct Core {
     pub instance: Option<Instance>,
     /// Loaded at the first start; away while a turn runs.
     pub ledger: Option<Ledger>,
+    /// Where the numbering of the ledger before ended.
+    pub generation: u64,
     pub in_flight: VecDeque<InFlight>,
     /// Changes of the host's own whose commit is awaited.
     pub host_changes: HashMap<u64, Flush>,
@@ -91,6 +95,8 @@ pub struct Core {
     pub cpu_us: u64,
     /// How long a sign-in flow may take.
     pub flow_ms: u64,
+    /// Sign-in calls that the guest has taken and not answered, with the time of the call.
+    pub calls: HashMap<String, Timestamp>,
 }
 
 impl Core {
@@ -103,6 +109,7 @@ impl Core {
             phase: Phase::Off,
             instance: None,
             ledger: None,
+            generation: 0,
             in_flight: VecDeque::new(),
             host_changes: HashMap::new(),
             commits: 0,
@@ -126,6 +133,7 @@ impl Core {
             instances: 0,
             cpu_us: 0,
             flow_ms: shared.settings.flow_ms,
+            calls: HashMap::new(),
             account,
         };
         core.published.1 = core.runtime_status();
@@ -173,7 +181,7 @@ impl Core {
         if self.stop.is_some() {
             return self.go_on_stopping(actor);
         }
-        if self.replacement.is_some() {
+        if self.replacement.is_some() && !self.in_call() {
             if !self.in_flight.is_empty() {
                 return false;
             }
@@ -210,6 +218,13 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Does the guest owe an answer to a sign-in call? It is not suspended then.
+    fn in_call(&self) -> bool {
+        self.calls
+            .values()
+            .any(|called| self.now.since(*called) < CALL_MS)
     }
 
     fn on_signal(&mut self, actor: &Arc<Actor>, signal: Signal) {
@@ -262,6 +277,10 @@ impl Core {
                 if let Some(earlier) = self.replacement.replace(replacement) {
                     earlier.superseded(self.replacement.as_mut());
                 }
+                if self.in_call() {
+                    let at = self.tick().plus_ms(CALL_MS);
+                    actor.due_at(at, Due::Look);
+                }
             }
             Order::Renamed(account) => {
                 self.account.name = account.name;
@@ -277,6 +296,21 @@ impl Core {
             Due::Restart => {
                 if matches!(self.phase, Phase::Waiting) {
                     self.phase = Phase::Starting(Cause::Restart);
+                }
+            }
+            Due::Look => {}
+            Due::Deferred(id) => {
+                let held = self
+                    .sends
+                    .get(&id)
+                    .is_some_and(|send| send.state == SendState::Recorded && send.deferred);
+                if held {
+                    let failure = Failure::new(
+                        FailureCode::Unavailable,
+                        "it could not leave for a day; the account's link was down",
+                    );
+                    let certainty = Certainty::NotDone;
+                    self.settle_by_host(actor, id, SendOutcome::Failed { failure, certainty });
                 }
             }
             Due::SendDeadline(id) => {
@@ -344,7 +378,7 @@ impl Core {
     }
 
     /// This process may not act for the account any more.
-    fn lost(&mut self, actor: &Arc<Actor>, reason: &str) {
+    pub fn lost(&mut self, actor: &Arc<Actor>, reason: &str) {
         tracing::error!(account = %actor.id, reason, "the account is let go");
         self.phase = Phase::Gone;
         self.instance = None;
@@ -375,14 +409,18 @@ impl Core {
                 .filter(|change| change.state.is_settled())
                 .cloned(),
         );
-        self.commits += 1;
-        self.host_changes.insert(self.commits, flush);
         let commit = AccountCommit {
             events,
             sends,
             patch,
             ..self.empty_commit(actor)
         };
+        self.submit_change(actor, commit, flush);
+    }
+
+    pub fn submit_change(&mut self, actor: &Arc<Actor>, commit: AccountCommit, flush: Flush) {
+        self.commits += 1;
+        self.host_changes.insert(self.commits, flush);
         actor.submit(self.commits, commit);
     }
 

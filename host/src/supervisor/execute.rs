@@ -4,7 +4,7 @@ use super::actor::Actor;
 use super::control::SignInCall;
 use super::core::{Core, InFlight, OpenSend};
 use super::flush::Flush;
-use super::mailbox::Input;
+use super::mailbox::{Due, Input};
 use crate::domain::SendId;
 use crate::domain::Timestamp;
 use crate::domain::account::AccountPatch;
@@ -16,11 +16,11 @@ use crate::runtime::{Call, Ledger, Outcome, Turn};
 use crate::storage::{AccountCommit, DurableTimer, KvWrite, SecretWrite, TimerWrite};
 use std::sync::Arc;
 
+/// A send that the guest holds back for so long has failed.
+const DEFERRED_MS: u64 = 24 * 60 * 60 * 1000;
 /// Above this mean CPU time of a turn an account leaves the fast lane, below half of it it comes
 /// back.
 const SLOW_TURN_US: u64 = 20_000;
-/// Sends with an unknown end that are remembered, so that a late answer can correct them.
-const UNKNOWN_SENDS: usize = 256;
 
 impl Core {
     /// Runs the turn of an input. Inputs that came too late are dropped.
@@ -38,6 +38,7 @@ impl Core {
         };
         let mut turn = Box::new(Turn::new(now, ledger, self.facts.clone()));
         turn.effects.timers.extend(fired);
+        turn.doomed = actor.fails_next_turn();
         if let Input::SignIn {
             call: SignInCall::Begin { answers, .. } | SignInCall::Submit { answers },
             ..
@@ -205,7 +206,7 @@ impl Core {
             kv_bytes,
             ..self.empty_commit(actor)
         };
-        self.settle_replies(&input, &mut effects, &mut commit, &mut flush);
+        self.settle_replies(actor, &input, &mut effects, &mut commit, &mut flush);
         let flat = actor.shared.settings.flat_mirrors;
         let (provider, account) = (self.account.provider_alias.clone(), self.account.id.clone());
         let emitted = std::mem::take(&mut effects.events)
@@ -288,6 +289,7 @@ impl Core {
     /// What the replies mean for sends and for waiting calls.
     fn settle_replies(
         &mut self,
+        actor: &Arc<Actor>,
         input: &Option<Input>,
         effects: &mut Effects,
         commit: &mut AccountCommit,
@@ -301,6 +303,9 @@ impl Core {
             Some(Input::Send { id, .. }) => Some(*id),
             _ => None,
         };
+        if let Some(Input::SignIn { request, .. }) = input {
+            self.calls.insert(request.clone(), self.now);
+        }
         let mut answered = false;
         for reply in std::mem::take(&mut effects.replies) {
             let request = match &reply {
@@ -312,6 +317,9 @@ impl Core {
             };
             let send = SendId::from_request_id(&request).filter(|id| self.sends.contains_key(id));
             let Some(id) = send else {
+                if matches!(reply, Reply::Done { .. } | Reply::Failed { .. }) {
+                    self.calls.remove(&request);
+                }
                 match reply {
                     Reply::Done { .. } => flush.answers.push((request, Ok(()))),
                     Reply::Failed { failure, .. } => flush.answers.push((request, Err(failure))),
@@ -322,8 +330,11 @@ impl Core {
             answered |= taken == Some(id);
             match reply {
                 Reply::Deferred { .. } => {
-                    if let Some(send) = self.sends.get_mut(&id) {
-                        send.deferred = send.state == SendState::Recorded;
+                    if let Some(send) = self.sends.get_mut(&id)
+                        && send.state == SendState::Recorded
+                        && !std::mem::replace(&mut send.deferred, true)
+                    {
+                        actor.due_at(self.now.plus_ms(DEFERRED_MS), Due::Deferred(id));
                     }
                 }
                 Reply::Dispatched { .. } => self.dispatch(id, commit, flush),
@@ -382,17 +393,6 @@ impl Core {
             commit.events.push(event);
             commit.sends.push(change.clone());
             flush.settled.push(change);
-        }
-        if self.sends.len() > UNKNOWN_SENDS {
-            let oldest = self
-                .sends
-                .iter()
-                .filter(|(_, send)| send.state == SendState::Unknown)
-                .map(|(id, _)| *id)
-                .min();
-            if let Some(oldest) = oldest {
-                self.sends.remove(&oldest);
-            }
         }
     }
 }

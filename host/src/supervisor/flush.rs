@@ -12,6 +12,9 @@ use crate::runtime::turn::NetworkEffect;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
+/// Sends with an unknown end that are remembered, so that a late answer can correct them.
+const UNKNOWN_SENDS: usize = 256;
+
 /// The part of a turn that must not happen before its commit.
 #[derive(Default)]
 pub struct Flush {
@@ -260,7 +263,9 @@ impl Core {
         send.deferred = false;
         let outgoing = send.outgoing.clone();
         // An unknown one may still be corrected; the others are done with.
-        if state != SendState::Unknown {
+        if state == SendState::Unknown {
+            self.forget_old_unknown();
+        } else {
             self.sends.remove(&id);
         }
         let (sent, failure) = match outcome {
@@ -304,6 +309,23 @@ impl Core {
             },
             event,
         ))
+    }
+}
+
+impl Core {
+    fn forget_old_unknown(&mut self) {
+        let mut unknown: Vec<SendId> = self
+            .sends
+            .iter()
+            .filter(|(_, send)| send.state == SendState::Unknown)
+            .map(|(id, _)| *id)
+            .collect();
+        if unknown.len() > UNKNOWN_SENDS {
+            unknown.sort_unstable();
+            for id in &unknown[..unknown.len() - UNKNOWN_SENDS] {
+                self.sends.remove(id);
+            }
+        }
     }
 }
 

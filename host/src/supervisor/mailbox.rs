@@ -43,6 +43,10 @@ pub enum Due {
     /// Start again after a fault.
     Restart,
     SendDeadline(SendId),
+    /// A send that the guest holds back has waited long enough.
+    Deferred(SendId),
+    /// Nothing but a look at what can be done.
+    Look,
     FlowExpiry(String),
     /// Strikes are forgotten.
     Forgive,

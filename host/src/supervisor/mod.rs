@@ -25,6 +25,7 @@ mod workers;
 
 pub use service::Supervisor;
 
+use crate::domain::AccountId;
 use crate::domain::manifest::Manifest;
 use crate::runtime::port::EgressGrant;
 use serde_json::Value;
@@ -33,6 +34,16 @@ use std::sync::Arc;
 
 /// Fills an account's configuration into its manifest's egress rules.
 pub type Grants = dyn Fn(&Manifest, &Value) -> EgressGrant + Send + Sync;
+
+/// Fails turns that were good before their commit, asked once for each. For tests.
+#[derive(Clone)]
+pub struct FaultInjection(pub Arc<dyn Fn(&AccountId) -> bool + Send + Sync>);
+
+impl std::fmt::Debug for FaultInjection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FaultInjection")
+    }
+}
 
 pub struct Settings {
     /// Threads for guests, beside the one of the slow lane.
@@ -48,6 +59,7 @@ pub struct Settings {
     /// The operator's configuration by provider id, under every account's own.
     pub provider_config: BTreeMap<String, Value>,
     pub grants: Arc<Grants>,
+    pub fault_injection: Option<FaultInjection>,
 }
 
 impl Settings {
@@ -60,6 +72,7 @@ impl Settings {
             open_sends: 1_000,
             provider_config: BTreeMap::new(),
             grants,
+            fault_injection: None,
         }
     }
 

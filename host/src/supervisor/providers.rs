@@ -61,7 +61,11 @@ impl Providers {
             reason,
             "a component was refused; what runs goes on"
         );
+        const KEPT: usize = 100;
         if let Ok(mut inner) = self.inner.write() {
+            if inner.refusals.len() >= KEPT {
+                inner.refusals.clear();
+            }
             let refused = Refused {
                 at: Timestamp::now(),
                 source: source.to_owned(),
@@ -90,23 +94,30 @@ impl Providers {
                     }
                 }
                 Some(ProviderInfo {
-                    manifest: (*provider.manifest).clone(),
-                    digest: digest.clone(),
-                    features: provider.descriptor.features.clone(),
-                    sign_in_methods: provider.descriptor.sign_in_methods.clone(),
-                    config_schema: provider.descriptor.config_schema.clone(),
-                    can_send: provider.can_send(),
-                    can_sign_in: provider.can_sign_in(),
                     accounts,
                     other_versions: other.into_iter().collect(),
-                    last_refusal: inner.refusals.get(id).cloned(),
+                    ..info(&inner, id, provider)
                 })
             })
             .collect()
     }
 
+    /// One provider, without its accounts counted.
+    pub fn one(&self, id: &str) -> Option<ProviderInfo> {
+        let inner = self.inner.read().ok()?;
+        let provider = inner.by_digest.get(inner.current.get(id)?)?;
+        Some(info(&inner, id, provider))
+    }
+
+    pub fn ids(&self) -> Vec<String> {
+        self.inner
+            .read()
+            .map(|inner| inner.current.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
     /// Refusals of components that belong to no provider that is known.
-    pub fn stray_refusals(&self) -> Vec<(String, Refused)> {
+    pub fn stray_refusals(&self) -> Vec<Refused> {
         let Ok(inner) = self.inner.read() else {
             return Vec::new();
         };
@@ -114,7 +125,22 @@ impl Providers {
             .refusals
             .iter()
             .filter(|(id, _)| !inner.current.contains_key(*id))
-            .map(|(id, refused)| (id.clone(), refused.clone()))
+            .map(|(_, refused)| refused.clone())
             .collect()
+    }
+}
+
+fn info(inner: &Inner, id: &str, provider: &Provider) -> ProviderInfo {
+    ProviderInfo {
+        manifest: (*provider.manifest).clone(),
+        digest: provider.digest.clone(),
+        features: provider.descriptor.features.clone(),
+        sign_in_methods: provider.descriptor.sign_in_methods.clone(),
+        config_schema: provider.descriptor.config_schema.clone(),
+        can_send: provider.can_send(),
+        can_sign_in: provider.can_sign_in(),
+        accounts: 0,
+        other_versions: Vec::new(),
+        last_refusal: inner.refusals.get(id).cloned(),
     }
 }

@@ -4,7 +4,7 @@ use super::Supervisor;
 use super::actor::Actor;
 use super::control::{NewSend, Refusal, SendAnswer, SignInCall};
 use super::mailbox::Input;
-use crate::domain::account::AuthStatus;
+use crate::domain::account::{AuthStatus, RuntimeStatus};
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::send::{Send, SendChange, SendState};
 use crate::domain::sign_in::Flow;
@@ -63,6 +63,10 @@ impl Supervisor {
             failure: None,
         };
         let settled = self.shared.waiters.send(id);
+        let not_recorded = |settled| {
+            drop(settled);
+            self.shared.waiters.forget_send(&id);
+        };
         // In the order of their recording, and also when the client has gone away meanwhile.
         let (answer, recorded) = oneshot::channel();
         let taker = actor.clone();
@@ -82,23 +86,31 @@ impl Supervisor {
         match recorded {
             Ok(Written::Recorded) => {}
             Ok(Written::Repeated(first)) => {
-                self.shared.waiters.forget_send(&id);
+                not_recorded(settled);
                 return self.repeated(*first, wait).await;
             }
-            Ok(Written::KeyReused) => return Err(Refusal::KeyReused),
-            Ok(Written::Gone) => return Err(Refusal::UnknownAccount),
-            Ok(_) => {
-                let reason = "this host does not own the account any more";
-                return Err(StorageError::Unavailable(reason.into()).into());
+            refused => {
+                not_recorded(settled);
+                return Err(match refused {
+                    Ok(Written::KeyReused) => Refusal::KeyReused,
+                    Ok(Written::Gone) => Refusal::UnknownAccount,
+                    Ok(_) => {
+                        let reason = "this host does not own the account any more";
+                        StorageError::Unavailable(reason.into()).into()
+                    }
+                    Err(error) => error.into(),
+                });
             }
-            Err(error) => return Err(error.into()),
         }
         if let Ok(Ok(change)) = tokio::time::timeout(wait, settled).await {
             apply(&mut send, change);
         } else {
             self.shared.waiters.forget_send(&id);
-            if let Some(now) = self.shared.store.send(&send.workspace, &id).await? {
-                send = now;
+            // It is recorded: an error now would say that nothing was changed.
+            match self.shared.store.send(&send.workspace, &id).await {
+                Ok(Some(now)) => send = now,
+                Ok(None) => {}
+                Err(error) => tracing::warn!(send = %id, %error, "a recorded send cannot be read"),
             }
         }
         Ok(SendAnswer {
@@ -120,7 +132,7 @@ impl Supervisor {
         if live.auth_status != AuthStatus::Authorized {
             return Err(Refusal::NotAuthorized);
         }
-        if !live.wanted {
+        if !live.wanted || live.runtime.status == RuntimeStatus::Stopped {
             return Err(Refusal::Stopped);
         }
         if live.open_sends >= self.shared.settings.open_sends {

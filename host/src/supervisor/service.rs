@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::control::*;
 use super::core::Core;
 use super::inbox;
-use super::mailbox::{Input, Order};
+use super::mailbox::{Due, Input, Order};
 use super::providers::Providers;
 use super::waiters::Waiters;
 use super::workers::Workers;
@@ -19,7 +19,7 @@ use crate::domain::sign_in::Flow;
 use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::runtime::normalize::ReplyTokens;
 use crate::runtime::port::Connector;
-use crate::runtime::{Engine, Provider};
+use crate::runtime::{Engine, Provider, check};
 use crate::storage::writer::Writer;
 use crate::storage::{Lease, ProviderVersion, StorageError, Store};
 use async_trait::async_trait;
@@ -147,6 +147,12 @@ impl Supervisor {
             if send.state == SendState::Recorded || dedupes {
                 let (id, outgoing) = (send.id, Arc::new(send.outgoing));
                 actor.recover_send(id, outgoing.clone(), send.state);
+                if send.state == SendState::Dispatched {
+                    // The one of its first dispatch went with the process before.
+                    let deadline = self.shared.settings.send_deadline_ms;
+                    let at = Timestamp::now().plus_ms(deadline);
+                    actor.due_at(at, Due::SendDeadline(id));
+                }
                 actor.input(Input::Send { id, outgoing });
             } else {
                 actor.recover_send(send.id, Arc::new(send.outgoing), send.state);
@@ -243,7 +249,7 @@ impl Supervisor {
         fresh: bool,
     ) -> Result<Installed, String> {
         let _one = self.installing.lock().await;
-        let name = source.split('.').next().unwrap_or(source).to_owned();
+        let name = self.owner_of(&bytes, source);
         let refuse = |provider: &str, reason: String| {
             self.providers.refused(provider, source, &reason);
             Err(reason)
@@ -296,6 +302,18 @@ impl Supervisor {
             unchanged: false,
             ..installed
         })
+    }
+
+    /// Whose component this is meant to be: by its manifest, else by the name of the file.
+    fn owner_of(&self, bytes: &[u8], source: &str) -> String {
+        if let Ok(manifest) = check::read_manifest(bytes) {
+            return manifest.id;
+        }
+        let known = self.providers.ids().into_iter();
+        known
+            .filter(|id| source.starts_with(id.as_str()))
+            .max_by_key(String::len)
+            .unwrap_or_else(|| source.to_owned())
     }
 
     /// A name of the new provider that another provider has.
@@ -381,10 +399,13 @@ impl Control for Supervisor {
     }
 
     fn provider(&self, name: &str) -> Option<ProviderInfo> {
+        // Without counting: this is asked for every send.
         let id = self.providers.current(name)?.manifest.id.clone();
-        self.providers()
-            .into_iter()
-            .find(|provider| provider.manifest.id == id)
+        self.providers.one(&id)
+    }
+
+    fn stray_refusals(&self) -> Vec<Refused> {
+        self.providers.stray_refusals()
     }
 
     async fn install(&self, component: Vec<u8>, source: &str) -> Result<Installed, String> {

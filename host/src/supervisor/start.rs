@@ -14,6 +14,7 @@ use crate::runtime::instance::StartCall;
 use crate::runtime::ledger::{ConnectionState, TimerView};
 use crate::runtime::port::Framing;
 use crate::runtime::{Call, Cause, Fault, FaultKind, Ledger, Turn};
+use crate::storage::{AccountCommit, TimerWrite};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -57,16 +58,14 @@ impl Core {
                 let secrets = store.secrets(&id).await?;
                 let timers = store.timers(&id).await?;
                 let mut entries = Vec::new();
-                while whole {
+                let mut more = whole;
+                while more {
                     let after = entries
                         .last()
                         .map(|(key, _): &(String, Vec<u8>)| key.clone());
                     let page = store.kv_scan(&id, "", after.as_deref(), 1000).await?;
-                    let last = page.len() < 1000;
+                    more = page.len() == 1000;
                     entries.extend(page);
-                    if last {
-                        break;
-                    }
                 }
                 Ok::<_, crate::storage::StorageError>((entries, secrets, timers))
             };
@@ -82,6 +81,7 @@ impl Core {
             secrets,
             cold,
         );
+        ledger.go_on_from(self.generation);
         for (label, timer) in timers {
             let generation = ledger.next_generation();
             let alarm = super::clock::Alarm::Guest {
@@ -127,7 +127,8 @@ impl Core {
             open: open.iter().map(|(label, _)| label.clone()).collect(),
             skip: self.skip.clone(),
         };
-        let turn = Box::new(Turn::new(self.tick(), ledger, self.facts.clone()));
+        let mut turn = Box::new(Turn::new(self.tick(), ledger, self.facts.clone()));
+        turn.doomed = actor.fails_next_turn();
         let mut outcome = instance.call(&Call::Start(start), turn);
         match outcome.result {
             Ok(ref keeps) => {
@@ -207,8 +208,13 @@ impl Core {
     ) {
         self.instance = None;
         let now = self.tick();
-        if fault.kind == FaultKind::Unreadable {
-            tracing::warn!(account = %actor.id, reason = fault.message, "a turn needed what storage cannot give now; it comes again");
+        if fault.kind == FaultKind::Injected {
+            actor.input_again(input.into_iter().collect());
+            self.phase = Phase::Starting(Cause::Restart);
+            return;
+        }
+        if !fault.kind.is_providers() {
+            tracing::warn!(account = %actor.id, reason = fault.message, "a turn needed what the host cannot give now; it comes again");
             actor.input_again(input.into_iter().collect());
             return self.wait(actor, 1_000);
         }
@@ -225,12 +231,38 @@ impl Core {
         );
         actor.due_at(now.plus_ms(FORGIVEN_AFTER_MS), Due::Forgive);
         self.blame(actor, input, &fault, subject);
+        self.fail_calls(actor, &fault);
         if delay == 0 {
             self.phase = Phase::Starting(Cause::Restart);
         } else {
             self.wait(actor, delay);
         }
         self.publish(actor);
+    }
+
+    /// Whoever waits for an answer that only the dead instance knew is told; and once the account
+    /// is in error, whoever waits for its first start, too.
+    fn fail_calls(&mut self, actor: &Arc<Actor>, fault: &Fault) {
+        let failure = Failure::new(
+            FailureCode::Internal,
+            format!("the provider failed: {}", fault.message),
+        );
+        for (request, _) in self.calls.drain() {
+            actor
+                .shared
+                .waiters
+                .answered(&request, Err(failure.clone()));
+        }
+        if self.strikes.error().is_none() {
+            return;
+        }
+        actor.retain_inputs(|input| {
+            let Input::SignIn { request, .. } = input else {
+                return true;
+            };
+            actor.shared.waiters.answered(request, Err(failure.clone()));
+            false
+        });
     }
 
     /// Gives the input back, unless it or what it works on killed too often.
@@ -295,14 +327,25 @@ impl Core {
                 actor.shared.waiters.answered(&request, Err(failure));
             }
             Input::Timer { label, generation } => {
-                if let Some(ledger) = &mut self.ledger
-                    && ledger
-                        .timers
-                        .get(&label)
-                        .is_some_and(|timer| timer.generation == generation)
-                {
-                    ledger.set_timer(&label, None);
-                    ledger.keep();
+                let Some(ledger) = &mut self.ledger else {
+                    return;
+                };
+                let timer = ledger
+                    .timers
+                    .get(&label)
+                    .filter(|timer| timer.generation == generation);
+                let Some(durable) = timer.map(|timer| timer.durable) else {
+                    return;
+                };
+                ledger.set_timer(&label, None);
+                ledger.keep();
+                if durable {
+                    // Else it would kill again after a restart of the host.
+                    let commit = AccountCommit {
+                        timers: vec![TimerWrite { label, timer: None }],
+                        ..self.empty_commit(actor)
+                    };
+                    self.submit_change(actor, commit, Flush::default());
                 }
             }
             _ => {}
@@ -345,7 +388,10 @@ impl Core {
         };
         self.instance = None;
         self.previous = None;
-        self.ledger = None;
+        self.calls.clear();
+        if let Some(ledger) = self.ledger.take() {
+            self.generation = ledger.generation();
+        }
         self.link = None;
         self.was_online = false;
         let authorized = self.account.auth_status == AuthStatus::Authorized;

@@ -39,7 +39,10 @@ impl Workers {
         let queue = self.queue(lane).clone();
         std::thread::Builder::new().name(name).spawn(move || {
             while let Some(actor) = queue.next() {
-                actor.run();
+                let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| actor.run()));
+                if ran.is_err() {
+                    actor.crashed();
+                }
             }
         })?;
         Ok(())

@@ -1,6 +1,7 @@
 //! Every operation against every kind of bad input: the documented status and code, a message
 //! that names the field, and nothing changed.
 
+use super::super::v1::providers::PUBLISHED_NAMES;
 use super::Host;
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -306,14 +307,14 @@ async fn fields_of_an_account() {
         ("/provider", Some(json!("")), 400, wrong, "provider"),
         (
             "/provider",
-            Some(json!("whatsapp_protocol")),
+            Some(json!("nothing_protocol")),
             400,
             "invalid_provider",
             "provider",
         ),
         (
             "/provider",
-            Some(json!("telegram")),
+            Some(json!(PUBLISHED_NAMES[0])),
             409,
             "no_allocatable_server",
             "provider",
@@ -338,11 +339,17 @@ async fn fields_of_an_account() {
     )];
     check(&host, "POST", "/v1/accounts", &by_code, &rows).await;
     let rows: Vec<Row> = vec![
-        ("/provider", Some(json!("telegram")), 400, wrong, "provider"),
+        (
+            "/provider",
+            Some(json!(PUBLISHED_NAMES[0])),
+            400,
+            wrong,
+            "provider",
+        ),
         ("/region", Some(json!("sg-1")), 400, wrong, "region"),
     ];
     check(&host, "PATCH", &path, &good, &rows).await;
-    for name in ["whatsapp_protocol", "nothing"] {
+    for name in ["nothing_protocol", "nothing"] {
         let answered = host.get(&format!("/v1/providers/{name}/regions")).await;
         assert_eq!(
             (answered.status, answered.code()),

@@ -1,7 +1,7 @@
 //! A store in memory, as far as the API uses it.
 
 use crate::domain::account::Account;
-use crate::domain::endpoint::{Attempt, Detour, Endpoint};
+use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::event::LoggedEvent;
 use crate::domain::send::{Send, SendState};
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
@@ -298,6 +298,15 @@ impl Store for FakeStore {
         *place.unwrap() = endpoint.clone();
         Ok(())
     }
+    async fn set_endpoint_state(
+        &self,
+        _: &EndpointId,
+        _: EndpointState,
+        _: Option<&str>,
+    ) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     async fn delete_endpoint(&self, id: &EndpointId) -> Result<(), StorageError> {
         self.open()?.endpoints.retain(|one| one.id != *id);
         Ok(())

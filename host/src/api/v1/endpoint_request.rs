@@ -3,7 +3,7 @@
 use super::super::error::ApiError;
 use super::super::fields::{self, Fields};
 use crate::domain::endpoint::{Ordering, RetryProfile};
-use crate::domain::event::{OWN_TYPES, PUBLISHED_TYPES, STATUS_ALIAS};
+use crate::domain::event::{OWN_TYPES, PUBLISHED_TYPES, STATUS_ALIAS, is_provider_name};
 use serde_json::{Map, Value};
 
 /// As read; what is absent is none.
@@ -105,10 +105,7 @@ pub fn is_event_name(name: &str) -> bool {
 pub fn is_event_type(name: &str) -> bool {
     PUBLISHED_TYPES.contains(&name)
         || OWN_TYPES.contains(&name)
-        || name.strip_prefix("provider.").is_some_and(|rest| {
-            let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
-            (1..=64).contains(&rest.len()) && rest.bytes().all(allowed)
-        })
+        || name.strip_prefix("provider.").is_some_and(is_provider_name)
 }
 
 fn check_url(text: &str) -> Result<(), String> {

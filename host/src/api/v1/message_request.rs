@@ -3,7 +3,7 @@
 use super::super::codes;
 use super::super::error::ApiError;
 use super::super::fields::{self, Fields};
-use super::super::{OpenedToken, ReplyTokens};
+use super::super::{OpenedToken, ReplyTarget, ReplyTokens};
 use crate::domain::AccountId;
 use crate::domain::send::{ContactCard, Content, Outgoing};
 use crate::supervisor::control::ProviderInfo;
@@ -163,7 +163,7 @@ impl SendRequest {
                 return Err(provider.lacks("send.reply"));
             }
             return match tokens.open(account, token) {
-                OpenedToken::Target(target) => Ok(target.reply_context),
+                OpenedToken::Target(target) => Ok(Some(context_of(target))),
                 OpenedToken::Foreign | OpenedToken::Invalid => invalid("reply_to.reply_token"),
             };
         }
@@ -175,7 +175,7 @@ impl SendRequest {
             .filter(|_| provider.has("send.reply"));
         match older.map(|token| tokens.open(account, token)) {
             None | Some(OpenedToken::Foreign) => Ok(None),
-            Some(OpenedToken::Target(target)) => Ok(target.reply_context),
+            Some(OpenedToken::Target(target)) => Ok(Some(context_of(target))),
             Some(OpenedToken::Invalid) => invalid("provider_data.reply_to"),
         }
     }
@@ -247,6 +247,12 @@ fn read_labelled(
             ))
         })
         .collect()
+}
+
+/// What the provider gets back: its own word for the message, or the message's id where it gave
+/// none.
+fn context_of(target: ReplyTarget) -> String {
+    target.reply_context.unwrap_or(target.message)
 }
 
 /// What a provider declares of sending.

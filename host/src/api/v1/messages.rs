@@ -13,6 +13,7 @@ use super::message_request::SendRequest;
 use super::message_view::{self, MessageView, SendResult};
 use crate::domain::send::{Idempotency, Send, SendState};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
+use crate::storage::{Conflict, StorageError};
 use crate::supervisor::control::NewSend;
 use axum::Router;
 use axum::extract::State;
@@ -213,10 +214,7 @@ async fn list(
     let limit = query.limit(50, 200)?;
     let cursor = query
         .text("cursor")
-        .map(|text| {
-            open_cursor(text)
-                .ok_or_else(|| ApiError::field("cursor", "is not a next_cursor of this list"))
-        })
+        .map(|text| open_cursor(text).ok_or_else(foreign_cursor))
         .transpose()?;
     let account = match query.text("account_id") {
         Some(id) => Some(
@@ -236,12 +234,19 @@ async fn list(
             limit,
         )
         .await
-        .map_err(|error| Operation::OWN.storage(error))?;
+        .map_err(|error| match error {
+            StorageError::Conflict(Conflict::NotFound) => foreign_cursor(),
+            other => Operation::OWN.storage(other),
+        })?;
     Reply::ok(&MessagePage {
         items: page.items.iter().map(MessageView::new).collect(),
         has_more: page.next.is_some(),
         next_cursor: page.next.map(|next| seal_cursor(&next)).unwrap_or_default(),
     })
+}
+
+fn foreign_cursor() -> ApiError {
+    ApiError::field("cursor", "is not a next_cursor of this list")
 }
 
 /// Version and storage's own position, base64url.

@@ -11,7 +11,7 @@ mod events;
 mod message_request;
 mod message_view;
 mod messages;
-mod providers;
+pub(super) mod providers;
 mod proxy;
 mod runtime;
 mod session_view;

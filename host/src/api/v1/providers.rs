@@ -7,7 +7,7 @@ use super::super::envelope::{Answer, Reply};
 use super::super::error::ApiError;
 use super::super::keys::{AnyKey, OperatorKey, WorkspaceKey};
 use super::super::query::PathText;
-use crate::supervisor::control::ProviderInfo;
+use crate::supervisor::control::{ProviderInfo, Refused};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -21,7 +21,7 @@ pub const REGION: &str = "global";
 
 /// The names of the contract's `ProviderName`. One that is not installed has a region in which
 /// nothing can be placed; any other unknown name is `invalid_provider`.
-const PUBLISHED_NAMES: [&str; 7] = [
+pub const PUBLISHED_NAMES: [&str; 7] = [
     "telegram", "whatsapp", "line", "twitter", "x", "zalo", "tiktok",
 ];
 
@@ -120,25 +120,41 @@ impl From<ProviderInfo> for ProviderView {
                 .into_iter()
                 .map(|(digest, accounts)| json!({"digest": digest, "accounts": accounts}))
                 .collect(),
-            last_refusal: info.last_refusal.map(|refused| {
-                json!({
-                    "at": refused.at.rfc3339(),
-                    "source": refused.source,
-                    "reason": refused.reason,
-                })
-            }),
+            last_refusal: info.last_refusal.map(refusal),
         }
     }
 }
 
+fn refusal(refused: Refused) -> Value {
+    json!({
+        "at": refused.at.rfc3339(),
+        "source": refused.source,
+        "reason": refused.reason,
+    })
+}
+
+/// Installed, or only tried.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed {
+    Installed(Box<ProviderView>),
+    Refused {
+        provider: Option<String>,
+        last_refusal: Value,
+    },
+}
+
 async fn list(State(api): State<Api>, _key: AnyKey) -> Answer {
-    let providers: Vec<ProviderView> = api
-        .control
-        .providers()
-        .into_iter()
-        .map(ProviderView::from)
+    let installed = api.control.providers().into_iter();
+    let refused = api.control.stray_refusals().into_iter();
+    let listed: Vec<Listed> = installed
+        .map(|info| Listed::Installed(Box::new(info.into())))
+        .chain(refused.map(|refused| Listed::Refused {
+            provider: None,
+            last_refusal: refusal(refused),
+        }))
         .collect();
-    Reply::ok(&providers)
+    Reply::ok(&listed)
 }
 
 #[derive(Serialize)]

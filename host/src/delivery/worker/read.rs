@@ -69,13 +69,12 @@ impl Worker {
     }
 
     pub(super) fn start_read(&mut self) {
-        if self.reading.is_some() || !self.is_active() {
+        if self.read_after.is_some_and(|after| after <= Instant::now()) {
+            self.read_after = None;
+        }
+        if self.reading.is_some() || self.read_after.is_some() || !self.is_active() {
             return;
         }
-        if self.read_after.is_some_and(|after| Instant::now() < after) {
-            return;
-        }
-        self.read_after = None;
         let store = self.shared.store.clone();
         if self.skip {
             self.reading = Some(Box::pin(
@@ -90,7 +89,7 @@ impl Worker {
             .saturating_sub(self.window.events());
         let limit = if self.breaker.is_closed() {
             room.min(READ_LIMIT)
-        } else if self.breaker.allows(self.shared.clock.now()) && !self.lanes.has_ready() {
+        } else if self.breaker.allows(self.now) && !self.lanes.has_ready() {
             room.min(PROBE_READ_LIMIT)
         } else {
             0

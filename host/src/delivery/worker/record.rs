@@ -2,7 +2,6 @@
 //! endpoint's state.
 
 use super::Worker;
-use crate::delivery::state::save;
 use crate::delivery::{RETRY_STORAGE, Shared};
 use crate::storage::{DeliveryProgress, Write};
 use std::sync::Arc;
@@ -41,10 +40,12 @@ impl Worker {
         };
         let (shared, config) = (self.shared.clone(), self.config.clone());
         self.saving = Some(Box::pin(async move {
-            while let Err(error) =
-                save(&*shared.store, &config.endpoint, state, reason.clone()).await
+            let endpoint = &config.endpoint.id;
+            while let Err(error) = shared
+                .store
+                .set_endpoint_state(endpoint, state, reason.as_deref())
+                .await
             {
-                let endpoint = &config.endpoint.id;
                 tracing::warn!(%endpoint, %error, "the endpoint's state cannot be saved, trying again");
                 sleep(RETRY_STORAGE).await;
             }

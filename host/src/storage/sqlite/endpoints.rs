@@ -5,7 +5,7 @@ use super::error::{damaged, not_found};
 use super::rows::{
     from_json, from_word, partition, signed, time, to_json, to_json_text, unsigned, word,
 };
-use crate::domain::endpoint::{Attempt, Detour, Endpoint};
+use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::id::AttemptId;
 use crate::domain::{EndpointId, EventId, PartitionId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
@@ -233,6 +233,26 @@ impl SqliteStore {
         let result = self
             .write_endpoint(&mut transaction.connection, endpoint)
             .await;
+        transaction.end(result).await
+    }
+
+    pub(super) async fn change_endpoint_state(
+        &self,
+        id: &EndpointId,
+        state: EndpointState,
+        reason: Option<&str>,
+    ) -> Result<(), StorageError> {
+        let mut transaction = self.begin().await?;
+        let result = sqlx::query(
+            "UPDATE endpoint SET state = ?, state_reason = ? WHERE id = ? AND state <> 'inactive'",
+        )
+        .bind(word(&state)?)
+        .bind(reason.map(str::to_owned))
+        .bind(id.as_str().to_owned())
+        .execute(&mut transaction.connection)
+        .await
+        .map(|_| ())
+        .map_err(StorageError::from);
         transaction.end(result).await
     }
 

@@ -13,9 +13,12 @@
 //! (dedupe keys, idempotency keys, the channel's message ids).
 
 mod accounts;
+mod belongings;
 mod commit;
 mod endpoints;
 mod error;
+#[cfg(test)]
+pub(in crate::storage) mod faults;
 mod keys;
 mod log;
 mod open;
@@ -34,7 +37,7 @@ use super::{
     Store, Workspace, Write, Written,
 };
 use crate::domain::account::Account;
-use crate::domain::endpoint::{Attempt, Detour, Endpoint};
+use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::event::LoggedEvent;
 use crate::domain::send::{Send, SendState};
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, WorkspaceId};
@@ -91,6 +94,8 @@ pub struct SqliteStore {
     write: Mutex<state::WriteState>,
     readers: SqlitePool,
     max_pages: AtomicU32,
+    #[cfg(test)]
+    pub(in crate::storage) faults: faults::Faults,
     /// Held as long as the store lives.
     _lock: File,
 }
@@ -123,6 +128,8 @@ impl SqliteStore {
             write: Mutex::new(state::WriteState::new(connection)),
             readers,
             max_pages: AtomicU32::new(settings.max_pages),
+            #[cfg(test)]
+            faults: faults::Faults::default(),
             settings,
             _lock: lock,
         })
@@ -356,6 +363,15 @@ impl Store for SqliteStore {
 
     async fn put_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError> {
         self.change_endpoint(endpoint).await
+    }
+
+    async fn set_endpoint_state(
+        &self,
+        id: &EndpointId,
+        state: EndpointState,
+        reason: Option<&str>,
+    ) -> Result<(), StorageError> {
+        self.change_endpoint_state(id, state, reason).await
     }
 
     async fn delete_endpoint(&self, id: &EndpointId) -> Result<(), StorageError> {

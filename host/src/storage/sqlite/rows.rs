@@ -31,6 +31,8 @@ impl Many {
         rows: impl ExactSizeIterator<Item = R>,
         bind: impl Fn(Statement, R) -> Statement,
     ) -> Result<u64, sqlx::Error> {
+        #[cfg(test)]
+        self.assert_searches(connection).await?;
         let mut rows = rows;
         let mut changed = 0;
         while rows.len() > 0 {
@@ -47,6 +49,8 @@ impl Many {
         rows: impl ExactSizeIterator<Item = R>,
         bind: impl Fn(Statement, R) -> Statement,
     ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        #[cfg(test)]
+        self.assert_searches(connection).await?;
         let mut rows = rows;
         let mut found = Vec::new();
         while rows.len() > 0 {
@@ -63,6 +67,15 @@ impl Many {
     ) -> Statement {
         // The largest power of two that fits: eight different statements at most.
         let size = (1_usize << rows.len().ilog2()).min(LARGEST_CHUNK);
+        // Made of constants only; every value is bound.
+        let mut statement = sqlx::query(AssertSqlSafe(self.sql(size)));
+        for row in rows.take(size) {
+            statement = bind(statement, row);
+        }
+        statement
+    }
+
+    fn sql(self, size: usize) -> String {
         let mut sql = String::with_capacity(
             self.before.len() + size * (self.row.len() + 1) + self.after.len(),
         );
@@ -74,12 +87,29 @@ impl Many {
             sql.push_str(self.row);
         }
         sql.push_str(self.after);
-        // Made of constants only; every value is bound.
-        let mut statement = sqlx::query(AssertSqlSafe(sql));
-        for row in rows.take(size) {
-            statement = bind(statement, row);
+        sql
+    }
+
+    /// Tests: every statement goes to its rows by an index, none looks at whole tables.
+    #[cfg(test)]
+    async fn assert_searches(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        use sqlx::Row as _;
+        let explain = format!("EXPLAIN QUERY PLAN {}", self.sql(4));
+        let plan = sqlx::query(AssertSqlSafe(explain))
+            .fetch_all(connection)
+            .await?;
+        for row in plan {
+            let step: String = row.try_get("detail")?;
+            let made_here = ["given", "wanted", "gone", "CONSTANT", "VALUES"]
+                .iter()
+                .any(|name| step.contains(name));
+            assert!(
+                !step.starts_with("SCAN") || made_here,
+                "{step}: {}",
+                self.before
+            );
         }
-        statement
+        Ok(())
     }
 }
 

@@ -46,18 +46,20 @@ pub(super) async fn delete_recorded(
     connection: &mut SqliteConnection,
     ids: &[SendId],
 ) -> Result<(), StorageError> {
+    const KEYS: Many = Many {
+        before: "DELETE FROM idempotency WHERE (workspace, key) IN \
+                 (SELECT found.workspace, found.key FROM send CROSS JOIN idempotency AS found \
+                 ON found.workspace = send.workspace AND found.key = send.idempotency_key \
+                 AND found.send = send.id WHERE send.state = 'recorded' AND send.id IN (",
+        row: "?",
+        after: "))",
+    };
     const SENDS: Many = Many {
         before: "DELETE FROM send WHERE state = 'recorded' AND id IN (",
         row: "?",
         after: ")",
     };
-    const KEYS: Many = Many {
-        before: "DELETE FROM idempotency WHERE NOT EXISTS \
-                 (SELECT 1 FROM send WHERE send.id = idempotency.send) AND send IN (",
-        row: "?",
-        after: ")",
-    };
-    for statement in [SENDS, KEYS] {
+    for statement in [KEYS, SENDS] {
         statement
             .execute(connection, ids.iter(), |statement, id| {
                 statement.bind(id.0.as_bytes().to_vec())

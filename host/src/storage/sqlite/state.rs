@@ -2,6 +2,7 @@
 //! takes its connection along: the next one opens a new connection, so that storage works again by
 //! itself after a full disk or an I/O error.
 
+use super::commit::LastGroup;
 use super::error::{damaged, is_busy};
 use super::rows::unsigned;
 use super::{SqliteStore, open};
@@ -11,7 +12,6 @@ use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use tokio::sync::MutexGuard;
-use uuid::Uuid;
 
 /// What only writers need, under one lock.
 pub(super) struct WriteState {
@@ -19,8 +19,7 @@ pub(super) struct WriteState {
     connection: Option<SqliteConnection>,
     /// Workspace of each endpoint that was written for.
     pub endpoints: HashMap<EndpointId, WorkspaceId>,
-    /// Token of the last group that was attempted.
-    pub last_group: Option<Uuid>,
+    pub last_group: Option<LastGroup>,
     /// Dedupe keys added per account since its window was last pruned.
     pub dedupe_added: HashMap<AccountId, u32>,
 }
@@ -114,9 +113,9 @@ impl SqliteStore {
         transaction.end(result).await
     }
 
-    /// Lets the database grow to this many pages of 4 KiB; none: as it was opened.
-    #[cfg(test)]
-    pub(in crate::storage) async fn limit_pages(&self, pages: Option<u32>) {
+    /// Lets the database grow to this many pages of 4 KiB; none: as it was opened. For tests of a
+    /// full disk.
+    pub async fn limit_pages(&self, pages: Option<u32>) {
         let pages = pages.unwrap_or(self.settings.max_pages);
         self.max_pages.store(pages, Ordering::Relaxed);
         // The next transaction opens a connection with it.

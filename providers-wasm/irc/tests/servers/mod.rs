@@ -24,6 +24,8 @@ const NOBODY: u32 = 65_534;
 pub struct Server {
     /// Where clients connect, on 127.0.0.1.
     pub port: u16,
+    /// The same with TLS; 0 where there is none.
+    pub tls_port: u16,
     folder: Folder,
     commands: Vec<(&'static str, Vec<String>)>,
     children: Vec<Child>,
@@ -146,6 +148,7 @@ pub fn ngircd(options: &Ngircd) -> Option<Server> {
     let commands = vec![("ngircd", vec!["-n".to_owned(), "-f".to_owned(), file])];
     let mut server = Server {
         port,
+        tls_port: 0,
         folder,
         commands,
         children: Vec::new(),
@@ -155,9 +158,19 @@ pub fn ngircd(options: &Ngircd) -> Option<Server> {
     Some(server)
 }
 
+#[derive(Debug, Clone, Default)]
+pub struct Inspircd {
+    /// Certificate (with its chain) and key as PEM, for a port with TLS.
+    pub tls: Option<(String, String)>,
+}
+
 /// InspIRCd 3 with the IRCv3 capabilities (server-time, message-tags, echo-message,
 /// labeled-response, batch) and Atheme behind it for accounts and SASL PLAIN.
 pub fn inspircd() -> Option<Server> {
+    inspircd_with(&Inspircd::default())
+}
+
+pub fn inspircd_with(options: &Inspircd) -> Option<Server> {
     available("inspircd")?;
     available("atheme-services")?;
     let folder = Folder::new("inspircd");
@@ -173,6 +186,20 @@ pub fn inspircd() -> Option<Server> {
         .expect("the modules of InspIRCd");
     let (port, services) = (free_port(), free_port());
     let path = folder.path.display().to_string();
+    let mut tls_port = 0;
+    let mut tls = String::new();
+    if let Some((certificate, key)) = &options.tls {
+        tls_port = free_port();
+        let (certificate, key) = (
+            folder.write("cert.pem", certificate),
+            folder.write("key.pem", key),
+        );
+        tls = format!(
+            "<module name=\"ssl_gnutls\">\n<module name=\"sslinfo\">\n\
+             <sslprofile name=\"clients\" provider=\"gnutls\" certfile=\"{certificate}\" keyfile=\"{key}\">\n\
+             <bind address=\"127.0.0.1\" port=\"{tls_port}\" type=\"clients\" sslprofile=\"clients\">\n"
+        );
+    }
     let loaded: String = INSPIRCD_MODULES
         .iter()
         .map(|name| format!("<module name=\"{name}\">\n"))
@@ -193,7 +220,7 @@ pub fn inspircd() -> Option<Server> {
              <files motd=\"{path}/motd\">\n<dns server=\"127.0.0.1\" timeout=\"1\">\n\
              <options defaultmodes=\"not\" hostintopic=\"yes\">\n<performance netbuffersize=\"10240\">\n<security maxtargets=\"20\">\n\
              <cloak mode=\"half\" key=\"a-secret-of-at-least-thirty-characters\">\n\
-             {loaded}\
+             {loaded}{tls}\
              <sasl target=\"services.test\" requiressl=\"no\">\n\
              <link name=\"services.test\" ipaddr=\"127.0.0.1\" port=\"{services}\" allowmask=\"127.0.0.1/32\" sendpass=\"link\" recvpass=\"link\">\n\
              <uline server=\"services.test\" silent=\"yes\">\n"
@@ -241,6 +268,7 @@ pub fn inspircd() -> Option<Server> {
     let log = folder.path.join("log");
     let mut server = Server {
         port,
+        tls_port,
         folder,
         commands,
         children: Vec::new(),

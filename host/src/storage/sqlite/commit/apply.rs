@@ -143,9 +143,12 @@ async fn kv(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), St
         after: " ON CONFLICT (account, key) DO UPDATE SET value_sealed = excluded.value_sealed",
     };
     const REMOVE: Many = Many {
-        before: "DELETE FROM kv WHERE (account, key) IN (VALUES ",
+        before: "WITH gone (account, key) AS (VALUES ",
         row: "(?,?)",
-        after: ")",
+        // Without the join, SQLite looks at every row of the account.
+        after: ") DELETE FROM kv WHERE (account, key) IN (SELECT found.account, found.key \
+                FROM gone CROSS JOIN kv AS found \
+                ON found.account = gone.account AND found.key = gone.key)",
     };
     let mut puts = Vec::new();
     let mut removals = Vec::new();
@@ -221,9 +224,11 @@ async fn timers(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<()
                 context_sealed = excluded.context_sealed",
     };
     const REMOVE: Many = Many {
-        before: "DELETE FROM timer WHERE (account, label) IN (VALUES ",
+        before: "WITH gone (account, label) AS (VALUES ",
         row: "(?,?)",
-        after: ")",
+        after: ") DELETE FROM timer WHERE (account, label) IN (SELECT found.account, found.label \
+                FROM gone CROSS JOIN timer AS found \
+                ON found.account = gone.account AND found.label = gone.label)",
     };
     let mut puts = Vec::new();
     let mut removals = Vec::new();
@@ -258,8 +263,8 @@ async fn timers(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<()
 async fn new_sends(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
     const INSERT: Many = Many {
         before: "INSERT INTO send (id, workspace, account, partition, state, recorded_at, \
-                 outgoing_sealed) VALUES ",
-        row: "(?,?,?,?,'recorded',?,?)",
+                 idempotency_key, outgoing_sealed) VALUES ",
+        row: "(?,?,?,?,'recorded',?,?,?)",
         after: " ON CONFLICT (id) DO NOTHING",
     };
     const KEYS: Many = Many {
@@ -269,25 +274,26 @@ async fn new_sends(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result
                 send = excluded.send, expires_at = excluded.expires_at",
     };
     let mut rows = Vec::with_capacity(plan.new_sends.len());
-    for record in &plan.new_sends {
+    for (record, used) in &plan.new_sends {
         let sealed = key(plan, &record.account)?.seal(
             Kind::Outgoing,
             record.id.0.as_bytes(),
             &to_json(&record.outgoing)?,
         );
-        rows.push((*record, sealed));
+        rows.push((*record, *used, sealed));
     }
     INSERT
         .execute(
             connection,
             rows.into_iter(),
-            |statement, (record, sealed)| {
+            |statement, (record, used, sealed)| {
                 statement
                     .bind(record.id.0.as_bytes().to_vec())
                     .bind(record.workspace.as_str().to_owned())
                     .bind(record.account.as_str().to_owned())
                     .bind(i64::from(record.partition.0))
                     .bind(signed(record.at.0))
+                    .bind(used.map(|hash| hash.to_vec()))
                     .bind(sealed)
             },
         )

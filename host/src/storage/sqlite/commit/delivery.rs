@@ -126,9 +126,12 @@ async fn detours(
                 note_sealed = excluded.note_sealed",
     };
     const REMOVE: Many = Many {
-        before: "DELETE FROM detour WHERE (endpoint, partition, event_offset) IN (VALUES ",
+        before: "WITH gone (endpoint, partition, event_offset) AS (VALUES ",
         row: "(?,?,?)",
-        after: ")",
+        after: ") DELETE FROM detour WHERE (endpoint, partition, event_offset) IN \
+                (SELECT found.endpoint, found.partition, found.event_offset \
+                FROM gone CROSS JOIN detour AS found ON found.endpoint = gone.endpoint \
+                AND found.partition = gone.partition AND found.event_offset = gone.event_offset)",
     };
     let mut last: BTreeMap<(&EndpointId, PartitionId, u64), Option<&Detour>> = BTreeMap::new();
     for progress in deliveries {

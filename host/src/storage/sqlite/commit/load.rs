@@ -2,7 +2,7 @@
 
 use super::super::error::damaged;
 use super::super::keys::{AccountKey, Keyring};
-use super::super::rows::{Many, offset_of, partition, time, unsigned};
+use super::super::rows::{Many, partition, time, unsigned};
 use crate::domain::send::SendState;
 use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::storage::seal::DataKey;
@@ -20,8 +20,6 @@ pub(super) struct Picture {
     pub workspaces: HashMap<WorkspaceId, Arc<DataKey>>,
     /// By workspace and keyed hash.
     pub idempotency: HashMap<(WorkspaceId, [u8; 16]), IdempotencyRow>,
-    /// Offsets of the group's events that are in the log already; looked up for a group that was committed before.
-    pub logged: HashMap<String, u64>,
 }
 
 pub(super) struct PartitionRow {
@@ -39,8 +37,6 @@ pub(super) struct AccountRow {
 pub(super) struct SendRow {
     pub account: AccountId,
     pub state: SendState,
-    pub dispatched_at: Option<Timestamp>,
-    pub settled_at: Option<Timestamp>,
 }
 
 #[derive(Clone)]
@@ -81,22 +77,17 @@ pub(super) async fn picture(
     connection: &mut SqliteConnection,
     keys: &Keyring,
     group: &[Write],
-    committed: bool,
 ) -> Result<Picture, StorageError> {
     let mut partition_ids = BTreeSet::new();
     let mut account_ids = HashSet::new();
     let mut workspace_ids = HashSet::new();
     let mut send_ids = HashSet::new();
-    let mut event_ids = Vec::new();
     for write in group {
         match write {
             Write::Account(commit) => {
                 partition_ids.insert(commit.partition);
                 account_ids.insert(&commit.account);
                 send_ids.extend(commit.sends.iter().map(|change| change.id));
-                if committed {
-                    event_ids.extend(commit.events.iter().map(|event| event.id.as_str()));
-                }
             }
             Write::RecordSend(record) => {
                 partition_ids.insert(record.partition);
@@ -120,7 +111,6 @@ pub(super) async fn picture(
         accounts: accounts(connection, keys, account_ids).await?,
         sends: sends(connection, send_ids).await?,
         idempotency: idempotency(connection, &workspaces, group).await?,
-        logged: logged(connection, event_ids).await?,
         workspaces,
     })
 }
@@ -188,7 +178,7 @@ async fn sends(
     ids: HashSet<SendId>,
 ) -> Result<HashMap<SendId, SendRow>, StorageError> {
     const FIND: Many = Many {
-        before: "SELECT id, account, state, dispatched_at, settled_at FROM send WHERE id IN (",
+        before: "SELECT id, account, state FROM send WHERE id IN (",
         row: "?",
         after: ")",
     };
@@ -203,8 +193,6 @@ async fn sends(
         let send = SendRow {
             account: AccountId::from_text(row.try_get::<String, _>(1)?),
             state: SendState::parse(state).ok_or_else(|| damaged("state of a send"))?,
-            dispatched_at: row.try_get::<Option<i64>, _>(3)?.map(time),
-            settled_at: row.try_get::<Option<i64>, _>(4)?.map(time),
         };
         found.insert(send_id(row.try_get(0)?)?, send);
     }
@@ -268,23 +256,4 @@ async fn idempotency(
 
 pub(in super::super) fn idempotency_hash(key: &DataKey, text: &str) -> [u8; 16] {
     key.blind("idempotency", text)
-}
-
-async fn logged(
-    connection: &mut SqliteConnection,
-    ids: Vec<&str>,
-) -> Result<HashMap<String, u64>, StorageError> {
-    const FIND: Many = Many {
-        before: "SELECT id, position FROM event WHERE id IN (",
-        row: "?",
-        after: ")",
-    };
-    let rows = FIND
-        .fetch(connection, ids.into_iter(), |statement, id| {
-            statement.bind(id.to_owned())
-        })
-        .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get(0)?, offset_of(row.try_get(1)?))))
-        .collect()
 }

@@ -23,7 +23,8 @@ pub(super) struct Plan<'g> {
     pub kv: BTreeMap<(&'g AccountId, &'g str), Option<&'g [u8]>>,
     pub secrets: BTreeMap<(&'g AccountId, &'g str), Option<&'g [u8]>>,
     pub timers: BTreeMap<(&'g AccountId, &'g str), Option<&'g DurableTimer>>,
-    pub new_sends: Vec<&'g RecordSend>,
+    /// With the keyed hash of the idempotency key.
+    pub new_sends: Vec<(&'g RecordSend, Option<[u8; 16]>)>,
     pub idempotency: BTreeMap<(&'g WorkspaceId, [u8; 16]), IdempotencyRow>,
     /// In order; several may concern one send.
     pub send_changes: Vec<(&'g AccountId, &'g SendChange)>,
@@ -165,11 +166,6 @@ impl<'g> Plan<'g> {
             return false;
         }
         row.state = change.state;
-        if change.state == SendState::Dispatched {
-            row.dispatched_at = Some(change.at);
-        } else {
-            row.settled_at = Some(change.at);
-        }
         self.send_changes.push((account, change));
         true
     }
@@ -186,6 +182,7 @@ impl<'g> Plan<'g> {
         if self.send_rows.contains_key(&record.id) {
             return Outcome::Known(Written::Recorded);
         }
+        let mut used = None;
         if let Some(idempotency) = &record.idempotency {
             let Some(key) = self.picture.workspaces.get(&record.workspace) else {
                 return Outcome::Known(Written::Gone);
@@ -215,15 +212,14 @@ impl<'g> Plan<'g> {
             self.idempotency_rows
                 .insert((&record.workspace, hash), row.clone());
             self.idempotency.insert((&record.workspace, hash), row);
+            used = Some(hash);
         }
         let row = SendRow {
             account: record.account.clone(),
             state: SendState::Recorded,
-            dispatched_at: None,
-            settled_at: None,
         };
         self.send_rows.insert(record.id, row);
-        self.new_sends.push(record);
+        self.new_sends.push((record, used));
         Outcome::Known(Written::Recorded)
     }
 }

@@ -1,0 +1,34 @@
+# What a developer types often. `cargo run --release` and `cargo test` need none of it.
+
+default:
+    @just --list
+
+# The host, as a newcomer runs it.
+run:
+    cargo run --release
+
+# All tests that CI runs.
+test:
+    cargo test
+
+# Formatting and lints as CI holds them.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy -p anyport-sdk -p simulator-provider -p irc-provider -p evil-provider --target wasm32-wasip2 --target-dir target/guests -- -D warnings
+
+# One provider as a component: just provider irc
+provider name:
+    cargo build -p {{name}}-provider --target wasm32-wasip2 --profile provider --target-dir target/guests
+
+# 200 x kill -9 under traffic.
+prove-crash:
+    ANYPORT_PROVE=1 cargo test --test it -- --nocapture crash
+
+# The database held for 30 s, the disk full.
+prove-storage:
+    ANYPORT_PROVE=1 cargo test --test it -- --nocapture held full
+
+# IRC against ngircd and InspIRCd, long.
+prove-irc:
+    ANYPORT_PROVE=1 CI=true cargo test --test it -- --nocapture irc

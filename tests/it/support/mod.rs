@@ -1,0 +1,48 @@
+//! What the tests share: guests, a host in this process, a webhook receiver.
+
+// Each story uses a part of it.
+#![allow(dead_code)]
+
+pub mod arrivals;
+pub mod guests;
+pub mod host;
+pub mod process;
+pub mod sink;
+pub mod traffic;
+
+use std::time::Duration;
+
+/// The longest that a test waits for anything. Long, since nothing is measured by it: a test
+/// that gets what it waits for never sees it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until the condition gives something; for what can only be looked at again and again.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, waiting).await {
+        Ok(found) => found,
+        Err(_) => panic!("waited in vain for: {what}"),
+    }
+}
+
+/// The full numbers of a story, for `just prove-…`; without it, what CI can afford.
+pub fn proves() -> bool {
+    std::env::var_os("ANYPORT_PROVE").is_some()
+}
+
+/// Shows the log of hosts in this process if `ANYPORT_LOG` says what of it.
+pub fn show_log() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("ANYPORT_LOG") {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init();
+    }
+}
