@@ -1,6 +1,5 @@
 //! CPU time of guest calls. The engine's epochs tick in wall time; what counts is how long the
 //! calling thread really ran, so that a busy machine ends no turn early.
-
 //!
 //! Asking the kernel for a thread's time costs as much as an empty turn does, so a call is metered
 //! from the first tick that it sees: at most one tick of its time is not counted, and calls that
