@@ -138,6 +138,8 @@ pub struct Instance {
     messaging: Option<guest::messaging::Guest>,
     /// A call failed; what its memory holds since is nobody's state.
     failed: bool,
+    #[cfg(feature = "native-bench")]
+    native: Option<Box<dyn super::native::NativeGuest>>,
 }
 
 impl Instance {
@@ -152,8 +154,9 @@ impl Instance {
         store.limiter(|state| &mut state.memory);
         // A call of a host function copies what it is given; so much of it at once.
         store.set_hostcall_fuel(limits.output_bytes.saturating_mul(2));
-        store.epoch_deadline_callback(|store| {
-            store.data().meter.check().map_err(wasmtime::Error::new)?;
+        store.epoch_deadline_callback(|mut store| {
+            let meter = &mut store.data_mut().meter;
+            meter.tick().map_err(wasmtime::Error::new)?;
             Ok(UpdateDeadline::Continue(1))
         });
         store.set_epoch_deadline(1);
@@ -175,6 +178,8 @@ impl Instance {
             sign_in,
             messaging,
             failed: false,
+            #[cfg(feature = "native-bench")]
+            native: None,
         })
     }
 
@@ -290,6 +295,14 @@ impl Instance {
 
     fn dispatch(&mut self, call: &Call) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
         use guest::reactor::Wake;
+        #[cfg(feature = "native-bench")]
+        if let Some(native) = &mut self.native {
+            return Ok(super::native::dispatch(
+                native.as_mut(),
+                self.store.data_mut(),
+                call,
+            ));
+        }
         let wake = match call {
             Call::Start(start) => {
                 let context = start_context(start);
@@ -497,6 +510,12 @@ fn start_context(start: &StartCall) -> guest::lifecycle::StartContext {
 impl Provider {
     /// A new instance for an account.
     pub fn instantiate(&self, limits: &Limits) -> Result<Instance, Fault> {
-        Instance::new(&self.loaded, limits)
+        let made = Instance::new(&self.loaded, limits);
+        #[cfg(feature = "native-bench")]
+        let made = made.map(|made| Instance {
+            native: super::native::make(&self.manifest.id),
+            ..made
+        });
+        made
     }
 }

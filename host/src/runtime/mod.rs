@@ -12,6 +12,8 @@ pub mod instance;
 pub mod ledger;
 pub mod limits;
 mod meter;
+#[cfg(feature = "native-bench")]
+pub mod native;
 pub mod normalize;
 pub mod port;
 pub mod turn;
