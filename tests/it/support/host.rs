@@ -61,7 +61,11 @@ impl Host {
         adjust(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let running = app::start(config, listener).await.unwrap();
-        let made = running.keys.workspace.clone().zip(running.keys.operator.clone());
+        let made = running
+            .keys
+            .workspace
+            .clone()
+            .zip(running.keys.operator.clone());
         let (key, operator_key) = keys.or(made).expect("the first start makes keys");
         Self {
             base: format!("http://{}", running.address),
@@ -127,11 +131,13 @@ impl Host {
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
-        self.send(self.request(Method::POST, path).json(&body)).await
+        self.send(self.request(Method::POST, path).json(&body))
+            .await
     }
 
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
-        self.send(self.request(Method::PATCH, path).json(&body)).await
+        self.send(self.request(Method::PATCH, path).json(&body))
+            .await
     }
 
     pub async fn put(&self, path: &str, body: Value) -> Answer {

@@ -3,9 +3,12 @@
 // Each story uses a part of it.
 #![allow(dead_code)]
 
+pub mod arrivals;
 pub mod guests;
 pub mod host;
+pub mod process;
 pub mod sink;
+pub mod traffic;
 
 use std::time::Duration;
 
@@ -26,5 +29,20 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
     match tokio::time::timeout(PATIENCE, waiting).await {
         Ok(found) => found,
         Err(_) => panic!("waited in vain for: {what}"),
+    }
+}
+
+/// The full numbers of a story, for `just prove-…`; without it, what CI can afford.
+pub fn proves() -> bool {
+    std::env::var_os("ANYPORT_PROVE").is_some()
+}
+
+/// Shows the log of hosts in this process if `ANYPORT_LOG` says what of it.
+pub fn show_log() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("ANYPORT_LOG") {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init();
     }
 }

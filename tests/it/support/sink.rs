@@ -116,8 +116,10 @@ impl Sink {
 
     /// Waits for this many requests.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
-        self.wait_until(&format!("{count} requests"), |received| received.len() >= count)
-            .await
+        self.wait_until(&format!("{count} requests"), |received| {
+            received.len() >= count
+        })
+        .await
     }
 
     /// The first event of this type, from a body with `"type": kind`.
@@ -151,7 +153,9 @@ async fn take(
         headers,
         body,
     };
-    shared.received.send_modify(|all| all.push(received.clone()));
+    shared
+        .received
+        .send_modify(|all| all.push(received.clone()));
     let answer = (shared.answers.lock().unwrap())(&received);
     match answer {
         Answer::Status(status) => status.into_response(),
