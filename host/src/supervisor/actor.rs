@@ -266,14 +266,13 @@ impl Actor {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             core.run_slice(self)
         };
-        if more {
-            self.state.store(QUEUED, Ordering::Release);
-            self.shared.workers.push(self.lane(), self.clone());
-        } else if self
-            .state
-            .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire)
-            .is_err()
-        {
+        // Idle, unless there is more, or something came meanwhile.
+        let idle = !more
+            && self
+                .state
+                .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok();
+        if !idle {
             self.state.store(QUEUED, Ordering::Release);
             self.shared.workers.push(self.lane(), self.clone());
         }
