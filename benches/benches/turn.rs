@@ -148,9 +148,12 @@ fn turns(criterion: &mut Criterion) {
         group.bench_function(format!("frame without consequence, {kind}"), |bencher| {
             bencher.iter_custom(|count| timed(count, |_| guest.turn(&pong)));
         });
-        group.bench_function(format!("send and its answer, two turns, {kind}"), |bencher| {
-            bencher.iter_custom(|count| timed(count, |step| send_and_answer(&mut guest, step)));
-        });
+        group.bench_function(
+            format!("send and its answer, two turns, {kind}"),
+            |bencher| {
+                bencher.iter_custom(|count| timed(count, |step| send_and_answer(&mut guest, step)));
+            },
+        );
     }
     group.finish();
 }

@@ -20,7 +20,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let simulator = Part::start(&["simulator"])?;
     let data = tempfile::tempdir()?;
     let directory = data.path().to_str().context("a path that is text")?;
-    let arguments = ["host", "--kind", Kind::Component.name(), "--data", directory];
+    let arguments = [
+        "host",
+        "--kind",
+        Kind::Component.name(),
+        "--data",
+        directory,
+    ];
     let host = Part::start(&arguments)?;
     tokio::time::sleep(rest).await;
     let alone = host.memory()?;
@@ -59,7 +65,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             args.accounts
         );
     }
-    println!("{:.1} ms CPU a second while all are idle", idle.as_secs_f64() * 100.0);
+    println!(
+        "{:.1} ms CPU a second while all are idle",
+        idle.as_secs_f64() * 100.0
+    );
     Ok(())
 }
 

@@ -165,7 +165,11 @@ impl World {
 
     /// So many frames that lead to nothing come in; returns when every one had its turn.
     pub async fn empty_turns(&self, count: u32) {
-        let sink = self.sinks.lock().ok().and_then(|sinks| sinks.last().cloned());
+        let sink = self
+            .sinks
+            .lock()
+            .ok()
+            .and_then(|sinks| sinks.last().cloned());
         let sink = sink.expect("the account is connected");
         for _ in 0..count {
             let credit = self.credits.clone().acquire_owned().await;

@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::control::*;
 use super::core::Core;
 use super::inbox;
-use super::mailbox::{Due, Input, Order};
+use super::mailbox::{Input, Order};
 use super::providers::Providers;
 use super::waiters::Waiters;
 use super::workers::Workers;
