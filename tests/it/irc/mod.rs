@@ -4,8 +4,6 @@
 //! `ANYPORT_PROVE=1` runs the full numbers. Where a server is not installed, its tests say so
 //! and end; under `CI=true` they fail.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
-
 mod faults;
 mod ircv3;
 mod messages;
@@ -44,8 +42,6 @@ impl World {
     async fn start_with(adjust: impl Fn(&mut Config) + 'static) -> Self {
         let host = Host::start_with(move |config| {
             config.simulator.enabled = Some(false);
-            // Each reserves address space, and hosts of several tests run side by side.
-            config.runtime.max_instances = 64;
             adjust(config);
         })
         .await;
