@@ -11,6 +11,9 @@ use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// The longest that a change of secrets waits for the old instance to go.
+const STOPPED: Duration = Duration::from_secs(10);
+
 /// May its runtime be up? The caller's switch says `active`, nobody stopped it, it is signed in.
 pub fn signed_in_and_wanted(account: &Account) -> bool {
     account.wanted && account.status == "active" && account.auth_status == AuthStatus::Authorized
@@ -127,18 +130,21 @@ impl Supervisor {
                     done: None,
                 });
             } else {
+                let (done, stopped) = oneshot::channel();
                 actor.order(Order::Stop {
                     wanted: None,
-                    done: None,
+                    done: Some(done),
                 });
                 actor.order(Order::Replace {
                     provider: None,
                     account: Some(Box::new(account.clone())),
                     done: None,
                 });
-                if signed_in_and_wanted(&account) {
+                if account.wanted && account.status == "active" {
                     actor.order(Order::Start { done: None });
                 }
+                // What the client asks for next finds the new secret, not the end of the old one.
+                let _ = tokio::time::timeout(STOPPED, stopped).await;
             }
         } else {
             actor.order(Order::Renamed(Box::new(account.clone())));

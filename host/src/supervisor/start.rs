@@ -388,7 +388,11 @@ impl Core {
         };
         self.instance = None;
         self.previous = None;
-        self.calls.clear();
+        let given_up = Failure::new(FailureCode::Conflict, "the account was stopped");
+        for (request, _) in self.calls.drain() {
+            let answer = Err(given_up.clone());
+            actor.shared.waiters.answered(&request, answer);
+        }
         if let Some(ledger) = self.ledger.take() {
             self.generation = ledger.generation();
         }
@@ -411,7 +415,13 @@ impl Core {
         for generation in lost {
             self.on_connection_gone(actor, generation);
         }
-        actor.retain_inputs(|input| matches!(input, Input::Send { .. }));
+        actor.retain_inputs(|input| {
+            if let Input::SignIn { request, .. } = input {
+                let answer = Err(given_up.clone());
+                actor.shared.waiters.answered(request, answer);
+            }
+            matches!(input, Input::Send { .. })
+        });
         for send in self.sends.values_mut() {
             // Called again at the next start.
             send.deferred |= send.state == SendState::Recorded;

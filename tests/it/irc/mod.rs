@@ -42,8 +42,6 @@ impl World {
     async fn start_with(adjust: impl Fn(&mut Config) + 'static) -> Self {
         let host = Host::start_with(move |config| {
             config.simulator.enabled = Some(false);
-            // Each reserves address space, and hosts of several tests run side by side.
-            config.runtime.max_instances = 64;
             adjust(config);
         })
         .await;

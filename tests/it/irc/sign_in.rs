@@ -44,8 +44,11 @@ async fn failures_in_words() {
         .patch(&account.path(""), change)
         .await
         .expect(200);
+    assert_eq!(account.show().await["runtime_status"], "unknown");
     account.sign_in().await;
     assert_eq!(account.show().await["auth_status"], "authorized");
+    let told = account.told_statuses().await;
+    assert!(!told.iter().any(|status| status == "stopped"), "{told:?}");
 
     // Nobody listens.
     let port = {
