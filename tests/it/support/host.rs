@@ -58,6 +58,8 @@ impl Host {
             trial: true,
             ..Config::default()
         };
+        // Each reserves address space, and many hosts live in this process.
+        config.runtime.max_instances = 64;
         adjust(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let running = app::start(config, listener).await.unwrap();

@@ -335,7 +335,7 @@ impl Story {
             Some(())
         })
         .await;
-        for account in &self.accounts {
+        for account in self.accounts.iter() {
             let mut keys = HashSet::new();
             for id in control.acknowledged(&account.user).await.unwrap() {
                 keys.insert(format!("m-{id}"));
@@ -467,7 +467,7 @@ impl Story {
             arrived.changed
         );
         let mut count = 0;
-        for account in &self.accounts {
+        for account in self.accounts.iter() {
             let mut seen = HashMap::new();
             let mut last: HashMap<&str, u64> = HashMap::new();
             for event in arrived.of("message.received", &account.id) {
