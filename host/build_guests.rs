@@ -28,6 +28,17 @@ pub fn build(workspace: &Path, package: &str, features: &[&str], name: &str) -> 
     // copied away.
     let lock = std::fs::File::create(target.join("lock")).expect("the lock can be made");
     lock.lock().expect("the lock can be taken");
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let output = target.join(TARGET).join(PROFILE);
+    // Cargo names it without regard to features and would take another variant for fresh.
+    let (variant, last) = (
+        features.join(","),
+        target.join(format!("{package}.variant")),
+    );
+    if std::fs::read_to_string(&last).ok().as_deref() != Some(&variant) {
+        let _ = std::fs::remove_file(output.join("deps").join(&file));
+    }
+    let _ = std::fs::remove_file(&last);
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(workspace)
@@ -43,7 +54,7 @@ pub fn build(workspace: &Path, package: &str, features: &[&str], name: &str) -> 
         .arg("--target-dir")
         .arg(&target);
     if !features.is_empty() {
-        cargo.args(["--features", &features.join(",")]);
+        cargo.args(["--features", &variant]);
     }
     // What the outer build was called with is not for the guests.
     for (name, _) in env::vars_os() {
@@ -73,9 +84,8 @@ pub fn build(workspace: &Path, package: &str, features: &[&str], name: &str) -> 
         status.success(),
         "`{package}` did not build for {TARGET}; its errors stand above"
     );
-    let file = format!("{}.wasm", package.replace('-', "_"));
-    let built = std::fs::read(target.join(TARGET).join(PROFILE).join(file))
-        .expect("cargo left the component where it says");
+    std::fs::write(&last, &variant).expect("the target directory can be written");
+    let built = std::fs::read(output.join(&file)).expect("cargo left the component where it says");
     let components = target.join("components");
     std::fs::create_dir_all(&components).expect("the target directory can be written");
     let component = components.join(format!("{name}.wasm"));

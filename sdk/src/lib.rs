@@ -49,6 +49,8 @@
 mod constructors;
 mod errors;
 pub mod logging;
+#[cfg(feature = "native")]
+pub mod native;
 
 mod bindings {
     #![allow(clippy::all, missing_docs, unsafe_code)]
@@ -60,6 +62,10 @@ mod bindings {
     });
 }
 pub use bindings::anyport::provider::*;
+#[cfg(feature = "native")]
+pub use native::{
+    account, connections, events, kv, log, replies, secrets, sign_in_steps, timers, turn,
+};
 
 /// For the code that [`provider!`] makes.
 #[doc(hidden)]

@@ -27,7 +27,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// What may be dialed beyond global addresses. The default allows nothing more.
 #[derive(Clone, Debug, Default)]
 pub struct AddressPolicy {
-    /// Ranges the operator opens (private receivers, an IRC server in the LAN).
+    /// Ranges the operator opens (private receivers, a chat server in the LAN).
     pub allow: Vec<IpNet>,
     /// 127.0.0.0/8 and ::1, for a host on a developer's machine. Never opens [`OwnPorts`].
     pub allow_loopback: bool,

@@ -99,11 +99,16 @@ impl Engine {
             self.settings.limits,
             self.settings.ceiling,
         );
-        let mut instance =
-            Instance::new(&loaded, &limits).map_err(|error| Refusal(chain(&error)))?;
-        let described = instance
-            .describe(&limits)
-            .map_err(|error| Refusal(format!("`describe` failed: {}", chain(&error))))?;
+        let mut instance = Instance::new(&loaded, &limits)
+            .map_err(|fault| Refusal(format!("the component cannot run: {}", fault.message)))?;
+        let described = instance.describe(&limits).map_err(|fault| {
+            tracing::warn!(
+                provider = manifest.id,
+                detail = fault.detail,
+                "`describe` failed"
+            );
+            Refusal(format!("`describe` failed: {}", fault.message))
+        })?;
         let descriptor = convert_descriptor(described)?;
         Ok(Provider {
             digest,
@@ -116,7 +121,7 @@ impl Engine {
 }
 
 /// The texts of an error and its causes, outermost first.
-fn chain(error: &wasmtime::Error) -> String {
+pub(super) fn chain(error: &wasmtime::Error) -> String {
     let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
     texts.join(": ")
 }
@@ -135,7 +140,11 @@ pub fn read_manifest(bytes: &[u8]) -> Result<Manifest, Refusal> {
     for payload in wasmparser::Parser::new(0).parse_all(bytes) {
         match payload {
             Ok(wasmparser::Payload::CustomSection(section)) if section.name() == SECTION => {
-                found = Some(section.data());
+                if found.replace(section.data()).is_some() {
+                    return refuse(format!(
+                        "the component carries more than one manifest (custom section `{SECTION}`)"
+                    ));
+                }
             }
             Ok(_) => {}
             Err(error) => return refuse(format!("the component cannot be read: {error}")),

@@ -1,7 +1,7 @@
 //! The engine: one per process. Owns wasmtime's configuration, the clock that interrupts guests,
 //! and the cache of compiled components. Never knows which account runs.
 
-use super::guest::GuestState;
+use super::guest::{GuestState, TABLE_ELEMENTS};
 use super::limits::Limits;
 use super::{imports, wasi};
 use sha2::{Digest, Sha256};
@@ -64,7 +64,7 @@ impl Engine {
             .max_memory_size(settings.ceiling.memory_bytes)
             .max_core_instance_size(1 << 20)
             .max_component_instance_size(1 << 20)
-            .table_elements(20_000)
+            .table_elements(TABLE_ELEMENTS)
             .max_core_instances_per_component(16)
             .max_memories_per_component(2)
             .max_tables_per_component(16);
@@ -107,16 +107,18 @@ impl Engine {
             return Component::from_binary(&self.wasm, bytes);
         };
         let path = cache.join(format!("{digest}-{}.cwasm", self.cache_key()));
-        if path.exists() {
-            match self.load(&path) {
-                Ok(component) => return Ok(component),
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "a compiled component in the cache is not usable; compiling anew");
-                }
+        match self.load(&path) {
+            Ok(Some(component)) => {
+                tracing::debug!(digest, "a component comes compiled from the cache");
+                return Ok(component);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a compiled component in the cache is not usable; compiling anew");
             }
         }
         let component = Component::from_binary(&self.wasm, bytes)?;
-        if let Err(error) = store_atomically(&path, &component) {
+        if let Err(error) = keep(&path, &component) {
             tracing::warn!(path = %path.display(), %error, "could not keep the compiled component");
         }
         Ok(component)
@@ -140,12 +142,26 @@ impl Engine {
         format!("{:016x}", hasher.finish())
     }
 
-    /// Reads a compiled component that this host has written.
+    /// Reads a compiled component that this host has written; none: there is none.
     // A compiled component is machine code: wasmtime cannot check it, so it asks for the promise
-    // that it is our own output. The cache is a directory of the host's own (mode 0700).
+    // that it is our own output. The cache is a directory of the host's own (mode 0700), and the
+    // checksum tells what a crash or the disk has damaged.
     #[expect(unsafe_code)]
-    fn load(&self, path: &std::path::Path) -> wasmtime::Result<Component> {
-        unsafe { Component::deserialize_file(&self.wasm, path) }
+    fn load(&self, path: &std::path::Path) -> anyhow::Result<Option<Component>> {
+        let file = match std::fs::read(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let Some((checksum, compiled)) = file.split_first_chunk::<CHECKSUM_BYTES>() else {
+            anyhow::bail!("it is cut off");
+        };
+        if Sha256::digest(compiled)[..] != checksum[..] {
+            anyhow::bail!("its checksum is wrong");
+        }
+        Ok(Some(unsafe {
+            Component::deserialize(&self.wasm, compiled)
+        }?))
     }
 }
 
@@ -155,10 +171,17 @@ impl Drop for Engine {
     }
 }
 
-fn store_atomically(path: &std::path::Path, component: &Component) -> anyhow::Result<()> {
-    let bytes = component.serialize()?;
+/// SHA-256 of what follows it in the file.
+const CHECKSUM_BYTES: usize = 32;
+
+/// Writes a compiled component so that there is never half of one under its name.
+fn keep(path: &std::path::Path, component: &Component) -> anyhow::Result<()> {
+    use std::io::Write;
+    let compiled = component.serialize()?;
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::write(&temporary, bytes)?;
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(&Sha256::digest(&compiled))?;
+    file.write_all(&compiled)?;
     std::fs::rename(&temporary, path)?;
     Ok(())
 }

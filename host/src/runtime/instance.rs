@@ -2,9 +2,11 @@
 //! instance that must be dropped.
 
 use super::check::Provider;
+use super::check::chain;
 use super::convert;
 use super::guest::{GuestState, Mode};
-use super::limits::{Breach, Limits};
+use super::limits::{Breach, Limits, breach};
+use super::meter::{CpuBudget, Meter};
 use super::turn::Turn;
 use crate::domain::error::Failure;
 use crate::domain::send::Outgoing;
@@ -13,7 +15,8 @@ use anyport_contract::anyport::provider::types;
 use anyport_contract::exports::anyport::provider as guest;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
 
 /// What the guest is called for. One call, one turn.
 #[derive(Clone, Debug)]
@@ -59,12 +62,14 @@ pub enum Call {
     },
 }
 
+/// What `suspend` hands over: state version and bytes.
+pub type Snapshot = (u32, Vec<u8>);
+
 #[derive(Clone, Debug)]
 pub struct StartCall {
     pub cause: Cause,
     pub config: Arc<str>,
-    /// (state version, bytes)
-    pub resume: Option<(u32, Vec<u8>)>,
+    pub resume: Option<Snapshot>,
     pub open: Vec<String>,
     pub skip: Vec<String>,
 }
@@ -79,7 +84,7 @@ pub enum Cause {
     Rollback,
 }
 
-/// Why a turn failed: the guest's fault, or (only `Unreadable`) nobody's.
+/// Why a turn failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
     pub kind: FaultKind,
@@ -98,8 +103,17 @@ pub enum FaultKind {
     Limit,
     /// Storage could not answer a read. No strike.
     Unreadable,
+    /// As many instances live as the host can hold. No strike.
+    NoRoom,
     /// A test failed a turn that was good, to see its inputs come again. No strike.
     Injected,
+}
+
+impl FaultKind {
+    /// Is it the provider's doing? If not, the same may well succeed another time.
+    pub fn is_providers(self) -> bool {
+        matches!(self, Self::Trap | Self::Err | Self::Limit)
+    }
 }
 
 /// What a turn came to. The turn comes back whole: effects where `result` is ok; subject, audit
@@ -116,75 +130,45 @@ pub struct Outcome {
 #[error("storage could not be read: {0}")]
 pub struct Unreadable(pub String);
 
-/// The CPU budget of the call that runs, broken.
-#[derive(Debug, thiserror::Error)]
-#[error("it used more than {0} ms of CPU time in one turn")]
-struct CpuBudget(u32);
-
 pub struct Instance {
     store: Store<GuestState>,
     lifecycle: guest::lifecycle::Guest,
     reactor: guest::reactor::Guest,
     sign_in: Option<guest::sign_in::Guest>,
     messaging: Option<guest::messaging::Guest>,
-}
-
-/// Thread CPU time at which the running call began, as the epoch callback sees it.
-fn thread_cpu() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(
-        now.tv_sec.max(0) as u64,
-        now.tv_nsec.clamp(0, 999_999_999) as u32,
-    )
-}
-
-thread_local! {
-    /// (start of the running call, budget in ms)
-    static RUNNING: std::cell::Cell<(Duration, u32)> = const { std::cell::Cell::new((Duration::ZERO, u32::MAX)) };
+    /// A call failed; what its memory holds since is nobody's state.
+    failed: bool,
+    #[cfg(feature = "native-bench")]
+    native: Option<Box<dyn super::native::NativeGuest>>,
 }
 
 impl Instance {
     /// Instantiates and compares the shapes of all exports with the contract's.
-    pub(super) fn new(provider: &super::check::Loaded, limits: &Limits) -> wasmtime::Result<Self> {
+    pub(super) fn new(provider: &super::check::Loaded, limits: &Limits) -> Result<Self, Fault> {
+        Self::try_new(provider, limits).map_err(|error| Fault::of(&error, None))
+    }
+
+    fn try_new(provider: &super::check::Loaded, limits: &Limits) -> wasmtime::Result<Self> {
+        use super::check::{LIFECYCLE, MESSAGING, REACTOR, SIGN_IN};
         let mut store = Store::new(provider.pre.engine(), GuestState::new(limits));
         store.limiter(|state| &mut state.memory);
-        // The deadline is in wall time; what counts is the thread's CPU time.
-        store.epoch_deadline_callback(|_| {
-            let (begun, budget_ms) = RUNNING.get();
-            let used = thread_cpu().saturating_sub(begun);
-            if used >= Duration::from_millis(u64::from(budget_ms)) {
-                return Err(wasmtime::Error::new(CpuBudget(budget_ms)));
-            }
+        // A call of a host function copies what it is given; so much of it at once.
+        store.set_hostcall_fuel(limits.output_bytes.saturating_mul(2));
+        store.epoch_deadline_callback(|mut store| {
+            let meter = &mut store.data_mut().meter;
+            meter.tick().map_err(wasmtime::Error::new)?;
             Ok(UpdateDeadline::Continue(1))
         });
         store.set_epoch_deadline(1);
-        RUNNING.set((thread_cpu(), limits.cpu_ms));
         let instance = provider.pre.instantiate(&mut store)?;
-        fn shape<T>(name: &str, loaded: wasmtime::Result<T>) -> wasmtime::Result<T> {
-            loaded.map_err(|error| {
-                error.context(format!("export `{name}` has another shape than the host's"))
-            })
-        }
-        let lifecycle = shape(
-            super::check::LIFECYCLE,
-            provider.lifecycle.load(&mut store, &instance),
-        )?;
-        let reactor = shape(
-            super::check::REACTOR,
-            provider.reactor.load(&mut store, &instance),
-        )?;
+        let lifecycle = shape(LIFECYCLE, provider.lifecycle.load(&mut store, &instance))?;
+        let reactor = shape(REACTOR, provider.reactor.load(&mut store, &instance))?;
         let sign_in = match &provider.sign_in {
-            Some(indices) => Some(shape(
-                super::check::SIGN_IN,
-                indices.load(&mut store, &instance),
-            )?),
+            Some(indices) => Some(shape(SIGN_IN, indices.load(&mut store, &instance))?),
             None => None,
         };
         let messaging = match &provider.messaging {
-            Some(indices) => Some(shape(
-                super::check::MESSAGING,
-                indices.load(&mut store, &instance),
-            )?),
+            Some(indices) => Some(shape(MESSAGING, indices.load(&mut store, &instance))?),
             None => None,
         };
         Ok(Self {
@@ -193,110 +177,132 @@ impl Instance {
             reactor,
             sign_in,
             messaging,
+            failed: false,
+            #[cfg(feature = "native-bench")]
+            native: None,
         })
     }
 
+    /// What it says about itself, or why it cannot.
     pub(super) fn describe(
         &mut self,
         limits: &Limits,
-    ) -> wasmtime::Result<guest::lifecycle::Descriptor> {
-        self.store.data_mut().mode = Mode::Describe;
-        RUNNING.set((thread_cpu(), limits.cpu_ms));
-        self.store.set_epoch_deadline(1);
+    ) -> Result<guest::lifecycle::Descriptor, Fault> {
+        self.begin(Mode::Describe, limits);
         let described = self.lifecycle.call_describe(&mut self.store);
         self.store.data_mut().mode = Mode::Idle;
-        described
+        let printed = self.store.data().output.take();
+        described.map_err(|trap| Fault::of(&trap, printed.as_deref()))
     }
 
-    /// One turn.
+    /// One turn. The instance must be dropped when it failed: any further call fails as well.
     pub fn call(&mut self, call: &Call, turn: Box<Turn>) -> Outcome {
-        let (begun, limits) = self.enter(Mode::Turn, turn);
-        let result = self.dispatch(call);
-        let result = match result {
-            Ok(Ok(keeps)) => Ok(keeps),
-            Ok(Err(error)) => Err(self.err(error)),
-            Err(trap) => Err(self.fault(trap)),
-        };
-        let mut outcome = self.leave(result, begun);
-        if outcome.result.is_ok()
-            && let Err(breach) = outcome.turn.check_quota()
-        {
-            outcome.result = Err(Fault {
-                kind: FaultKind::Limit,
-                message: breach.0,
-                detail: String::new(),
-            });
+        if self.failed {
+            return Outcome::failed(turn);
         }
-        if outcome.result.is_ok() && outcome.turn.doomed {
-            outcome.result = Err(Fault {
-                kind: FaultKind::Injected,
-                message: "a test failed this turn".into(),
-                detail: String::new(),
-            });
+        self.enter(Mode::Turn, turn);
+        let called = self.dispatch(call);
+        let (mut turn, cpu, result) = self.leave(called);
+        let result = result.and_then(|keeps| match turn.check_quota() {
+            Ok(()) if turn.doomed => Err(Fault::injected()),
+            Ok(()) => Ok(keeps),
+            Err(breach) => Err(Fault::limit(breach.0)),
+        });
+        match &result {
+            Ok(_) => turn.ledger.keep(),
+            Err(_) => turn.ledger.undo(),
         }
-        match &outcome.result {
-            Ok(_) => outcome.turn.ledger.keep(),
-            Err(_) => outcome.turn.ledger.undo(),
-        }
-        if outcome.turn.suppressed() > 0 {
-            tracing::warn!(
-                account = %outcome.turn.facts.id,
-                lines = outcome.turn.suppressed(),
-                limit = limits.log_lines,
-                "log lines of the provider were left out: too many in one turn"
-            );
-        }
-        outcome
+        self.failed = result.is_err();
+        Outcome { turn, result, cpu }
     }
 
-    /// The memory that matters. The turn only reads and comes back unchanged.
-    pub fn suspend(&mut self, turn: Box<Turn>) -> (Box<Turn>, Result<(u32, Vec<u8>), Fault>) {
+    /// The memory that matters. The turn only reads and comes back unchanged. The instance must
+    /// be dropped when it failed.
+    pub fn suspend(&mut self, turn: Box<Turn>) -> (Box<Turn>, Result<Snapshot, Fault>) {
         const SNAPSHOT_BYTES: usize = 256 * 1024;
-        let (begun, _) = self.enter(Mode::Suspend, turn);
+        if self.failed {
+            return (turn, Err(Fault::used_again()));
+        }
+        self.enter(Mode::Suspend, turn);
         let called = self.lifecycle.call_suspend(&mut self.store);
-        let result = match called {
-            Ok(Ok(snapshot)) if snapshot.bytes.len() > SNAPSHOT_BYTES => Err(Fault {
-                kind: FaultKind::Limit,
-                message: format!(
+        let (turn, _, result) = self.leave(called);
+        let result = result.and_then(|snapshot| {
+            if snapshot.bytes.len() > SNAPSHOT_BYTES {
+                return Err(Fault::limit(format!(
                     "a snapshot has at most {SNAPSHOT_BYTES} bytes, this one has {}",
                     snapshot.bytes.len()
-                ),
-                detail: String::new(),
-            }),
-            Ok(Ok(snapshot)) => Ok((snapshot.state_version, snapshot.bytes)),
-            Ok(Err(error)) => Err(self.err(error)),
-            Err(trap) => Err(self.fault(trap)),
-        };
-        let outcome = self.leave(Ok(Vec::new()), begun);
-        (outcome.turn, result)
+                )));
+            }
+            Ok((snapshot.state_version, snapshot.bytes))
+        });
+        self.failed = result.is_err();
+        (turn, result)
     }
 
-    fn enter(&mut self, mode: Mode, turn: Box<Turn>) -> (Duration, Limits) {
-        let limits = turn.facts.limits;
+    fn begin(&mut self, mode: Mode, limits: &Limits) {
+        let state = self.store.data_mut();
+        state.mode = mode;
+        state.meter = Meter::begin(limits.cpu_ms);
+        self.store.set_epoch_deadline(1);
+    }
+
+    fn enter(&mut self, mode: Mode, turn: Box<Turn>) {
+        self.begin(mode, &turn.facts.limits);
         let state = self.store.data_mut();
         state.clock.set(turn.now.0);
         state.random.forget();
-        state.mode = mode;
         state.turn = Some(turn);
-        self.store.set_epoch_deadline(1);
-        let begun = thread_cpu();
-        RUNNING.set((begun, limits.cpu_ms));
-        (begun, limits)
     }
 
-    fn leave(&mut self, result: Result<Vec<String>, Fault>, begun: Duration) -> Outcome {
-        let cpu = thread_cpu().saturating_sub(begun);
+    /// Gives the turn back, with the CPU time it took and what the call came to.
+    fn leave<T>(
+        &mut self,
+        called: wasmtime::Result<Result<T, types::Error>>,
+    ) -> (Box<Turn>, Duration, Result<T, Fault>) {
         let state = self.store.data_mut();
+        let cpu = state.meter.used();
         state.mode = Mode::Idle;
         let turn = state.turn.take().expect("the turn that entered leaves");
-        if let Some(printed) = state.output.take() {
-            tracing::info!(target: "provider", account = %turn.facts.id, provider = turn.facts.manifest.id, "{}", turn.without_secrets(&printed));
+        let printed = state.output.take();
+        let (account, provider) = (&turn.facts.id, &turn.facts.manifest.id);
+        if turn.suppressed() > 0 {
+            tracing::warn!(
+                %account,
+                provider,
+                lines = turn.suppressed(),
+                limit = turn.facts.limits.log_lines,
+                "log lines of the provider were left out: too many in one turn"
+            );
         }
-        Outcome { turn, result, cpu }
+        let result = match called {
+            Ok(Ok(answer)) => {
+                if let Some(printed) = printed {
+                    let printed = turn.without_secrets(&printed);
+                    tracing::info!(target: "provider", %account, provider, "{printed}");
+                }
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(Fault::of_err(error, printed.as_deref())),
+            Err(trap) => Err(Fault::of(&trap, printed.as_deref())),
+        };
+        let result = result.map_err(|fault| Fault {
+            message: turn.without_secrets(&fault.message),
+            detail: turn.without_secrets(&fault.detail),
+            ..fault
+        });
+        (turn, cpu, result)
     }
 
     fn dispatch(&mut self, call: &Call) -> wasmtime::Result<Result<Vec<String>, types::Error>> {
         use guest::reactor::Wake;
+        #[cfg(feature = "native-bench")]
+        if let Some(native) = &mut self.native {
+            return Ok(super::native::dispatch(
+                native.as_mut(),
+                self.store.data_mut(),
+                call,
+            ));
+        }
         let wake = match call {
             Call::Start(start) => {
                 let context = start_context(start);
@@ -367,32 +373,85 @@ impl Instance {
             _ => Ok(Ok(())),
         }
     }
+}
 
-    fn clean(&self, text: &str) -> String {
-        match self.store.data().turn.as_deref() {
-            Some(turn) => turn.without_secrets(text),
-            None => text.to_owned(),
+/// What an export of another shape is refused with.
+fn shape<T>(export: &str, loaded: wasmtime::Result<T>) -> wasmtime::Result<T> {
+    loaded.or_else(|error| {
+        breach(format!(
+            "its export {export} has another shape than the contract's: {}",
+            chain(&error)
+        ))
+    })
+}
+
+impl Outcome {
+    /// Of a call into an instance that has failed before.
+    fn failed(mut turn: Box<Turn>) -> Self {
+        turn.ledger.undo();
+        Self {
+            turn,
+            result: Err(Fault::used_again()),
+            cpu: Duration::ZERO,
         }
     }
+}
 
-    fn err(&self, error: types::Error) -> Fault {
-        let failure = convert::failure(error);
-        Fault {
-            kind: FaultKind::Err,
-            message: self.clean(&failure.to_string()),
-            detail: self.clean(failure.detail.as_deref().unwrap_or_default()),
-        }
-    }
-
-    fn fault(&self, trap: wasmtime::Error) -> Fault {
-        let detail = self.clean(&format!("{trap:?}"));
-        let (kind, message) = describe_trap(&trap);
-        Fault {
+impl Fault {
+    /// Of a call that ended in a trap, or in an error of a host function.
+    fn of(trap: &wasmtime::Error, printed: Option<&str>) -> Self {
+        let (kind, message) = describe_trap(trap);
+        Self {
             kind,
-            message: self.clean(&message),
-            detail,
+            message,
+            detail: with_output(format!("{trap:?}"), printed),
         }
     }
+
+    /// Of an export that returned an error.
+    fn of_err(error: types::Error, printed: Option<&str>) -> Self {
+        let failure = convert::failure(error);
+        Self {
+            kind: FaultKind::Err,
+            message: failure.to_string(),
+            detail: with_output(failure.detail.unwrap_or_default(), printed),
+        }
+    }
+
+    fn limit(message: String) -> Self {
+        Self {
+            kind: FaultKind::Limit,
+            message,
+            detail: String::new(),
+        }
+    }
+
+    fn injected() -> Self {
+        Self {
+            kind: FaultKind::Injected,
+            message: "a test failed this turn".into(),
+            detail: String::new(),
+        }
+    }
+
+    fn used_again() -> Self {
+        Self {
+            kind: FaultKind::Trap,
+            message: "the instance has failed before and was called again".into(),
+            detail: String::new(),
+        }
+    }
+}
+
+fn with_output(mut detail: String, printed: Option<&str>) -> String {
+    if let Some(printed) = printed {
+        if !detail.is_empty() {
+            detail.push('\n');
+        }
+        detail.push_str("it printed: ");
+        detail.push_str(printed);
+    }
+    detail
 }
 
 /// The trap in one sentence for people.
@@ -400,24 +459,27 @@ fn describe_trap(trap: &wasmtime::Error) -> (FaultKind, String) {
     if let Some(breach) = trap.downcast_ref::<Breach>() {
         return (FaultKind::Limit, breach.0.clone());
     }
-    if let Some(unreadable) = trap.downcast_ref::<Unreadable>() {
-        return (FaultKind::Unreadable, unreadable.to_string());
-    }
     if let Some(budget) = trap.downcast_ref::<CpuBudget>() {
         return (FaultKind::Limit, budget.to_string());
     }
-    match trap.downcast_ref::<Trap>() {
-        Some(Trap::UnreachableCodeReached) => (
-            FaultKind::Trap,
-            "it panicked or reached unreachable code".into(),
-        ),
-        Some(Trap::StackOverflow) => (FaultKind::Trap, "it overflowed its stack".into()),
-        Some(trap) => (FaultKind::Trap, format!("it trapped: {trap}")),
-        None => (
-            FaultKind::Trap,
-            format!("it trapped: {}", trap.root_cause()),
-        ),
+    if let Some(unreadable) = trap.downcast_ref::<Unreadable>() {
+        return (FaultKind::Unreadable, unreadable.to_string());
     }
+    if trap.is::<PoolConcurrencyLimitError>() {
+        let message = "the host holds as many instances as it can: raise runtime.max_instances";
+        return (FaultKind::NoRoom, message.into());
+    }
+    let message = match (trap.downcast_ref::<Trap>(), trap.downcast_ref::<I32Exit>()) {
+        (Some(Trap::UnreachableCodeReached), _) => "it panicked or reached unreachable code".into(),
+        (Some(Trap::StackOverflow), _) => "it overflowed its stack".into(),
+        (Some(Trap::MemoryOutOfBounds), _) => {
+            "it reached outside its memory, as a rule because its stack overflowed".into()
+        }
+        (Some(trap), _) => format!("it trapped: {trap}"),
+        (None, Some(exit)) => format!("it ended itself with exit code {}", exit.0),
+        (None, None) => format!("it trapped: {}", trap.root_cause()),
+    };
+    (FaultKind::Trap, message)
 }
 
 fn start_context(start: &StartCall) -> guest::lifecycle::StartContext {
@@ -448,13 +510,12 @@ fn start_context(start: &StartCall) -> guest::lifecycle::StartContext {
 impl Provider {
     /// A new instance for an account.
     pub fn instantiate(&self, limits: &Limits) -> Result<Instance, Fault> {
-        Instance::new(&self.loaded, limits).map_err(|error| {
-            let (kind, message) = describe_trap(&error);
-            Fault {
-                kind,
-                message,
-                detail: format!("{error:?}"),
-            }
-        })
+        let made = Instance::new(&self.loaded, limits);
+        #[cfg(feature = "native-bench")]
+        let made = made.map(|made| Instance {
+            native: super::native::make(&self.manifest.id),
+            ..made
+        });
+        made
     }
 }

@@ -8,16 +8,14 @@ use crate::domain::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+/// Keys with their values, in byte order of the keys.
+pub type KvEntries = Vec<(String, Vec<u8>)>;
+
 /// Reads of kv that the ledger does not hold in memory. May block for as long as a read takes.
 pub trait ColdKv: Send + Sync {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, String>;
     /// In byte order after `after`, at most `limit`.
-    fn scan(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<(String, Vec<u8>)>, String>;
+    fn scan(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<KvEntries, String>;
 }
 
 /// A connection as the account's turns see it.
@@ -145,7 +143,7 @@ impl Ledger {
         after: Option<&str>,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<(Vec<(String, Vec<u8>)>, bool), String> {
+    ) -> Result<(KvEntries, bool), String> {
         let mut entries = Vec::new();
         let mut bytes = 0;
         let mut cursor = after.map(str::to_owned);
@@ -214,6 +212,15 @@ impl Ledger {
         self.secrets.get(name).map(Vec::as_slice)
     }
 
+    /// All that the account holds, and what the turn that runs has replaced.
+    pub fn secret_values(&self) -> impl Iterator<Item = &[u8]> {
+        let replaced = self.undo.iter().filter_map(|step| match step {
+            Undo::Secret(_, before) => before.as_ref(),
+            _ => None,
+        });
+        self.secrets.values().chain(replaced).map(Vec::as_slice)
+    }
+
     pub fn set_secret(&mut self, name: &str, value: Option<Vec<u8>>) {
         let before = match value {
             Some(value) => self.secrets.insert(name.to_owned(), value),
@@ -241,11 +248,6 @@ impl Ledger {
     /// The turn ended well: what it changed stays.
     pub fn keep(&mut self) {
         self.undo.clear();
-        // A ledger that reads through does not grow for ever; what is dropped is read again.
-        const HELD: usize = 4096;
-        if !self.kv_complete && self.kv.len() > HELD * 2 {
-            self.undo.shrink_to(64);
-        }
     }
 
     /// Forgets what can be read from storage again. Only when every turn is committed.
@@ -253,6 +255,17 @@ impl Ledger {
         if !self.kv_complete {
             self.kv.clear();
         }
+    }
+
+    /// Does kv hold more than before the turn that runs?
+    pub fn kv_has_grown(&self) -> bool {
+        self.undo
+            .iter()
+            .find_map(|step| match step {
+                Undo::Kv(_, _, bytes) => Some(self.kv_bytes > *bytes),
+                _ => None,
+            })
+            .unwrap_or(false)
     }
 
     /// The turn failed: nothing of it happened.

@@ -11,6 +11,9 @@ mod imports;
 pub mod instance;
 pub mod ledger;
 pub mod limits;
+mod meter;
+#[cfg(feature = "native-bench")]
+pub mod native;
 pub mod normalize;
 pub mod port;
 pub mod turn;

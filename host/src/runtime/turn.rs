@@ -206,21 +206,24 @@ impl Turn {
         true
     }
 
-    /// A text of the guest without the values of secrets that it read and without what a person
-    /// typed, if it is at least 4 bytes long.
+    /// A text of the guest without the values of the account's secrets and without what a person
+    /// typed, as far as these are text of at least 4 bytes. It keeps accidents out of the log; a
+    /// guest that means to write a secret down finds another form for it.
     pub fn without_secrets(&self, text: &str) -> String {
-        let revealed = self
-            .revealed
-            .iter()
-            .filter_map(|name| self.ledger.secret(name));
+        let typed = self.typed.iter().map(Vec::as_slice);
+        let mut values: Vec<&str> = self
+            .ledger
+            .secret_values()
+            .chain(typed)
+            .filter(|value| value.len() >= 4)
+            .filter_map(|value| std::str::from_utf8(value).ok())
+            .filter(|value| text.contains(value))
+            .collect();
+        // One may be a part of another.
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         let mut text = text.to_owned();
-        for value in revealed.chain(self.typed.iter().map(Vec::as_slice)) {
-            if value.len() >= 4
-                && let Ok(value) = std::str::from_utf8(value)
-                && text.contains(value)
-            {
-                text = text.replace(value, "[secret]");
-            }
+        for value in values {
+            text = text.replace(value, "[secret]");
         }
         text
     }
@@ -230,9 +233,9 @@ impl Turn {
         self.suppressed
     }
 
-    /// The rules that hold at the end of a turn.
+    /// The rules that hold at the end of a turn. An account above its quota may still shrink.
     pub fn check_quota(&self) -> Result<(), Breach> {
-        if self.ledger.kv_bytes > self.facts.limits.kv_bytes && !self.effects.kv.is_empty() {
+        if self.ledger.kv_bytes > self.facts.limits.kv_bytes && self.ledger.kv_has_grown() {
             return Err(Breach(format!(
                 "quota-exceeded: kv would hold {} bytes, the account's quota is {}",
                 self.ledger.kv_bytes, self.facts.limits.kv_bytes

@@ -17,6 +17,9 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 /// What a guest may print in one turn; the rest is dropped.
 const OUTPUT_BYTES: usize = 8 * 1024;
 
+/// What WASI's `get-random-bytes` gives in one call.
+const RANDOM_BYTES: u64 = 64 * 1024;
+
 /// Milliseconds since the Unix epoch, frozen for a turn.
 #[derive(Clone, Default)]
 pub struct TurnClock(Arc<AtomicU64>);
@@ -143,6 +146,7 @@ pub fn context(clock: &TurnClock, random: &TurnRandom, output: &GuestOutput) -> 
         .secure_random(random.clone())
         .insecure_random(random.clone())
         .insecure_random_seed(0)
+        .max_random_size(RANDOM_BYTES)
         .stdout(output.clone())
         .stderr(output.clone())
         .allow_tcp(false)

@@ -201,6 +201,11 @@ impl Actor {
         self.with_core(|core| core.sends.insert(id, send));
     }
 
+    /// The channel has as long for it as for one that leaves now.
+    pub fn await_end(self: &Arc<Self>, id: SendId) {
+        self.with_core(|core| core.await_ends(self, vec![id]));
+    }
+
     /// The end of such a send.
     pub fn settle_recovered(self: &Arc<Self>, id: SendId, outcome: SendOutcome) {
         self.with_core(|core| {

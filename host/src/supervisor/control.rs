@@ -8,6 +8,7 @@ use crate::domain::sign_in::{Answer, Flow};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
 use async_trait::async_trait;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A provider as clients and operators see it.
@@ -157,7 +158,7 @@ pub struct Installed {
 pub trait Control: std::marker::Send + Sync + 'static {
     fn providers(&self) -> Vec<ProviderInfo>;
     /// By id or alias; its accounts are not counted.
-    fn provider(&self, name: &str) -> Option<ProviderInfo>;
+    fn provider(&self, name: &str) -> Option<Arc<ProviderInfo>>;
     /// Refusals of components that belong to no provider that is installed.
     fn stray_refusals(&self) -> Vec<Refused> {
         Vec::new()

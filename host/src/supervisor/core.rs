@@ -78,6 +78,10 @@ pub struct Core {
     pub kills: HashMap<String, u8>,
     pub skip: Vec<String>,
     pub sends: HashMap<SendId, OpenSend>,
+    /// Until when dispatched sends must be settled, in order; settled ones may be among them.
+    pub deadlines: VecDeque<(Timestamp, SendId)>,
+    /// An alarm is set for the first of them, or for an earlier one.
+    pub deadline_alarm: bool,
     pub link: Option<(Link, Option<Failure>)>,
     pub was_online: bool,
     pub flow: Option<Flow>,
@@ -120,6 +124,8 @@ impl Core {
             kills: HashMap::new(),
             skip: Vec::new(),
             sends: HashMap::new(),
+            deadlines: VecDeque::new(),
+            deadline_alarm: false,
             link: None,
             was_online: false,
             flow: None,
@@ -313,19 +319,7 @@ impl Core {
                     self.settle_by_host(actor, id, SendOutcome::Failed { failure, certainty });
                 }
             }
-            Due::SendDeadline(id) => {
-                let dispatched = self
-                    .sends
-                    .get(&id)
-                    .is_some_and(|send| send.state == SendState::Dispatched);
-                if dispatched {
-                    self.give_up(
-                        actor,
-                        id,
-                        "the channel did not say in time what became of it",
-                    );
-                }
-            }
+            Due::SendDeadlines => self.on_deadlines(actor),
             Due::FlowExpiry(flow) => self.expire_flow(actor, &flow),
             Due::Forgive => {
                 if self.strikes.forgive(now) {

@@ -59,9 +59,8 @@ impl Core {
                 .clock
                 .set(at, actor, Alarm::Guest { label, generation });
         }
-        for id in flush.dispatched {
-            let at = self.now.plus_ms(actor.shared.settings.send_deadline_ms);
-            actor.due_at(at, Due::SendDeadline(id));
+        if !flush.dispatched.is_empty() {
+            self.await_ends(actor, flush.dispatched);
         }
         if flush.show || !flush.settled.is_empty() {
             self.show(actor);
@@ -220,6 +219,54 @@ impl Core {
                 "the connection closed before the output had left",
             );
         }
+    }
+
+    /// The channel has so long to say what became of these. One alarm for all that wait: nearly
+    /// every send is settled long before.
+    pub fn await_ends(&mut self, actor: &Arc<Actor>, ids: Vec<SendId>) {
+        let at = self.tick().plus_ms(actor.shared.settings.send_deadline_ms);
+        while (self.deadlines.front()).is_some_and(|(_, id)| !self.is_dispatched(id)) {
+            self.deadlines.pop_front();
+        }
+        while (self.deadlines.back()).is_some_and(|(_, id)| !self.is_dispatched(id)) {
+            self.deadlines.pop_back();
+        }
+        self.deadlines.extend(ids.into_iter().map(|id| (at, id)));
+        self.set_deadline_alarm(actor);
+    }
+
+    fn set_deadline_alarm(&mut self, actor: &Arc<Actor>) {
+        if !self.deadline_alarm
+            && let Some((at, _)) = self.deadlines.front()
+        {
+            self.deadline_alarm = true;
+            actor.due_at(*at, Due::SendDeadlines);
+        }
+    }
+
+    pub fn on_deadlines(&mut self, actor: &Arc<Actor>) {
+        self.deadline_alarm = false;
+        while let Some((at, id)) = self.deadlines.front().copied() {
+            let waits = self.is_dispatched(&id);
+            if waits && at > self.now {
+                break;
+            }
+            self.deadlines.pop_front();
+            if waits {
+                self.give_up(
+                    actor,
+                    id,
+                    "the channel did not say in time what became of it",
+                );
+            }
+        }
+        self.set_deadline_alarm(actor);
+    }
+
+    fn is_dispatched(&self, id: &SendId) -> bool {
+        self.sends
+            .get(id)
+            .is_some_and(|send| send.state == SendState::Dispatched)
     }
 
     /// A dispatched send of which nobody can say what became of it.

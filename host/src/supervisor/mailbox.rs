@@ -42,7 +42,7 @@ pub enum Signal {
 pub enum Due {
     /// Start again after a fault.
     Restart,
-    SendDeadline(SendId),
+    SendDeadlines,
     /// A send that the guest holds back has waited long enough.
     Deferred(SendId),
     /// Nothing but a look at what can be done.

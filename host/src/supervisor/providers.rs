@@ -18,6 +18,8 @@ struct Inner {
     /// Provider id → digest of the current version.
     current: BTreeMap<String, String>,
     refusals: BTreeMap<String, Refused>,
+    /// Of the current versions, as they are handed out.
+    infos: BTreeMap<String, Arc<ProviderInfo>>,
 }
 
 impl Providers {
@@ -31,6 +33,7 @@ impl Providers {
         if let Ok(mut inner) = self.inner.write() {
             inner.current.insert(provider.to_owned(), digest.to_owned());
             inner.refusals.remove(provider);
+            inner.refresh(provider);
         }
     }
 
@@ -65,6 +68,8 @@ impl Providers {
         if let Ok(mut inner) = self.inner.write() {
             if inner.refusals.len() >= KEPT {
                 inner.refusals.clear();
+                let ids: Vec<String> = inner.current.keys().cloned().collect();
+                ids.iter().for_each(|id| inner.refresh(id));
             }
             let refused = Refused {
                 at: Timestamp::now(),
@@ -72,6 +77,7 @@ impl Providers {
                 reason: reason.to_owned(),
             };
             inner.refusals.insert(provider.to_owned(), refused);
+            inner.refresh(provider);
         }
     }
 
@@ -103,10 +109,8 @@ impl Providers {
     }
 
     /// One provider, without its accounts counted.
-    pub fn one(&self, id: &str) -> Option<ProviderInfo> {
-        let inner = self.inner.read().ok()?;
-        let provider = inner.by_digest.get(inner.current.get(id)?)?;
-        Some(info(&inner, id, provider))
+    pub fn one(&self, id: &str) -> Option<Arc<ProviderInfo>> {
+        self.inner.read().ok()?.infos.get(id).cloned()
     }
 
     pub fn ids(&self) -> Vec<String> {
@@ -127,6 +131,16 @@ impl Providers {
             .filter(|(id, _)| !inner.current.contains_key(*id))
             .map(|(_, refused)| refused.clone())
             .collect()
+    }
+}
+
+impl Inner {
+    fn refresh(&mut self, id: &str) {
+        let digest = self.current.get(id);
+        if let Some(provider) = digest.and_then(|digest| self.by_digest.get(digest)) {
+            let info = Arc::new(info(self, id, provider));
+            self.infos.insert(id.to_owned(), info);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::control::*;
 use super::core::Core;
 use super::inbox;
-use super::mailbox::{Due, Input, Order};
+use super::mailbox::{Input, Order};
 use super::providers::Providers;
 use super::waiters::Waiters;
 use super::workers::Workers;
@@ -149,9 +149,7 @@ impl Supervisor {
                 actor.recover_send(id, outgoing.clone(), send.state);
                 if send.state == SendState::Dispatched {
                     // The one of its first dispatch went with the process before.
-                    let deadline = self.shared.settings.send_deadline_ms;
-                    let at = Timestamp::now().plus_ms(deadline);
-                    actor.due_at(at, Due::SendDeadline(id));
+                    actor.await_end(id);
                 }
                 actor.input(Input::Send { id, outgoing });
             } else {
@@ -398,7 +396,7 @@ impl Control for Supervisor {
         self.providers.list(&running)
     }
 
-    fn provider(&self, name: &str) -> Option<ProviderInfo> {
+    fn provider(&self, name: &str) -> Option<Arc<ProviderInfo>> {
         // Without counting: this is asked for every send.
         let id = self.providers.current(name)?.manifest.id.clone();
         self.providers.one(&id)

@@ -209,15 +209,15 @@ impl Core {
     ) {
         self.instance = None;
         let now = self.tick();
-        if fault.kind == FaultKind::Unreadable {
-            tracing::warn!(account = %actor.id, reason = fault.message, "a turn needed what storage cannot give now; it comes again");
-            actor.input_again(input.into_iter().collect());
-            return self.wait(actor, 1_000);
-        }
         if fault.kind == FaultKind::Injected {
             actor.input_again(input.into_iter().collect());
             self.phase = Phase::Starting(Cause::Restart);
             return;
+        }
+        if !fault.kind.is_providers() {
+            tracing::warn!(account = %actor.id, reason = fault.message, "a turn needed what the host cannot give now; it comes again");
+            actor.input_again(input.into_iter().collect());
+            return self.wait(actor, 1_000);
         }
         let delay = self.strikes.add(now, &fault.message);
         tracing::warn!(

@@ -17,6 +17,7 @@ use std::cell::RefCell;
 
 use anyport_sdk::types::Error;
 
+#[cfg(not(feature = "native"))]
 use crate::state::State;
 
 #[cfg(not(feature = "no-dedupe"))]
@@ -29,7 +30,13 @@ anyport_sdk::provider! {
     path: ["../../wit", "wit"],
     provider: Provider,
 }
+#[cfg(not(feature = "native"))]
 use exports::{lifecycle, messaging, reactor, sign_in as signing_in};
+#[cfg(feature = "native")]
+pub use {
+    crate::state::State,
+    exports::{lifecycle, messaging, reactor, sign_in as signing_in},
+};
 
 /// What the manifest says as well: a send that was not answered may be made again.
 const CHANNEL_DEDUPES: bool = cfg!(not(feature = "no-dedupe"));

@@ -1,8 +1,16 @@
 //! The channel goes away and comes back.
 
+use super::replace::{new_version, runs};
 use super::servers::{Ngircd, Peer, ngircd};
-use super::{World, text};
+use super::{World, prove, said, text};
+use crate::support::{PATIENCE, eventually};
 use serde_json::json;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinHandle};
 
 const CHANNEL: &str = "#storm";
 
@@ -83,6 +91,13 @@ async fn the_server_dies_and_comes_back() {
     for round in 0..2 {
         server.stop();
         account.is("disconnected").await;
+        if round == 1 {
+            // Replaced while it waits for the next attempt.
+            let digest = text(&world.provider().await["digest"]).to_owned();
+            let bytes = new_version(&world.component().await, 1);
+            world.upload(bytes).await.expect(201);
+            runs(&world, &account, &digest).await;
+        }
         let before = account.told_statuses().await.len();
         server.start();
         let mut peer = server.peer("ada");
@@ -105,7 +120,182 @@ async fn talk(account: &super::Account<'_>, peer: &mut Peer, round: usize) {
     account.received(&back).await;
 }
 
-/// A client that goes away in the middle of a send: nobody can say what became of it.
+/// Passes a port on, and can cut what goes through.
+struct Relay {
+    address: SocketAddr,
+    through: Arc<Mutex<Vec<AbortHandle>>>,
+    accepting: JoinHandle<()>,
+}
+
+impl Relay {
+    async fn start(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let through: Arc<Mutex<Vec<AbortHandle>>> = Arc::default();
+        let passing = through.clone();
+        let accepting = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let pass = tokio::spawn(async move {
+                    let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                });
+                passing.lock().unwrap().push(pass.abort_handle());
+            }
+        });
+        Self {
+            address,
+            through,
+            accepting,
+        }
+    }
+
+    fn cut(&self) {
+        for pass in self.through.lock().unwrap().drain(..) {
+            pass.abort();
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+/// Whatever the moment of the cut: what is `sent` was heard, what was not heard is not `sent`, and
+/// nothing is heard twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_is_cut_under_traffic() {
+    let Some(server) = ngircd(&Ngircd::default()) else {
+        return;
+    };
+    let cuts = if prove() { 100 } else { 8 };
+    let world = World::start().await;
+    let relay = Relay::start(server.port).await;
+    // It comes back when we say so.
+    let over = json!({"channels": [CHANNEL], "reconnect-ms": 300_000});
+    let account = world.account(relay.address.port(), "anyport", over).await;
+    let mut peer = server.peer("ada");
+    peer.join(CHANNEL);
+    account.sign_in().await;
+    account.joined(CHANNEL).await;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let listening = std::thread::spawn(move || {
+        let (mut seen, mut heard, mut number) = (0, HashMap::new(), 0);
+        loop {
+            if !stopped.load(Ordering::Relaxed) {
+                peer.send(&format!("PRIVMSG {CHANNEL} :in {number}"));
+                number += 1;
+            }
+            peer.poll();
+            for line in &peer.lines[seen..] {
+                let Some(body) = said(line, CHANNEL) else {
+                    continue;
+                };
+                let body = String::from_utf8_lossy(body).into_owned();
+                if body == "end" {
+                    return heard;
+                }
+                *heard.entry(body).or_insert(0) += 1;
+            }
+            seen = peer.lines.len();
+        }
+    });
+    let mut ids = Vec::new();
+    for cut in 0..cuts {
+        account.is("running").await;
+        say(&account, 10, &mut ids).await;
+        // Each at another stage of what was just sent.
+        if cut % 2 == 0 {
+            let path = format!("/v1/messages/{}", ids[ids.len() - 1 - cut % 10]);
+            eventually("it to have left", async || {
+                let looked = world.host.get(&path).await.expect(200);
+                (looked["data"]["state"] != "recorded").then_some(())
+            })
+            .await;
+        }
+        relay.cut();
+        say(&account, 3, &mut ids).await;
+        account.is("disconnected").await;
+        let again = account.path("/runtime/reconnect");
+        world.host.post(&again, json!({})).await.expect(200);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut states = HashMap::new();
+    for (number, id) in ids.iter().enumerate() {
+        let found = eventually("the send's end", async || {
+            let looked = world
+                .host
+                .get(&format!("/v1/messages/{id}"))
+                .await
+                .expect(200);
+            let state = text(&looked["data"]["state"]).to_owned();
+            matches!(state.as_str(), "sent" | "failed" | "unknown").then_some(state)
+        })
+        .await;
+        states.insert(format!("out {number}"), found);
+    }
+    account.is("running").await;
+    account.sent(CHANNEL, "end").await;
+    let heard = tokio::time::timeout(PATIENCE, async {
+        tokio::task::spawn_blocking(move || listening.join().unwrap())
+            .await
+            .unwrap()
+    })
+    .await
+    .expect("the end is heard");
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for (body, state) in &states {
+        *counts.entry(state).or_default() += 1;
+        let times = heard.get(body).copied().unwrap_or(0);
+        match state.as_str() {
+            "sent" => assert_eq!(times, 1, "{body} is sent"),
+            "failed" => assert_eq!(times, 0, "{body} has failed"),
+            _ => assert!(times <= 1, "{body} is unknown and was heard {times} times"),
+        }
+    }
+    assert!(
+        heard.keys().all(|body| states.contains_key(body)),
+        "{heard:?}"
+    );
+
+    // What came in came once and in order; what was said while the link was down is gone.
+    let received = account.events("message.received").await;
+    let numbers: Vec<usize> = received
+        .iter()
+        .filter_map(|event| {
+            event["data"]["message"]["text"]
+                .as_str()?
+                .strip_prefix("in ")?
+                .parse()
+                .ok()
+        })
+        .collect();
+    assert!(
+        numbers.is_sorted_by(|earlier, later| earlier < later),
+        "{numbers:?}"
+    );
+    let told = account.told_statuses().await;
+    let away = told.iter().filter(|status| *status == "disconnected");
+    assert_eq!(away.count(), cuts, "each loss is an event: {told:?}");
+    eprintln!("cut {cuts} times: {counts:?}, {} lines in", numbers.len());
+    world.host.stop().await;
+}
+
+/// Numbered lines to the channel, without waiting for them.
+async fn say(account: &super::Account<'_>, count: usize, ids: &mut Vec<String>) {
+    for _ in 0..count {
+        let body = format!("out {}", ids.len());
+        let answer = account.send_async(CHANNEL, &body).await;
+        assert!(answer.status.is_success(), "{:#}", answer.body);
+        ids.push(text(&answer.body["data"]["id"]).to_owned());
+    }
+}
+
+/// A server that goes away in the middle of a send: nobody can say what became of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_lost_in_a_send() {
     let world = World::start().await;

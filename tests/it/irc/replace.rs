@@ -82,7 +82,9 @@ impl Talker {
             loop {
                 if !stopped.load(Ordering::Relaxed) {
                     let mut number = counter.lock().unwrap();
-                    while *number < arrived.borrow().0 + AHEAD {
+                    // Not much more than it hears, so that both directions have their share.
+                    let most = 4 * tell.borrow().0 + AHEAD;
+                    while *number < most.min(arrived.borrow().0 + AHEAD) {
                         peer.send(&format!("PRIVMSG {CHANNEL} :in {number}"));
                         *number += 1;
                     }
@@ -124,7 +126,12 @@ async fn ten_times_while_both_talk() {
     let between = if prove() { 500 } else { 25 };
     let world = World::start().await;
     let account = world
-        .account(server.port, "anyport", json!({"channels": [CHANNEL]}))
+        .account(
+            server.port,
+            "anyport",
+            // Slow enough for sends to wait for their turn in the provider.
+            json!({"channels": [CHANNEL], "flood-burst": 2, "flood-interval-ms": 10}),
+        )
         .await;
     let mut peer = server.peer("ada");
     peer.join(CHANNEL);

@@ -117,10 +117,12 @@ impl Control for FakeControl {
         }]
     }
 
-    fn provider(&self, name: &str) -> Option<ProviderInfo> {
-        self.providers().into_iter().find(|info| {
+    fn provider(&self, name: &str) -> Option<Arc<ProviderInfo>> {
+        let mut all = self.providers().into_iter();
+        let found = all.find(|info| {
             info.manifest.id == name || info.manifest.aliases.iter().any(|a| a == name)
-        })
+        });
+        found.map(Arc::new)
     }
 
     async fn install(&self, component: Vec<u8>, _: &str) -> Result<Installed, String> {

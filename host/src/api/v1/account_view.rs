@@ -61,7 +61,7 @@ impl AccountView {
     pub fn read(api: &Api, account: Account) -> Self {
         let runtime = api.control.runtime_state(&account.id);
         let info = api.control.provider(&account.provider);
-        Self::new(account, &runtime, info.as_ref())
+        Self::new(account, &runtime, info.as_deref())
     }
 }
 

@@ -22,6 +22,7 @@ use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 const READ: Operation = Operation::of_account(codes::GET_AUTH_STATE_FAILED);
 const ACT: Operation = Operation::of_runtime(codes::RUN_AUTH_ACTION_FAILED);
@@ -77,7 +78,7 @@ struct Action {
     api: Api,
     workspace: WorkspaceId,
     account: Account,
-    info: ProviderInfo,
+    info: Arc<ProviderInfo>,
     body: Map<String, Value>,
 }
 

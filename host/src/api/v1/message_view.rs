@@ -2,6 +2,7 @@
 
 use super::super::error::{ApiError, Operation};
 use super::super::{Api, ReplyTarget};
+use crate::domain::account::Account;
 use crate::domain::error::Certainty;
 use crate::domain::send::{Content, Send, SendState};
 use serde::Serialize;
@@ -65,15 +66,22 @@ fn message_id(send: &Send) -> String {
 }
 
 /// The token to reply to what was sent, where the provider has replies.
-pub async fn reply_token(api: &Api, send: &Send) -> Result<Option<String>, ApiError> {
+pub async fn reply_token(
+    api: &Api,
+    send: &Send,
+    account: Option<Account>,
+) -> Result<Option<String>, ApiError> {
     let Some(sent) = &send.sent else {
         return Ok(None);
     };
-    let account = api
-        .store
-        .account(&send.workspace, &send.account)
-        .await
-        .map_err(|error| Operation::SEND.storage(error))?;
+    let account = match account {
+        Some(account) => Some(account),
+        None => api
+            .store
+            .account(&send.workspace, &send.account)
+            .await
+            .map_err(|error| Operation::SEND.storage(error))?,
+    };
     let (Some(account), Some(message)) = (account, sent.messages.first()) else {
         return Ok(None);
     };

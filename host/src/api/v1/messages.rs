@@ -11,6 +11,7 @@ use super::super::prefer::{self, Preference};
 use super::super::query::{PathText, Query};
 use super::message_request::SendRequest;
 use super::message_view::{self, MessageView, SendResult};
+use crate::domain::account::Account;
 use crate::domain::send::{Idempotency, Send, SendState};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::storage::{Conflict, StorageError};
@@ -47,8 +48,8 @@ async fn send(
     let deadline = Instant::now() + preference.wait;
 
     let Some(key) = key else {
-        let (send, _) = record(&api, workspace, request, None, deadline).await?;
-        return answer(&api, &send, &preference, false).await;
+        let recorded = record(&api, workspace, request, None, deadline).await?;
+        return answer(&api, recorded, &preference).await;
     };
     let fingerprint = fingerprint(&body);
     let _claim = api
@@ -61,9 +62,13 @@ async fn send(
         .idempotent(&workspace, &key)
         .await
         .map_err(|error| SEND.storage(error))?;
-    let (send, repeated) = match earlier {
+    let recorded = match earlier {
         Some((_, other)) if other != fingerprint => return Err(in_flight::reused()),
-        Some((send, _)) => (await_settled(&api, &workspace, send, deadline).await?, true),
+        Some((send, _)) => Recorded {
+            send: await_settled(&api, &workspace, send, deadline).await?,
+            repeated: true,
+            account: None,
+        },
         None => {
             let idempotency = Idempotency {
                 key,
@@ -73,7 +78,15 @@ async fn send(
             record(&api, workspace, request, Some(idempotency), deadline).await?
         }
     };
-    answer(&api, &send, &preference, repeated).await
+    answer(&api, recorded, &preference).await
+}
+
+/// What the answer tells of.
+struct Recorded {
+    send: Send,
+    repeated: bool,
+    /// None: not read yet.
+    account: Option<Account>,
 }
 
 /// Checks the request against account and provider and hands it over. Nothing is kept of what is
@@ -84,7 +97,7 @@ async fn record(
     request: SendRequest,
     idempotency: Option<Idempotency>,
     deadline: Instant,
-) -> Result<(Send, bool), ApiError> {
+) -> Result<Recorded, ApiError> {
     let account = super::account(api, &SEND, &workspace, &request.account_id).await?;
     let info = api.control.provider(&account.provider).ok_or_else(|| {
         ApiError::new(
@@ -98,7 +111,7 @@ async fn record(
     let outgoing = request.outgoing(&account.id, &info, api.reply_tokens.as_ref())?;
     let new = NewSend {
         workspace,
-        account: account.id,
+        account: account.id.clone(),
         outgoing,
         idempotency,
     };
@@ -107,7 +120,11 @@ async fn record(
         .send(new, left(deadline))
         .await
         .map_err(|refusal| SEND.refusal(refusal))?;
-    Ok((answer.send, answer.repeated))
+    Ok(Recorded {
+        send: answer.send,
+        repeated: answer.repeated,
+        account: Some(account),
+    })
 }
 
 async fn await_settled(
@@ -131,10 +148,17 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-async fn answer(api: &Api, send: &Send, preference: &Preference, repeated: bool) -> Answer {
+async fn answer(api: &Api, recorded: Recorded, preference: &Preference) -> Answer {
+    let Recorded {
+        send,
+        repeated,
+        account,
+    } = recorded;
     // The send is durable: a token that cannot be made now is no reason to say it failed.
-    let token = message_view::reply_token(api, send).await.unwrap_or(None);
-    let result = SendResult::of(send, token).map_err(|mut error| {
+    let token = message_view::reply_token(api, &send, account)
+        .await
+        .unwrap_or(None);
+    let result = SendResult::of(&send, token).map_err(|mut error| {
         error.replayed = repeated;
         error
     })?;

@@ -14,6 +14,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The one region of a host.
@@ -34,7 +35,7 @@ pub fn routes() -> Router<Api> {
 }
 
 /// The provider of this name, for a request that names it; otherwise the published error.
-pub fn installed(api: &Api, name: &str) -> Result<ProviderInfo, ApiError> {
+pub fn installed(api: &Api, name: &str) -> Result<Arc<ProviderInfo>, ApiError> {
     match api.control.provider(name) {
         Some(info) => Ok(info),
         None if PUBLISHED_NAMES.contains(&name) => Err(ApiError::new(

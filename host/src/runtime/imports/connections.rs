@@ -1,6 +1,7 @@
 //! `connections`: asked for here, opened and written after the commit. Each call sees what the
 //! turn asked for before it.
 
+use super::size;
 use crate::runtime::guest::GuestState;
 use crate::runtime::ledger::{ConnectionState, ConnectionView};
 use crate::runtime::limits::breach;
@@ -121,7 +122,7 @@ impl connections::Host for GuestState {
                 turn.facts.limits.connections
             ));
         }
-        turn.spend(name.len())?;
+        turn.spend(name.len() + size::connection(&spec))?;
         let (spec, generation) = (Arc::new(spec), turn.ledger.next_generation());
         turn.ledger.set_connection(
             &name,

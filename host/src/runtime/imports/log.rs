@@ -5,10 +5,14 @@ use crate::runtime::guest::GuestState;
 use anyport_contract::anyport::provider::log;
 use wasmtime::Result;
 
+/// Of a line that `describe` logs.
+const DESCRIBE_BYTES: usize = 1024;
+
 impl log::Host for GuestState {
     fn write(&mut self, level: log::Level, message: String, fields: Vec<log::Field>) -> Result<()> {
         // `describe` may log too; it has no account.
         let Some(turn) = self.turn.as_deref_mut() else {
+            let message = cut(message, DESCRIBE_BYTES);
             tracing::debug!(target: "provider", %message, "a provider logged while it described itself");
             return Ok(());
         };
@@ -17,18 +21,18 @@ impl log::Host for GuestState {
             return Ok(());
         }
         let limit = turn.facts.limits.log_line_bytes;
-        let mut text = cut(message, limit);
+        // Cleaned before it is cut, or a half of a secret could stay.
+        let mut text = cut(turn.without_secrets(&message), limit);
         for field in fields {
-            if text.len() >= limit {
+            let Some(room) = limit.checked_sub(text.len()) else {
                 break;
-            }
+            };
             text.push(' ');
-            text.push_str(&cut(field.key, 64));
+            text.push_str(&cut(turn.without_secrets(&field.key), room.min(64)));
             text.push('=');
-            let room = limit.saturating_sub(text.len());
-            text.push_str(&cut(field.value, room));
+            text.push_str(&cut(turn.without_secrets(&field.value), room));
         }
-        let text = turn.without_secrets(&text);
+        let text = cut(text, limit);
         let (account, provider) = (&turn.facts.id, &turn.facts.manifest.id);
         match level {
             log::Level::Trace => tracing::trace!(target: "provider", %account, provider, "{text}"),

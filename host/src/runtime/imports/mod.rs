@@ -13,6 +13,7 @@ mod log;
 mod replies;
 mod secrets;
 mod sign_in_steps;
+mod size;
 mod timers;
 mod turn;
 

@@ -1,6 +1,7 @@
 //! `replies`: answers to what clients asked. Those that belong to calls which this host does not
 //! make yet are accepted and left unheard, like any answer to a request that it does not know.
 
+use super::size;
 use crate::runtime::convert;
 use crate::runtime::guest::GuestState;
 use crate::runtime::turn::Reply;
@@ -10,7 +11,15 @@ use wasmtime::Result;
 impl GuestState {
     fn reply(&mut self, call: &'static str, reply: Reply) -> Result<()> {
         let turn = self.asks(call)?;
-        turn.spend(64)?;
+        turn.spend(match &reply {
+            Reply::Deferred { request }
+            | Reply::Dispatched { request }
+            | Reply::Done { request } => request.len(),
+            Reply::Failed {
+                request, failure, ..
+            } => request.len() + size::failure(failure),
+            Reply::Sent { request, message } => request.len() + size::sent(message),
+        })?;
         turn.effects.replies.push(reply);
         Ok(())
     }

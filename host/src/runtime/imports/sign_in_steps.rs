@@ -1,5 +1,6 @@
 //! `sign-in-steps`: the visible side of a sign-in.
 
+use super::size;
 use crate::runtime::convert;
 use crate::runtime::guest::GuestState;
 use crate::runtime::turn::SignInStep;
@@ -9,13 +10,8 @@ use wasmtime::Result;
 impl sign_in_steps::Host for GuestState {
     fn show(&mut self, displays: Vec<sign_in_steps::Display>) -> Result<()> {
         let turn = self.asks("sign-in-steps.show")?;
-        turn.spend(
-            displays
-                .iter()
-                .map(|display| display.value.len() + 16)
-                .sum(),
-        )?;
-        let displays = displays.into_iter().map(convert::display).collect();
+        let displays: Vec<_> = displays.into_iter().map(convert::display).collect();
+        turn.spend(displays.iter().map(size::display).sum())?;
         turn.effects.sign_in.push(SignInStep::Show(displays));
         Ok(())
     }
@@ -26,34 +22,29 @@ impl sign_in_steps::Host for GuestState {
         problem: Option<types::Error>,
     ) -> Result<()> {
         let turn = self.asks("sign-in-steps.ask")?;
-        turn.spend(
-            questions
-                .iter()
-                .map(|question| question.title.len() + 32)
-                .sum(),
-        )?;
-        turn.effects.sign_in.push(SignInStep::Ask {
-            questions: questions.into_iter().map(convert::question).collect(),
-            problem: problem.map(convert::failure),
-        });
+        let questions: Vec<_> = questions.into_iter().map(convert::question).collect();
+        let problem = problem.map(convert::failure);
+        let asked: usize = questions.iter().map(size::question).sum();
+        turn.spend(asked + problem.as_ref().map_or(0, size::failure))?;
+        turn.effects
+            .sign_in
+            .push(SignInStep::Ask { questions, problem });
         Ok(())
     }
 
     fn succeeded(&mut self, identity: model::Identity) -> Result<()> {
         let turn = self.asks("sign-in-steps.succeeded")?;
-        turn.spend(identity.id.len())?;
-        turn.effects
-            .sign_in
-            .push(SignInStep::Succeeded(convert::profile(identity)));
+        let profile = convert::profile(identity);
+        turn.spend(size::profile(&profile))?;
+        turn.effects.sign_in.push(SignInStep::Succeeded(profile));
         Ok(())
     }
 
     fn failed(&mut self, error: types::Error) -> Result<()> {
         let turn = self.asks("sign-in-steps.failed")?;
-        turn.spend(error.message.len())?;
-        turn.effects
-            .sign_in
-            .push(SignInStep::Failed(convert::failure(error)));
+        let failure = convert::failure(error);
+        turn.spend(size::failure(&failure))?;
+        turn.effects.sign_in.push(SignInStep::Failed(failure));
         Ok(())
     }
 }

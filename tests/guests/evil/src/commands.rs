@@ -5,10 +5,16 @@ use anyport_sdk::connections::{Framing, Spec};
 use anyport_sdk::events::{Emission, Event};
 use anyport_sdk::model::{Content, Custom, Message};
 use anyport_sdk::replies::SentMessage;
+use anyport_sdk::sign_in_steps::{self, Question};
 use anyport_sdk::types::{Error, Frame};
 use anyport_sdk::{connections, events, kv, logging, replies, secrets, timers, turn};
+use std::cell::RefCell;
 
 use crate::guest::{MAIN, Situation};
+
+thread_local! {
+    static SECRET: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -81,6 +87,12 @@ pub fn run(line: &str, situation: Situation) -> Result<Outcome, Error> {
         "!subjects" => (0..number.unwrap_or(100_000))
             .for_each(|step| turn::subject(&format!("subject-{step}"))),
 
+        "!longfailures" => {
+            let failure = Error::internal("x".repeat(1024 * 1024)).not_done();
+            (0..number.unwrap_or(4_096)).for_each(|_| replies::failed("nobody", &failure));
+        }
+        "!amplify" => amplify(),
+
         // Written limits, one above each.
         "!kvquota" => {
             let value = vec![0; 256 * 1024];
@@ -105,6 +117,22 @@ pub fn run(line: &str, situation: Situation) -> Result<Outcome, Error> {
             let secret = reveal("password")?;
             logging::error(&format!("the secret is {secret}"), &[("secret", &secret)]);
             return Err(Error::internal(format!("the secret is {secret}")).with_detail(secret));
+        }
+        "!secret-keep" => SECRET.set(reveal("password")?),
+        // What an earlier turn kept.
+        "!secret-tell" => {
+            SECRET.with_borrow(|secret| logging::error(&format!("it was {secret}"), &[]));
+        }
+        "!secret-print" => panic!("the secret is {}", reveal("password")?),
+        // At the end of a line that has to be cut within it.
+        "!secret-long" => {
+            let line = format!("{}{}", "x".repeat(4_090), reveal("password")?);
+            logging::error(&line, &[]);
+        }
+        "!secret-replaced" => {
+            let before = reveal("password")?;
+            secrets::put("password", b"another-one");
+            logging::error(&format!("it was {before}"), &[]);
         }
         "!reveal-refused" => drop(reveal("unreadable")?),
         "!secret-unnamed" => secrets::put("no-such-name", b"1"),
@@ -155,6 +183,15 @@ pub fn run(line: &str, situation: Situation) -> Result<Outcome, Error> {
             count => Ok(count),
         })?,
         #[cfg(feature = "ambient")]
+        "!sleep" => std::thread::sleep(std::time::Duration::from_millis(number.unwrap_or(1))),
+        #[cfg(feature = "ambient")]
+        "!stdin" => expect_nothing(match std::io::stdin().lines().next() {
+            None | Some(Err(_)) => Err("closed"),
+            Some(Ok(line)) => Ok(line),
+        })?,
+        #[cfg(feature = "ambient")]
+        "!moment" => crate::ambient::moment(),
+        #[cfg(feature = "ambient")]
         "!sockets" => expect_nothing(std::net::TcpStream::connect("127.0.0.1:80"))?,
         _ => {}
     }
@@ -170,6 +207,27 @@ pub fn trap() -> ! {
 
 fn reveal(name: &str) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&secrets::reveal(name)?.unwrap_or_default()).into_owned())
+}
+
+/// One text of 1 MiB, given to the host a few thousand times in one call.
+#[expect(
+    unsafe_code,
+    reason = "safe code would need the memory that it pretends to have"
+)]
+fn amplify() {
+    use std::mem::ManuallyDrop;
+    let text = ManuallyDrop::new("x".repeat(1024 * 1024));
+    let choice =
+        || unsafe { String::from_raw_parts(text.as_ptr().cast_mut(), text.len(), text.capacity()) };
+    let question = ManuallyDrop::new(Question {
+        name: "amplified".to_owned(),
+        kind: "choice".to_owned(),
+        title: "Which?".to_owned(),
+        hint: None,
+        required: true,
+        choices: (0..4_096).map(|_| choice()).collect(),
+    });
+    sign_in_steps::ask(std::slice::from_ref(&*question), None);
 }
 
 fn allocate_without_end() {

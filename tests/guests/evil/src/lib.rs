@@ -8,6 +8,8 @@
 //! This file is the part that behaves. It keeps `main` across faults and must never need
 //! memory of an earlier instance.
 
+#[cfg(all(feature = "ambient", not(feature = "wrong-shape")))]
+mod ambient;
 #[cfg(not(feature = "wrong-shape"))]
 mod commands;
 #[cfg(not(feature = "wrong-shape"))]
