@@ -87,11 +87,8 @@ async fn a_sign_in_that_lost_its_provider_says_so() {
     let refused = client
         .post(&format!("{auth}/code"), code.clone())
         .await
-        .expect(500);
-    assert_eq!(
-        refused["error"]["code"], "run_auth_action_failed",
-        "{refused:#}"
-    );
+        .expect(409);
+    assert_eq!(refused["error"]["code"], "conflict", "{refused:#}");
     let state = client.get(&auth).await.expect(200);
     assert_eq!(state["data"]["status"], "failed", "{state:#}");
 
