@@ -89,8 +89,11 @@ async fn a_sign_in_that_lost_its_provider_says_so() {
         .await
         .expect(409);
     assert_eq!(refused["error"]["code"], "conflict", "{refused:#}");
-    let state = client.get(&auth).await.expect(200);
-    assert_eq!(state["data"]["status"], "failed", "{state:#}");
+    eventually("the sign-in has failed", async || {
+        let state = client.get(&auth).await.expect(200);
+        (state["data"]["status"] == "failed").then_some(())
+    })
+    .await;
 
     assert_eq!(start().await["data"]["status"], "awaiting_code");
     let state = client.post(&format!("{auth}/code"), code).await.expect(200);

@@ -266,14 +266,13 @@ impl Actor {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             core.run_slice(self)
         };
-        if more {
-            self.state.store(QUEUED, Ordering::Release);
-            self.shared.workers.push(self.lane(), self.clone());
-        } else if self
-            .state
-            .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire)
-            .is_err()
-        {
+        // Something came while it ran: it has another turn, behind the others.
+        let again = more
+            || self
+                .state
+                .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire)
+                .is_err();
+        if again {
             self.state.store(QUEUED, Ordering::Release);
             self.shared.workers.push(self.lane(), self.clone());
         }
