@@ -266,13 +266,13 @@ impl Actor {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             core.run_slice(self)
         };
-        // Something came while it ran: it has another turn, behind the others.
-        let again = more
-            || self
+        // Idle, unless there is more, or something came meanwhile.
+        let idle = !more
+            && self
                 .state
                 .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire)
-                .is_err();
-        if again {
+                .is_ok();
+        if !idle {
             self.state.store(QUEUED, Ordering::Release);
             self.shared.workers.push(self.lane(), self.clone());
         }

@@ -227,7 +227,7 @@ impl Sender {
             let key = (turn / self.accounts.len())
                 .is_multiple_of(2)
                 .then(|| format!("key-{number}"));
-            let wait = if turn % 3 == 0 {
+            let wait = if turn.is_multiple_of(3) {
                 "respond-async"
             } else {
                 "wait=2"
@@ -275,7 +275,7 @@ impl Sender {
                 self.until_it_may_go().await;
             }
             self.sends.lock().unwrap().push(sent);
-            if turn % 7 == 0 && !answered.is_empty() {
+            if turn.is_multiple_of(7) && !answered.is_empty() {
                 self.repeat(&client, &answered[turn % answered.len()]).await;
             }
         }
