@@ -32,3 +32,7 @@ prove-storage:
 # IRC against ngircd and InspIRCd, long.
 prove-irc:
     ANYPORT_PROVE=1 CI=true cargo test --test it -- --nocapture irc
+
+# Turns that fail before their commit, and versions replaced under traffic.
+prove-conformance:
+    ANYPORT_PROVE=1 cargo test --test it -- --nocapture conformance

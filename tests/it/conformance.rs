@@ -10,8 +10,9 @@ use crate::support::{eventually, proves, show_log};
 use anyport::app::BUNDLED;
 use anyport::domain::AccountId;
 use anyport::supervisor::FaultInjection;
+use serde_json::json;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 
 /// Every so-manieth turn, whatever it is for, fails when it has done all its work.
@@ -19,16 +20,21 @@ use tokio::sync::watch;
 async fn what_a_failed_turn_had_comes_again() {
     show_log();
     let sends = if proves() { 1_000 } else { 60 };
-    for every in [2, 3, 7] {
+    for every in [11, 31] {
         let turns = Arc::new(AtomicU64::new(0));
         let failed = Arc::new(AtomicU64::new(0));
-        let (counted, failing) = (turns.clone(), failed.clone());
+        let armed = Arc::new(AtomicBool::new(false));
+        let (counted, failing, when) = (turns.clone(), failed.clone(), armed.clone());
         let injection = FaultInjection(Arc::new(move |_: &AccountId| {
+            if !when.load(Ordering::Relaxed) {
+                return false;
+            }
             let fails = counted.fetch_add(1, Ordering::Relaxed) % every == every - 1;
             failing.fetch_add(u64::from(fails), Ordering::Relaxed);
             fails
         }));
         let world = World::start(Some(injection)).await;
+        armed.store(true, Ordering::Relaxed);
         let logins = world.accounts.len() as u64;
         world.senders.until_answered(sends).await;
         let (mut channel, numbers) = world.ends().await;
@@ -42,11 +48,65 @@ async fn what_a_failed_turn_had_comes_again() {
     }
 }
 
+/// A sign-in lives in the memory of one instance. When that is lost, the client learns it at once
+/// and can begin again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_that_lost_its_provider_says_so() {
+    show_log();
+    let once = Arc::new(AtomicBool::new(false));
+    let fails = once.clone();
+    let injection = FaultInjection(Arc::new(move |_: &AccountId| {
+        fails.swap(false, Ordering::Relaxed)
+    }));
+    let host = Host::start_with(move |config| {
+        config.fault_injection = Some(injection.clone());
+    })
+    .await;
+    let client = Client::new(&host.base, &host.key);
+    let account = json!({
+        "provider": "simulator",
+        "auth_mode": "code",
+        "provider_data": {"user": "ada"},
+    });
+    let made = client.post("/v1/accounts", account).await.expect(201);
+    let auth = format!("/v1/accounts/{}/auth", made["data"]["id"].as_str().unwrap());
+    let start = async || {
+        client
+            .post(&format!("{auth}/start"), json!({}))
+            .await
+            .expect(200)
+    };
+    let code = json!({"code": "123456"});
+
+    // The call that begins it comes again by itself.
+    once.store(true, Ordering::Relaxed);
+    assert_eq!(start().await["data"]["status"], "awaiting_code");
+    assert!(!once.load(Ordering::Relaxed));
+    // The answer comes again to an instance that never asked.
+    once.store(true, Ordering::Relaxed);
+    let refused = client
+        .post(&format!("{auth}/code"), code.clone())
+        .await
+        .expect(409);
+    assert_eq!(refused["error"]["code"], "conflict", "{refused:#}");
+    eventually("the sign-in has failed", async || {
+        let state = client.get(&auth).await.expect(200);
+        (state["data"]["status"] == "failed").then_some(())
+    })
+    .await;
+
+    assert_eq!(start().await["data"]["status"], "awaiting_code");
+    let state = client.post(&format!("{auth}/code"), code).await.expect(200);
+    assert_eq!(state["data"]["status"], "authorized", "{state:#}");
+    host.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replaced_under_traffic() {
     show_log();
     let swaps = 10;
     let world = World::start(None).await;
+    let id = AccountId::from_text(&world.accounts[0].id);
     let (_, component) = BUNDLED
         .iter()
         .find(|(provider, _)| *provider == "simulator")
@@ -58,7 +118,6 @@ async fn replaced_under_traffic() {
             .operator
             .install(&another_version(component, swap))
             .await;
-        let id = AccountId::from_text(&world.accounts[0].id);
         eventually("the account runs the new version", async || {
             let live = world.host.running.supervisor.live(&id).unwrap();
             // The first instance and one for each version.

@@ -176,6 +176,7 @@ impl Core {
                 self.settle(actor, None, outcome, flush, patch);
                 if !resumed {
                     self.call_again(actor);
+                    self.lose_sign_in(actor);
                 }
             }
             Err(fault) => {

@@ -186,8 +186,47 @@ impl Core {
         };
         flow.step = Step::Failed(failure.clone());
         flow.revision += 1;
+        self.tell_failed_flow(actor, &failure);
+        actor.input(Input::SignIn {
+            request: uuid::Uuid::now_v7().hyphenated().to_string(),
+            call: SignInCall::Cancel,
+        });
+    }
+
+    /// A new instance began without the memory of the one before, and flows live nowhere else:
+    /// clients learn it at once, not when the flow expires.
+    pub fn lose_sign_in(&mut self, actor: &Arc<Actor>) {
+        let failure = Failure::new(
+            FailureCode::Unavailable,
+            "the provider was started anew; begin the sign-in again",
+        );
+        for (request, _) in self.calls.drain() {
+            let answer = Err(failure.clone());
+            actor.shared.waiters.answered(&request, answer);
+        }
+        // One whose call comes again begins anew by itself.
+        let begins = actor.has_input(|input| {
+            matches!(
+                input,
+                Input::SignIn {
+                    call: SignInCall::Begin { .. },
+                    ..
+                }
+            )
+        });
+        if begins {
+            return;
+        }
+        if let Some(flow) = self.flow.as_mut().filter(|flow| !flow.is_over()) {
+            flow.step = Step::Failed(failure.clone());
+            flow.revision += 1;
+            self.tell_failed_flow(actor, &failure);
+        }
+    }
+
+    fn tell_failed_flow(&mut self, actor: &Arc<Actor>, failure: &Failure) {
         let mut patch = AccountPatch::default();
-        let mut events = vec![self.auth_failed(&failure, &mut patch)];
+        let mut events = vec![self.auth_failed(failure, &mut patch)];
         events.extend(self.status_events());
         self.host_change(
             actor,
@@ -199,10 +238,6 @@ impl Core {
                 ..Flush::default()
             },
         );
-        actor.input(Input::SignIn {
-            request: uuid::Uuid::now_v7().hyphenated().to_string(),
-            call: SignInCall::Cancel,
-        });
     }
 
     /// A call was answered: a cancelled flow is over.

@@ -142,6 +142,7 @@ impl Core {
                 };
                 self.settle(actor, None, outcome, flush, AccountPatch::default());
                 self.call_again(actor);
+                self.lose_sign_in(actor);
             }
             Err(fault) => {
                 let turn = outcome.turn;
