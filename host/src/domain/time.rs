@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 
+/// The latest moment that can be written with four digits of the year in every time zone.
+const LATEST_MS: u64 = 253_402_207_200_000;
+
 impl Timestamp {
     /// The system's wall clock.
     pub fn now() -> Self {
@@ -27,11 +30,13 @@ impl Timestamp {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// RFC 3339, UTC; whole seconds without a fraction, else three digits.
+    /// RFC 3339, UTC; whole seconds without a fraction, else three digits. What is later than the
+    /// end of the year 9999 is shown as its last day.
     pub fn rfc3339(self) -> String {
-        let instant = jiff::Timestamp::from_millisecond(self.0.min(253_402_300_799_000) as i64)
-            .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        if self.0.is_multiple_of(1000) {
+        let ms = self.0.min(LATEST_MS);
+        let instant =
+            jiff::Timestamp::from_millisecond(ms as i64).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        if ms.is_multiple_of(1000) {
             instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
         } else {
             instant.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
@@ -58,6 +63,6 @@ mod tests {
             Timestamp(1_772_353_800_007).rfc3339(),
             "2026-03-01T08:30:00.007Z"
         );
-        assert_eq!(Timestamp(u64::MAX).rfc3339(), "9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp(u64::MAX).rfc3339(), "9999-12-30T22:00:00Z");
     }
 }

@@ -131,18 +131,16 @@ impl Supervisor {
                 });
             } else {
                 let (done, stopped) = oneshot::channel();
-                actor.order(Order::Stop {
-                    wanted: None,
-                    done: Some(done),
-                });
                 actor.order(Order::Replace {
                     provider: None,
                     account: Some(Box::new(account.clone())),
                     done: None,
                 });
-                if account.wanted && account.status == "active" {
-                    actor.order(Order::Start { done: None });
-                }
+                actor.order(Order::Stop {
+                    wanted: None,
+                    restart: account.wanted && account.status == "active",
+                    done: Some(done),
+                });
                 // What the client asks for next finds the new secret, not the end of the old one.
                 let _ = tokio::time::timeout(STOPPED, stopped).await;
             }
@@ -152,6 +150,7 @@ impl Supervisor {
         match (was_active, account.status == "active") {
             (true, false) => actor.order(Order::Stop {
                 wanted: None,
+                restart: false,
                 done: None,
             }),
             (false, true) if signed_in_and_wanted(&account) => {
@@ -180,6 +179,7 @@ impl Supervisor {
             let (done, stopped) = oneshot::channel();
             actor.order(Order::Stop {
                 wanted: None,
+                restart: false,
                 done: Some(done),
             });
             let _ = tokio::time::timeout(GOODBYE, stopped).await;

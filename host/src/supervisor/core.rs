@@ -269,7 +269,11 @@ impl Core {
                     let _ = done.send(());
                 }
             }
-            Order::Stop { wanted, done } => self.order_stop(wanted, done),
+            Order::Stop {
+                wanted,
+                restart,
+                done,
+            } => self.order_stop(wanted, restart, done),
             Order::Replace {
                 provider,
                 account,

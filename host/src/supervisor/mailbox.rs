@@ -56,9 +56,11 @@ pub enum Order {
     Start {
         done: Option<oneshot::Sender<()>>,
     },
-    /// `wanted`: what storage shall keep; a host that goes down leaves it as it is.
+    /// `wanted`: what storage shall keep; a host that goes down leaves it as it is. `restart`: a
+    /// start follows at once, so that nobody is told that the account is stopped.
     Stop {
         wanted: Option<bool>,
+        restart: bool,
         done: Option<oneshot::Sender<()>>,
     },
     /// Another provider version, or another configuration of the same one.

@@ -186,6 +186,7 @@ impl Supervisor {
             let (done, wait) = oneshot::channel();
             actor.order(Order::Stop {
                 wanted: None,
+                restart: false,
                 done: Some(done),
             });
             stopped.push(wait);
@@ -451,6 +452,7 @@ impl Control for Supervisor {
             RuntimeAction::Stop => {
                 actor.order(Order::Stop {
                     wanted: Some(false),
+                    restart: false,
                     done: Some(done),
                 });
             }

@@ -353,7 +353,12 @@ impl Core {
         }
     }
 
-    pub fn order_stop(&mut self, wanted: Option<bool>, done: Option<oneshot::Sender<()>>) {
+    pub fn order_stop(
+        &mut self,
+        wanted: Option<bool>,
+        restart: bool,
+        done: Option<oneshot::Sender<()>>,
+    ) {
         let stop = self.stop.get_or_insert(Stop {
             wanted,
             done: Vec::new(),
@@ -365,6 +370,9 @@ impl Core {
         let waiting = stop.restart.take().unwrap_or_default();
         stop.done.extend(waiting);
         stop.done.extend(done);
+        if restart {
+            stop.restart = Some(Vec::new());
+        }
     }
 
     /// Says goodbye once, waits until all is committed, then lets go.
