@@ -21,6 +21,13 @@ check:
 provider name:
     cargo build -p {{name}}-provider --target wasm32-wasip2 --profile provider --target-dir target/guests
 
+# Benchmarks: turns, memory of idle accounts, durable sends. Wants a quiet machine.
+bench:
+    cargo bench -p anyport-bench
+    cargo build --release -p anyport-bench
+    target/release/anyport-bench idle
+    target/release/anyport-bench send
+
 # 200 x kill -9 under traffic.
 prove-crash:
     ANYPORT_PROVE=1 cargo test --test it -- --nocapture crash

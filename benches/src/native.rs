@@ -289,8 +289,20 @@ impl sdk::sign_in_steps::Host for Native {
     fn show(&self, _: &[sdk::sign_in_steps::Display]) {
         unimplemented_here("sign-in-steps.show");
     }
-    fn ask(&self, _: &[sdk::sign_in_steps::Question], _: Option<&types::Error>) {
-        unimplemented_here("sign-in-steps.ask");
+    fn ask(&self, questions: &[sdk::sign_in_steps::Question], problem: Option<&types::Error>) {
+        let questions = questions
+            .iter()
+            .map(|question| wit::sign_in_steps::Question {
+                name: question.name.clone(),
+                kind: question.kind.clone(),
+                title: question.title.clone(),
+                hint: question.hint.clone(),
+                required: question.required,
+                choices: question.choices.clone(),
+            })
+            .collect();
+        let problem = problem.map(to_host);
+        host(|host| wit::sign_in_steps::Host::ask(host, questions, problem));
     }
     fn succeeded(&self, who: &model::Identity) {
         host(|host| wit::sign_in_steps::Host::succeeded(host, identity(who)));
