@@ -2,7 +2,6 @@
 //! standard input does.
 
 use crate::Kind;
-use anyhow::Context;
 use anyport::app;
 use anyport::app::config::Config;
 use std::io::Read;
@@ -20,7 +19,8 @@ pub fn host(kind: Kind, data: PathBuf) -> anyhow::Result<()> {
         };
         config.network.allow.push("127.0.0.0/8".parse()?);
         let running = app::start(config, TcpListener::bind("127.0.0.1:0").await?).await?;
-        let key = running.keys.workspace.clone().context("a new directory")?;
+        // A second start knows none: nothing but memory is looked at then.
+        let key = running.keys.workspace.clone();
         say(serde_json::json!({"address": running.address.to_string(), "key": key}));
         wait().await;
         anyhow::Ok(())
