@@ -22,6 +22,7 @@ fn main() -> ExitCode {
                 match cli.command {
                     None => serve(cli.serve).await,
                     Some(Command::Serve(args)) => serve(args).await,
+                    Some(Command::Migrate(args)) => anyport::app::migrate::run(args).await,
                     Some(Command::Simulator(args)) => anyport_simulator::run(args).await,
                 }
             })

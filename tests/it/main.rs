@@ -9,5 +9,6 @@ mod evil;
 mod full;
 mod held;
 mod irc;
+mod postgres;
 mod runtime;
 mod support;

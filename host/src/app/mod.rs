@@ -5,6 +5,7 @@ pub mod config;
 mod database;
 mod dial;
 mod first_start;
+pub mod migrate;
 mod tokens;
 mod welcome;
 

@@ -5,6 +5,7 @@
 //! workspace's data key before it reaches the database.
 
 pub mod key;
+pub mod migrate;
 pub mod postgres;
 pub mod seal;
 pub mod sql;

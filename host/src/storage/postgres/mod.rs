@@ -13,6 +13,7 @@ mod url;
 
 pub(in crate::storage) use error::meaning;
 pub(in crate::storage) use link::Link;
+pub(in crate::storage) use open::{apply_migrations, read_marks};
 
 pub(in crate::storage) use server::Server;
 pub use url::{DatabaseUrl, UrlError};

@@ -34,7 +34,10 @@ mod value;
 mod workspaces;
 
 pub(in crate::storage) use connection::{Backend, Connection};
+pub(in crate::storage) use error::damaged;
 pub(in crate::storage) use query::query;
+pub(in crate::storage) use rows::insert_rows;
+pub(in crate::storage) use value::{Row, Value};
 
 use self::keys::Keyring;
 use super::seal::{OperatorKey, TokenSealer};
