@@ -29,6 +29,9 @@ pub enum Command {
     Serve(ServeArgs),
     /// Run the simulator channel's own server.
     Simulator(anyport_simulator::SimulatorArgs),
+    /// What speaks REST to a host that runs.
+    #[command(flatten)]
+    Client(anyport_cli::Command),
 }
 
 #[derive(Args, Debug, Default, Clone)]

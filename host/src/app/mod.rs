@@ -57,6 +57,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     private_directory(&config.data)?;
     let store = Arc::new(SqliteStore::open(SqliteSettings::in_directory(&config.data)).await?);
     let keys = first_start::keys(&*store, &config).await?;
+    first_start::keep_address(&config, address)?;
     let leases = store.claim().await?;
     let writer = Writer::start(store.clone(), writer::WriterSettings::default());
 
