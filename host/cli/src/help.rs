@@ -23,7 +23,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ),
     (
         "Administer it",
-        &["providers", "keys", "workspaces", "state", "usage"],
+        &["providers", "keys", "workspaces", "admin"],
     ),
     ("Look after its data", &["backup", "restore", "migrate"]),
     ("Your shell", &["completions", "man", "help"]),

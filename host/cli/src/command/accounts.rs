@@ -186,7 +186,7 @@ async fn read_object(file: &str) -> Outcome<Map<String, Value>> {
 }
 
 /// `KEY=TEXT` or `KEY:=JSON`.
-fn pairs(flag: &str, pairs: &[String]) -> Outcome<Map<String, Value>> {
+pub fn pairs(flag: &str, pairs: &[String]) -> Outcome<Map<String, Value>> {
     let wrong = |pair: &str, why: &str| Failure::usage(format!("{flag}: `{pair}` {why}"));
     pairs
         .iter()

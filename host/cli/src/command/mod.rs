@@ -1,9 +1,11 @@
 //! The commands, a file per resource.
 
 pub mod accounts;
+pub mod admin;
 pub mod endpoint_body;
 pub mod endpoints;
 pub mod events;
+pub mod keys;
 pub mod listen;
 pub mod messages;
 pub mod providers;
@@ -11,6 +13,7 @@ pub mod send;
 pub mod shell;
 pub mod signin;
 mod signin_answers;
+pub mod workspaces;
 
 use crate::failure::Outcome;
 use crate::options::Options;
@@ -35,6 +38,12 @@ pub enum Command {
     Endpoints(endpoints::Endpoints),
     /// Channels' providers: what is installed, and installing
     Providers(providers::Providers),
+    /// API keys, and the master key
+    Keys(keys::Keys),
+    /// Workspaces: whom keys and accounts belong to
+    Workspaces(workspaces::Workspaces),
+    /// How the host stands, what it was used for, its network policy
+    Admin(admin::Admin),
     /// A script that completes commands and options in your shell
     Completions(shell::Completions),
     /// The manual as man pages
@@ -53,6 +62,9 @@ impl Command {
             Self::Listen(it) => &it.options,
             Self::Endpoints(it) => &it.options,
             Self::Providers(it) => &it.options,
+            Self::Keys(it) => &it.options,
+            Self::Workspaces(it) => &it.options,
+            Self::Admin(it) => &it.options,
             Self::Completions(_) | Self::Man(_) => return None,
         })
     }
@@ -67,6 +79,9 @@ impl Command {
             Self::Listen(it) => it.run(session).await,
             Self::Endpoints(it) => it.run(session).await,
             Self::Providers(it) => it.run(session).await,
+            Self::Keys(it) => it.run(session).await,
+            Self::Workspaces(it) => it.run(session).await,
+            Self::Admin(it) => it.run(session).await,
             Self::Completions(_) | Self::Man(_) => Ok(()),
         }
     }
