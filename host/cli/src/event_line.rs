@@ -37,6 +37,21 @@ fn tone(kind: &str) -> Tone {
 }
 
 fn about(kind: &str, data: &Value) -> String {
+    let send = text(data, "send_id");
+    if !send.is_empty() {
+        let to = name(&data["conversation"]);
+        let to = if to.is_empty() {
+            to
+        } else {
+            format!("to {to}")
+        };
+        let why = text(&data["error"], "message");
+        return [&to, send, why]
+            .into_iter()
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join("  ");
+    }
     let message = &data["message"];
     if message.is_object() {
         let sender = name(&data["sender"]);
@@ -65,16 +80,6 @@ fn about(kind: &str, data: &Value) -> String {
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
         .join(" · ");
-    }
-    let send = text(data, "send_id");
-    if !send.is_empty() {
-        let why = text(&data["error"], "message");
-        let to = name(&data["to"]);
-        return [send, &to, why]
-            .into_iter()
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-            .join("  ");
     }
     data.to_string()
 }
@@ -114,8 +119,8 @@ mod tests {
             ),
             (
                 "message.failed",
-                json!({"send_id": "msg_1", "error": {"message": "no such user"}}),
-                "msg_1  no such user",
+                json!({"send_id": "msg_1", "conversation": {"id": "u:1"}, "message": {"id": "m"}, "error": {"message": "no such user"}}),
+                "to u:1  msg_1  no such user",
             ),
             ("provider.x", json!({"a": 1}), "{\"a\":1}"),
         ] {

@@ -33,8 +33,9 @@ const GROUPS: [(&str, &[&str]); 5] = [
 pub fn grouped(command: clap::Command) -> clap::Command {
     let styles = command.get_styles().clone();
     let list = list(&command, &styles);
+    let header = styles.get_header();
     command.help_template(format!(
-        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{list}\n{{options}}{{after-help}}"
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{list}{header}Options:{header:#}\n{{options}}{{after-help}}"
     ))
 }
 
@@ -110,6 +111,33 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         root().debug_assert();
+    }
+
+    /// One of the same name below would get the value of the one above.
+    #[test]
+    fn no_command_takes_the_name_of_a_global_option() {
+        fn walk(command: &clap::Command, above: &[(String, Option<String>)]) {
+            let mut globals = above.to_vec();
+            for argument in command.get_arguments() {
+                let (id, long) = (argument.get_id().to_string(), argument.get_long());
+                for (known, other) in above {
+                    assert_ne!(&id, known, "{}", command.get_name());
+                    assert!(
+                        long.is_none() || long != other.as_deref(),
+                        "{}: {long:?}",
+                        command.get_name()
+                    );
+                }
+                if argument.is_global_set() {
+                    globals.push((id, long.map(str::to_owned)));
+                }
+            }
+            command.get_subcommands().for_each(|it| walk(it, &globals));
+        }
+        walk(
+            &crate::Command::augment_subcommands(clap::Command::new("anyport")),
+            &[],
+        );
     }
 
     #[test]

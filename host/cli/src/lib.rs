@@ -60,10 +60,21 @@ pub fn run(command: &Command, root: clap::Command) -> ExitCode {
         .enable_all()
         .build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(command.run(&session)),
+        Ok(runtime) => runtime.block_on(until_interrupted(command, &session)),
         Err(error) => Err(Failure::local(format!("nothing can be run: {error}"))),
     };
     end(&session.output, ended)
+}
+
+async fn until_interrupted(command: &Command, session: &Session) -> Outcome {
+    if command.heeds_signals() {
+        return command.run(session).await;
+    }
+    tokio::select! {
+        biased;
+        ended = command.run(session) => ended,
+        () = signals::interrupted() => Err(Failure::Interrupted),
+    }
 }
 
 fn shell(command: &Command, root: clap::Command, output: &Output) -> Outcome {

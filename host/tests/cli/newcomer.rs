@@ -312,8 +312,6 @@ async fn profiles_name_host_and_key() {
     );
     std::fs::write(directory.join("cli.toml"), profile).unwrap();
     let mut command = binary();
-    command.args(["--color", "never"]);
-    let mut command = binary();
     command
         .args(["accounts", "list", "--json", "--profile", "desk"])
         .env("XDG_CONFIG_HOME", home.path())

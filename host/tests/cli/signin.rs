@@ -41,7 +41,7 @@ async fn at_a_terminal() {
     let mut terminal = Terminal::start(host.anyport(&["signin", "code"]));
     terminal.wait_for("Code (the code is 123456): ").await;
     terminal.type_line("000000");
-    terminal.wait_for("wrong").await;
+    terminal.wait_for("not the code").await;
     terminal.type_line("123456");
     assert_eq!(terminal.end().await, 0, "{}", terminal.shown());
     assert!(

@@ -28,7 +28,8 @@ enum Action {
     /// Register a receiver; its signing secret is made and shown this once
     Create {
         /// Where events are posted to
-        url: String,
+        #[arg(id = "receiver", value_name = "URL")]
+        receiver: String,
         /// A file with the signing secret, instead of one made now (- for standard input)
         #[arg(long, value_name = "FILE", conflicts_with = "no_secret")]
         secret_file: Option<String>,
@@ -43,8 +44,9 @@ enum Action {
     /// Change an endpoint; what is not named stays
     Update {
         endpoint: String,
-        #[arg(long)]
-        url: Option<String>,
+        /// Another address that events are posted to
+        #[arg(long = "to", value_name = "URL")]
+        receiver: Option<String>,
         #[command(flatten)]
         settings: Settings,
     },
@@ -80,13 +82,13 @@ impl Endpoints {
                 session.answer(Call::get(&[ENDPOINTS]), show_list).await?;
             }
             Action::Create {
-                url,
+                receiver,
                 secret_file,
                 no_secret,
                 settings,
             } => {
                 let mut body = settings.body(session).await?;
-                body.insert("url".to_owned(), json!(url));
+                body.insert("url".to_owned(), json!(receiver));
                 let secret = if *no_secret {
                     None
                 } else {
@@ -105,12 +107,12 @@ impl Endpoints {
             }
             Action::Update {
                 endpoint,
-                url,
+                receiver,
                 settings,
             } => {
                 let mut body = settings.body(session).await?;
-                if let Some(url) = url {
-                    body.insert("url".to_owned(), json!(url));
+                if let Some(receiver) = receiver {
+                    body.insert("url".to_owned(), json!(receiver));
                 }
                 if body.is_empty() {
                     return Err(Failure::usage("nothing is named that is to be changed"));

@@ -76,10 +76,11 @@ impl Tail {
         let kept = file.as_ref().and_then(PositionFile::cursor);
         let mut stream = EventStream::new(&session.api, filter, kept.or(self.after.clone()));
         let output = &session.output;
+        let mut interrupted = std::pin::pin!(signals::interrupted());
         loop {
             let message = tokio::select! {
                 message = stream.next(output) => message?,
-                () = signals::interrupted() => return Ok(()),
+                () = &mut interrupted => return Ok(()),
             };
             if output.json() {
                 output.line(&message.data)?;

@@ -77,6 +77,7 @@ enum Action {
     },
     /// A new text for a key, shown this once
     Rotate {
+        #[arg(id = "key_id", value_name = "KEY")]
         key: String,
         /// Seconds for which the text before stays good (7 days at most)
         #[arg(long, value_name = "SECONDS", default_value_t = 0)]
@@ -85,9 +86,15 @@ enum Action {
         text: KeyText,
     },
     /// Switch a key off
-    Revoke { key: String },
+    Revoke {
+        #[arg(id = "key_id", value_name = "KEY")]
+        key: String,
+    },
     /// Switch a key on again
-    Activate { key: String },
+    Activate {
+        #[arg(id = "key_id", value_name = "KEY")]
+        key: String,
+    },
     /// A new master key: what it seals is wrapped anew while the host runs. Takes the operator's key
     RotateMaster {
         /// Do not ask

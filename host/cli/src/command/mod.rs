@@ -69,6 +69,14 @@ impl Command {
         })
     }
 
+    /// Does it end in its own way when a signal comes?
+    pub fn heeds_signals(&self) -> bool {
+        matches!(
+            self,
+            Self::Signin(_) | Self::Send(_) | Self::Events(_) | Self::Listen(_)
+        )
+    }
+
     pub async fn run(&self, session: &Session) -> Outcome {
         match self {
             Self::Accounts(it) => it.run(session).await,

@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::output::{Output, Tone};
 use crate::prompt;
 use crate::session::{Session, text};
+use crate::stream::passes;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -88,21 +89,26 @@ impl Send {
             Some(key) => key.clone(),
             None => format!("cli-{}", uuid::Uuid::new_v4()),
         };
-        let deadline = Instant::now() + Duration::from_secs(self.wait);
-        let answer = tokio::select! {
-            answer = self.send(session, &body, &key) => answer?,
+        tokio::select! {
+            ended = self.send_and_wait(session, &body, &key) => ended,
             () = crate::signals::interrupted() => {
-                return Err(Failure::Unknown(format!(
-                    "interrupted; the send may be on its way (--idempotency-key {key} shows it)"
-                )));
+                session.output.note(&format!(
+                    "\nThe send may be on its way; --idempotency-key '{key}' with the same message \
+                     shows what became of it."
+                ));
+                Err(Failure::Interrupted)
             }
-        };
+        }
+    }
+
+    async fn send_and_wait(&self, session: &Session, body: &Value, key: &str) -> Outcome {
+        let deadline = Instant::now() + Duration::from_secs(self.wait);
+        let answer = self.send(session, body, key).await?;
         let sent = answer.value()?;
         if self.wait == 0 || text(&sent, "state") == "sent" {
             return session.show(&answer, show_sent);
         }
-        let id = text(&sent, "id").to_owned();
-        self.settled(session, &id, deadline).await
+        self.settled(session, text(&sent, "id"), deadline).await
     }
 
     async fn message(&self) -> Outcome<Value> {
@@ -144,6 +150,12 @@ impl Send {
                     maybe_done |= lost.maybe_done;
                     Failure::Unreachable(lost)
                 }
+                // The request whose answer was lost is being served still.
+                Err(Failure::Refused(refusal))
+                    if maybe_done && refusal.error.code == "idempotency_in_flight" =>
+                {
+                    Failure::Refused(refusal)
+                }
                 other => return other,
             };
             // What never arrived is no reason to go on trying; what may have is.
@@ -163,20 +175,31 @@ impl Send {
 
     /// Looks until the send is settled or the time is over.
     async fn settled(&self, session: &Session, id: &str, deadline: Instant) -> Outcome {
+        let pending = |how: &str| {
+            Failure::Pending(format!(
+                "{id} {how} after {} s; `anyport messages show {id}` tells more",
+                self.wait
+            ))
+        };
         loop {
-            let answer = session.api.call(Call::get(&["messages", id])).await?;
-            let view = answer.value()?;
-            let settled = ending(&view);
             let over = Instant::now() >= deadline;
-            if settled.is_some() || over {
-                session.show(&answer, show_sent)?;
-                return settled.unwrap_or_else(|| {
-                    Err(Failure::Pending(format!(
-                        "{id} is {} after {} s; `anyport messages show {id}` tells more",
-                        text(&view, "state"),
-                        self.wait
-                    )))
-                });
+            match session.api.call(Call::get(&["messages", id])).await {
+                Ok(answer) => {
+                    let view = answer.value()?;
+                    let settled = ending(&view);
+                    if settled.is_some() || over {
+                        session.show(&answer, show_sent)?;
+                        let state = text(&view, "state");
+                        return settled.unwrap_or_else(|| Err(pending(&format!("is {state}"))));
+                    }
+                }
+                // It is recorded: a host that is away for a moment changes nothing of that.
+                Err(failure) if passes(&failure) => {
+                    if over {
+                        return Err(pending(&format!("is recorded ({failure})")));
+                    }
+                }
+                Err(failure) => return Err(failure),
             }
             tokio::time::sleep(POLL).await;
         }

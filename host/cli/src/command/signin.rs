@@ -62,7 +62,11 @@ impl Signin {
         };
         let ended = tokio::select! {
             ended = flow.walk(start) => ended,
-            () = signals::interrupted() => Err(Failure::Interrupted),
+            () = signals::interrupted() => {
+                // After what the terminal itself shows of Ctrl-C.
+                session.output.note("");
+                Err(Failure::Interrupted)
+            }
         };
         match ended {
             Ok(()) => Ok(()),
