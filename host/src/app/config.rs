@@ -32,6 +32,9 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Run the simulator channel's own server.
     Simulator(anyport_simulator::SimulatorArgs),
+    /// What speaks REST to a host that runs.
+    #[command(flatten)]
+    Client(anyport_cli::Command),
 }
 
 #[derive(Args, Debug, Clone)]

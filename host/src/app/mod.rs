@@ -59,6 +59,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     private_directory(&config.data)?;
     let store = database::open(&config).await?;
     let keys = first_start::keys(&*store, &config).await?;
+    first_start::keep_address(&config, address)?;
     let leases = store.claim().await?;
     let writer = Writer::start(store.clone(), writer::WriterSettings::default());
 
