@@ -66,6 +66,8 @@ super::contract_tests! { world:
     keys_and_providers_are_kept,
     endpoints_keep_their_place,
     groups_of_any_size_commit,
+    settings_and_usage_are_kept,
+    workspaces_are_deleted,
 }
 
 fn refusal(result: Result<SqliteStore, StorageError>) -> String {
