@@ -1,14 +1,15 @@
 //! Workspaces and API keys.
 
-use super::SqliteStore;
+use super::SqlStore;
+use super::connection::Connection;
 use super::error::{damaged, not_found};
+use super::query::query;
 use super::rows::{from_json, signed, time, to_json_text, unsigned};
+use super::value::Row;
 use crate::domain::id::ApiKeyId;
 use crate::domain::key::{Permissions, PreviousHash, Rate};
 use crate::domain::{AccountId, Timestamp, WorkspaceId};
 use crate::storage::{ApiKey, Conflict, KeyKind, StorageError, Workspace};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 macro_rules! select_key {
     ($condition:literal) => {
@@ -21,28 +22,26 @@ macro_rules! select_key {
     };
 }
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn find_workspace(
         &self,
         id: &WorkspaceId,
     ) -> Result<Option<Workspace>, StorageError> {
         let mut connection = self.reader().await?;
-        let row = sqlx::query(
-            "SELECT id, name, status, metadata, account_quota FROM workspace WHERE id = ?",
-        )
-        .bind(id.as_str().to_owned())
-        .fetch_optional(&mut *connection)
-        .await?;
+        let row =
+            query("SELECT id, name, status, metadata, account_quota FROM workspace WHERE id = ?")
+                .bind(id.as_str())
+                .fetch_optional(&mut connection)
+                .await?;
         row.as_ref().map(workspace_of).transpose()
     }
 
     pub(super) async fn list_workspaces(&self) -> Result<Vec<Workspace>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows = sqlx::query(
-            "SELECT id, name, status, metadata, account_quota FROM workspace ORDER BY id",
-        )
-        .fetch_all(&mut *connection)
-        .await?;
+        let rows =
+            query("SELECT id, name, status, metadata, account_quota FROM workspace ORDER BY id")
+                .fetch_all(&mut connection)
+                .await?;
         rows.iter().map(workspace_of).collect()
     }
 
@@ -57,19 +56,19 @@ impl SqliteStore {
 
     async fn write_workspace_rows(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         workspace: &Workspace,
     ) -> Result<(), StorageError> {
         self.keys
             .ensure_workspace(connection, &workspace.id)
             .await?;
-        sqlx::query(
+        query(
             "INSERT INTO workspace (id, name, status, metadata, account_quota) \
              VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
              status = excluded.status, metadata = excluded.metadata, \
              account_quota = excluded.account_quota",
         )
-        .bind(workspace.id.as_str().to_owned())
+        .bind(workspace.id.as_str())
         .bind(workspace.name.clone())
         .bind(workspace.status.clone())
         .bind(to_json_text(&workspace.metadata)?)
@@ -91,31 +90,34 @@ impl SqliteStore {
     ) -> Result<Option<ApiKey>, StorageError> {
         let mut connection = self.reader().await?;
         // By the present hash first: that one is unique.
-        let row = sqlx::query(concat!(
-            select_key!("WHERE hash = ?1"),
-            " UNION ALL ",
-            select_key!("WHERE previous_hash = ?1"),
-            " LIMIT 1"
-        ))
-        .bind(hash.to_vec())
-        .fetch_optional(&mut *connection)
-        .await?;
-        row.as_ref().map(api_key_of).transpose()
+        for statement in [
+            select_key!("WHERE hash = ?"),
+            select_key!("WHERE previous_hash = ?"),
+        ] {
+            let row = query(statement)
+                .bind(hash.to_vec())
+                .fetch_optional(&mut connection)
+                .await?;
+            if let Some(row) = row {
+                return api_key_of(&row).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     pub(super) async fn read_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKey>, StorageError> {
         let mut connection = self.reader().await?;
-        let row = sqlx::query(select_key!("WHERE id = ?"))
-            .bind(id.as_str().to_owned())
-            .fetch_optional(&mut *connection)
+        let row = query(select_key!("WHERE id = ?"))
+            .bind(id.as_str())
+            .fetch_optional(&mut connection)
             .await?;
         row.as_ref().map(api_key_of).transpose()
     }
 
     pub(super) async fn list_api_keys(&self) -> Result<Vec<ApiKey>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows = sqlx::query(select_key!("ORDER BY id"))
-            .fetch_all(&mut *connection)
+        let rows = query(select_key!("ORDER BY id"))
+            .fetch_all(&mut connection)
             .await?;
         rows.iter().map(api_key_of).collect()
     }
@@ -144,56 +146,54 @@ impl SqliteStore {
 
     async fn delete_workspace_rows(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &WorkspaceId,
     ) -> Result<(), StorageError> {
         let accounts =
-            sqlx::query("SELECT 1 FROM account WHERE workspace = ? AND deleted_at IS NULL LIMIT 1")
-                .bind(id.as_str().to_owned())
-                .fetch_optional(&mut *connection)
+            query("SELECT 1 FROM account WHERE workspace = ? AND deleted_at IS NULL LIMIT 1")
+                .bind(id.as_str())
+                .fetch_optional(connection)
                 .await?;
         if accounts.is_some() {
             return Err(StorageError::Conflict(Conflict::HasAccounts));
         }
-        let deleted = sqlx::query("DELETE FROM workspace WHERE id = ?")
-            .bind(id.as_str().to_owned())
-            .execute(&mut *connection)
+        let deleted = query("DELETE FROM workspace WHERE id = ?")
+            .bind(id.as_str())
+            .execute(connection)
             .await?
             .rows_affected();
         if deleted == 0 {
             return Err(not_found());
         }
-        sqlx::query("DELETE FROM api_key WHERE workspace = ?")
-            .bind(id.as_str().to_owned())
-            .execute(&mut *connection)
+        query("DELETE FROM api_key WHERE workspace = ?")
+            .bind(id.as_str())
+            .execute(connection)
             .await?;
         self.keys.delete_workspace(connection, id).await
     }
 }
 
 async fn touch_rows(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     used: &[(ApiKeyId, Timestamp)],
 ) -> Result<(), StorageError> {
     for (id, at) in used {
-        sqlx::query(
-            "UPDATE api_key SET last_used_at = ?1 WHERE id = ?2 \
-             AND (last_used_at IS NULL OR last_used_at < ?1)",
+        query(
+            "UPDATE api_key SET last_used_at = ? WHERE id = ? \
+             AND (last_used_at IS NULL OR last_used_at < ?)",
         )
         .bind(signed(at.0))
-        .bind(id.as_str().to_owned())
-        .execute(&mut *connection)
+        .bind(id.as_str())
+        .bind(signed(at.0))
+        .execute(connection)
         .await?;
     }
     Ok(())
 }
 
 /// `last_used_at` is not among what a conflict replaces.
-async fn write_api_key_row(
-    connection: &mut SqliteConnection,
-    key: &ApiKey,
-) -> Result<(), StorageError> {
-    sqlx::query(
+async fn write_api_key_row(connection: &mut Connection, key: &ApiKey) -> Result<(), StorageError> {
+    query(
         "INSERT INTO api_key (id, kind, workspace, name, prefix, hash, active, permissions, \
          account, created_at, expires_at, previous_hash, previous_until, rate_per_second, \
          rate_burst, last_used_at) \
@@ -205,15 +205,15 @@ async fn write_api_key_row(
          previous_hash = excluded.previous_hash, previous_until = excluded.previous_until, \
          rate_per_second = excluded.rate_per_second, rate_burst = excluded.rate_burst",
     )
-    .bind(key.id.as_str().to_owned())
+    .bind(key.id.as_str())
     .bind(kind_text(key.kind))
-    .bind(key.workspace.as_ref().map(|id| id.as_str().to_owned()))
+    .bind(key.workspace.as_ref().map(|id| id.as_str()))
     .bind(key.name.clone())
     .bind(key.prefix.clone())
     .bind(key.hash.to_vec())
     .bind(key.active)
     .bind(key.permissions.to_text())
-    .bind(key.account.as_ref().map(|id| id.as_str().to_owned()))
+    .bind(key.account.as_ref().map(|id| id.as_str()))
     .bind(signed(key.created_at.0))
     .bind(key.expires_at.map(|at| signed(at.0)))
     .bind(key.previous.as_ref().map(|previous| previous.hash.to_vec()))
@@ -230,8 +230,8 @@ async fn write_api_key_row(
     Ok(())
 }
 
-fn workspace_of(row: &SqliteRow) -> Result<Workspace, StorageError> {
-    let metadata: &str = row.try_get(3)?;
+fn workspace_of(row: &Row) -> Result<Workspace, StorageError> {
+    let metadata: String = row.try_get(3)?;
     Ok(Workspace {
         id: WorkspaceId::from_text(row.try_get::<String, _>(0)?),
         name: row.try_get(1)?,
@@ -241,8 +241,8 @@ fn workspace_of(row: &SqliteRow) -> Result<Workspace, StorageError> {
     })
 }
 
-fn api_key_of(row: &SqliteRow) -> Result<ApiKey, StorageError> {
-    let kind = match row.try_get::<&str, _>(1)? {
+fn api_key_of(row: &Row) -> Result<ApiKey, StorageError> {
+    let kind = match row.try_get::<String, _>(1)?.as_str() {
         "workspace" => KeyKind::Workspace,
         "operator" => KeyKind::Operator,
         _ => return Err(damaged("kind of an API key")),
@@ -276,7 +276,7 @@ fn api_key_of(row: &SqliteRow) -> Result<ApiKey, StorageError> {
         prefix: row.try_get(4)?,
         hash: hash(row.try_get(5)?)?,
         active: row.try_get(6)?,
-        permissions: Permissions::from_text(row.try_get(7)?)
+        permissions: Permissions::from_text(&row.try_get::<String, _>(7)?)
             .ok_or_else(|| damaged("permissions of an API key"))?,
         account: row
             .try_get::<Option<String>, _>(8)?

@@ -1,12 +1,13 @@
 //! What the operator says at run time, sealed with the installation's data key.
 
-use super::SqliteStore;
+use super::SqlStore;
+use super::connection::Connection;
 use super::error::damaged;
+use super::query::query;
 use crate::storage::StorageError;
 use crate::storage::seal::Kind;
-use sqlx::{Row as _, SqliteConnection};
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn write_setting(
         &self,
         name: &str,
@@ -21,15 +22,15 @@ impl SqliteStore {
 
     async fn write_setting_row(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         name: &str,
         value: Option<&[u8]>,
     ) -> Result<(), StorageError> {
         let statement = match value {
-            None => sqlx::query("DELETE FROM setting WHERE name = ?").bind(name.to_owned()),
+            None => query("DELETE FROM setting WHERE name = ?").bind(name.to_owned()),
             Some(value) => {
                 let key = self.keys.ensure_installation(connection).await?;
-                sqlx::query(
+                query(
                     "INSERT INTO setting (name, value_sealed) VALUES (?, ?) \
                      ON CONFLICT (name) DO UPDATE SET value_sealed = excluded.value_sealed",
                 )
@@ -43,8 +44,8 @@ impl SqliteStore {
 
     pub(super) async fn list_settings(&self) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows = sqlx::query("SELECT name, value_sealed FROM setting ORDER BY name")
-            .fetch_all(&mut *connection)
+        let rows = query("SELECT name, value_sealed FROM setting ORDER BY name")
+            .fetch_all(&mut connection)
             .await?;
         if rows.is_empty() {
             return Ok(Vec::new());

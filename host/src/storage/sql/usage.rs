@@ -1,23 +1,23 @@
 //! What accounts used, a row per account and day.
 
-use super::SqliteStore;
+use super::SqlStore;
+use super::query::query;
 use super::rows::{Many, signed, unsigned};
 use crate::domain::usage::{DailyUsage, Usage};
 use crate::domain::{AccountId, WorkspaceId};
 use crate::storage::StorageError;
-use sqlx::Row as _;
 
 const ADD: Many = Many {
     before: "INSERT INTO usage (workspace, account, day, turns, cpu_us, events, sends, bytes_in, \
              bytes_out) VALUES ",
     row: "(?,?,?,?,?,?,?,?,?)",
-    after: " ON CONFLICT (workspace, account, day) DO UPDATE SET turns = turns + excluded.turns, \
-            cpu_us = cpu_us + excluded.cpu_us, events = events + excluded.events, \
-            sends = sends + excluded.sends, bytes_in = bytes_in + excluded.bytes_in, \
-            bytes_out = bytes_out + excluded.bytes_out",
+    after: " ON CONFLICT (workspace, account, day) DO UPDATE SET turns = usage.turns + excluded.turns, \
+            cpu_us = usage.cpu_us + excluded.cpu_us, events = usage.events + excluded.events, \
+            sends = usage.sends + excluded.sends, bytes_in = usage.bytes_in + excluded.bytes_in, \
+            bytes_out = usage.bytes_out + excluded.bytes_out",
 };
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn write_usage(&self, usage: &[DailyUsage]) -> Result<(), StorageError> {
         if usage.is_empty() {
             return Ok(());
@@ -29,8 +29,8 @@ impl SqliteStore {
                 usage.iter(),
                 |statement, row| {
                     statement
-                        .bind(row.workspace.as_str().to_owned())
-                        .bind(row.account.as_str().to_owned())
+                        .bind(row.workspace.as_str())
+                        .bind(row.account.as_str())
                         .bind(i64::from(row.day))
                         .bind(signed(row.usage.turns))
                         .bind(signed(row.usage.cpu_us))
@@ -40,8 +40,7 @@ impl SqliteStore {
                         .bind(signed(row.usage.bytes_out))
                 },
             )
-            .await
-            .map_err(StorageError::from);
+            .await;
         transaction.end(result).await?;
         Ok(())
     }
@@ -53,22 +52,23 @@ impl SqliteStore {
         to: u32,
     ) -> Result<Vec<DailyUsage>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT workspace, account, day, turns, cpu_us, events, sends, bytes_in, bytes_out \
-             FROM usage WHERE (?1 IS NULL OR workspace = ?1) AND day BETWEEN ?2 AND ?3 \
+             FROM usage WHERE (? IS NULL OR workspace = ?) AND day BETWEEN ? AND ? \
              ORDER BY workspace, account, day",
         )
-        .bind(workspace.map(|id| id.as_str().to_owned()))
+        .bind(workspace.map(|id| id.as_str()))
+        .bind(workspace.map(|id| id.as_str()))
         .bind(i64::from(from))
         .bind(i64::from(to))
-        .fetch_all(&mut *connection)
+        .fetch_all(&mut connection)
         .await?;
         rows.iter()
             .map(|row| {
                 Ok(DailyUsage {
                     workspace: WorkspaceId::from_text(row.try_get::<String, _>(0)?),
                     account: AccountId::from_text(row.try_get::<String, _>(1)?),
-                    day: u32::try_from(row.try_get::<i64, _>(2)?).unwrap_or(0),
+                    day: row.try_get(2)?,
                     usage: Usage {
                         turns: unsigned(row.try_get(3)?),
                         cpu_us: unsigned(row.try_get(4)?),
