@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::error::{damaged, not_found};
 use super::query::query;
 use super::rows::{from_json, signed, time, to_json_text, unsigned};
+use super::state::lock_workspace;
 use super::value::Row;
 use crate::domain::id::ApiKeyId;
 use crate::domain::key::{Permissions, PreviousHash, Rate};
@@ -149,6 +150,8 @@ impl SqlStore {
         connection: &mut Connection,
         id: &WorkspaceId,
     ) -> Result<(), StorageError> {
+        // So that none is made meanwhile.
+        lock_workspace(connection, id).await?;
         let accounts =
             query("SELECT 1 FROM account WHERE workspace = ? AND deleted_at IS NULL LIMIT 1")
                 .bind(id.as_str())
