@@ -82,6 +82,7 @@ impl Supervisor {
             Write::RecordSend(Box::new(record)),
             Box::new(move |result| {
                 if matches!(result, Ok(Written::Recorded)) {
+                    taker.meter.send();
                     taker.input(Input::Send { id, outgoing });
                 }
                 let _ = answer.send(result);

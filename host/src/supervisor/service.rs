@@ -16,6 +16,7 @@ use crate::domain::account::{Account, RuntimeState, RuntimeStatus};
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::send::{Send, SendOutcome, SendState};
 use crate::domain::sign_in::Flow;
+use crate::domain::usage::Usage;
 use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::runtime::normalize::ReplyTokens;
 use crate::runtime::port::Connector;
@@ -23,9 +24,9 @@ use crate::runtime::{Engine, Provider, check};
 use crate::storage::writer::Writer;
 use crate::storage::{Lease, ProviderVersion, StorageError, Store};
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -36,8 +37,12 @@ pub struct Supervisor {
     pub(super) actors: RwLock<HashMap<AccountId, Arc<Actor>>>,
     pub(super) epochs: HashMap<PartitionId, u64>,
     /// One installation at a time, so that versions follow each other.
-    installing: tokio::sync::Mutex<()>,
-    me: std::sync::Weak<Self>,
+    pub(super) installing: tokio::sync::Mutex<()>,
+    /// Workspaces that are not active: their accounts rest.
+    pub(super) resting: RwLock<BTreeSet<WorkspaceId>>,
+    /// Usage of accounts that were deleted, until it is taken.
+    pub(super) departed: Mutex<Vec<(WorkspaceId, AccountId, Usage)>>,
+    pub(super) me: std::sync::Weak<Self>,
 }
 
 /// What the supervisor is built from.
@@ -81,6 +86,8 @@ impl Supervisor {
                 .map(|lease| (lease.partition, lease.epoch))
                 .collect(),
             installing: tokio::sync::Mutex::new(()),
+            resting: RwLock::default(),
+            departed: Mutex::default(),
             me: me.clone(),
         });
         supervisor.load_providers().await?;
@@ -88,6 +95,7 @@ impl Supervisor {
             // Refusals are logged and shown; the host runs with what it has.
             let _ = supervisor.install_component(bytes, &name, false).await;
         }
+        supervisor.load_resting().await?;
         supervisor.load_accounts().await?;
         Ok(supervisor)
     }
@@ -118,6 +126,15 @@ impl Supervisor {
         }
         for (provider, digest) in current {
             self.providers.set_current(&provider, &digest);
+        }
+        Ok(())
+    }
+
+    async fn load_resting(&self) -> anyhow::Result<()> {
+        let mut workspaces = self.shared.store.workspaces().await?;
+        workspaces.retain(|workspace| !workspace.is_active());
+        if let Ok(mut resting) = self.resting.write() {
+            resting.extend(workspaces.into_iter().map(|workspace| workspace.id));
         }
         Ok(())
     }
@@ -165,7 +182,7 @@ impl Supervisor {
                 actor.settle_recovered(send.id, outcome);
             }
         }
-        if signed_in_and_wanted(account) {
+        if signed_in_and_wanted(account) && !self.rests(&account.workspace) {
             actor.order(Order::Start { done: None });
         }
     }
@@ -231,7 +248,7 @@ impl Supervisor {
         Some(actor)
     }
 
-    async fn check(&self, bytes: Vec<u8>) -> Result<Arc<Provider>, String> {
+    pub(super) async fn check(&self, bytes: Vec<u8>) -> Result<Arc<Provider>, String> {
         let engine = self.engine.clone();
         tokio::task::spawn_blocking(move || engine.check(&bytes))
             .await
@@ -276,6 +293,7 @@ impl Supervisor {
             digest: digest.clone(),
             accounts: 0,
             unchanged: true,
+            parked: None,
         };
         if is_current || (known && !fresh && current.is_some()) {
             return Ok(installed);
@@ -286,12 +304,32 @@ impl Supervisor {
             version: provider.manifest.version.clone(),
             installed_at: Timestamp::now(),
         };
+        let parked = match self.beyond_grant(&provider).await {
+            Ok(beyond) => beyond,
+            Err(error) => return refuse(&id, error.to_string()),
+        };
         let stored = async {
             self.shared.store.put_provider(&version, &bytes).await?;
+            if parked.is_some() {
+                return Ok(());
+            }
             self.shared.store.set_current_provider(&id, &digest).await
         };
         if let Err(error) = stored.await {
             return refuse(&id, error.to_string());
+        }
+        if let Some(beyond) = parked {
+            let reason = format!(
+                "version {} waits for an operator's approval: it asks for more than is granted: {}",
+                installed.version,
+                beyond.in_words()
+            );
+            self.providers.refused(&id, source, &reason);
+            return Ok(Installed {
+                unchanged: known,
+                parked: Some(beyond),
+                ..installed
+            });
         }
         self.providers.add(provider.clone());
         self.providers.set_current(&id, &digest);
@@ -332,7 +370,7 @@ impl Supervisor {
     }
 
     /// Every account of the provider goes over to the new version, each at its own turn boundary.
-    fn move_accounts(self: &Arc<Self>, id: &str, provider: Arc<Provider>) -> u64 {
+    pub(super) fn move_accounts(self: &Arc<Self>, id: &str, provider: Arc<Provider>) -> u64 {
         let actors: Vec<_> = match self.actors.read() {
             Ok(actors) => actors
                 .values()

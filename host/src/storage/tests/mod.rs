@@ -33,6 +33,8 @@ macro_rules! contract_tests {
             keys_and_providers_are_kept,
             endpoints_keep_their_place,
             groups_of_any_size_commit,
+            settings_and_usage_are_kept,
+            workspaces_are_deleted,
         }
     };
     ($world:path: $($name:ident),* $(,)?) => {
