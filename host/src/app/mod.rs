@@ -4,6 +4,7 @@
 pub mod config;
 mod dial;
 mod first_start;
+mod others;
 mod tokens;
 mod welcome;
 
@@ -13,6 +14,8 @@ use crate::network::guard::AddressPolicy;
 use crate::network::{Network, NetworkSettings, egress};
 use crate::runtime::{Engine, EngineSettings};
 use crate::storage::sqlite::{SqliteSettings, SqliteStore};
+use crate::storage::keeper::Keeper;
+use crate::storage::lease::Notice;
 use crate::storage::writer::Writer;
 use crate::storage::{Store, writer};
 use crate::supervisor::{Supervisor, service};
@@ -46,6 +49,9 @@ pub struct Running {
     stopping: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
     inbox: JoinHandle<()>,
+    /// Tasks that listen to other hosts.
+    followers: Vec<JoinHandle<()>>,
+    keeper: Arc<Keeper>,
     simulator_server: Option<anyport_simulator::Simulator>,
 }
 
@@ -56,8 +62,9 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         .context("the listener has no address")?;
     private_directory(&config.data)?;
     let store = Arc::new(SqliteStore::open(SqliteSettings::in_directory(&config.data)).await?);
-    let keys = first_start::keys(&*store, &config).await?;
-    let leases = store.claim().await?;
+    let keeper = Arc::new(Keeper::start(store.clone()).await?);
+    let ownership = keeper.ownership();
+    let keys = first_start::keys(&*store, &config, &ownership).await?;
     let writer = Writer::start(store.clone(), writer::WriterSettings::default());
 
     let policy = AddressPolicy {
@@ -92,7 +99,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         connector: network.clone(),
         reply_tokens: tokens.clone(),
         engine,
-        leases,
+        ownership: ownership.clone(),
         settings: supervisor_settings(&config, simulator),
         bundled: BUNDLED
             .iter()
@@ -108,8 +115,14 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         store.clone(),
         writer.clone(),
         Arc::new(dial::Guarded(network.dialer())),
+        ownership,
         crate::delivery::Settings::default(),
     );
+    let shared_store: Arc<dyn Store> = store.clone();
+    let followers = [
+        others::listen(&shared_store, &keeper, &supervisor, &delivery),
+        others::follow_log(shared_store.clone(), &keeper, writer.clone()),
+    ];
     let (stopping, stopped) = watch::channel(false);
     let reload = delivery.clone();
     let trouble = writer.clone();
@@ -119,8 +132,13 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         log: writer.log_changed(),
         stopping: stopped.clone(),
         endpoint_changed: Arc::new(move |id| {
-            let (reload, id) = (reload.clone(), id.clone());
-            tokio::spawn(async move { reload.reload(&id).await });
+            let (reload, id, store) = (reload.clone(), id.clone(), shared_store.clone());
+            tokio::spawn(async move {
+                reload.reload(&id).await;
+                if let Err(error) = store.notify(&Notice::Endpoint(id)).await {
+                    tracing::debug!(%error, "other hosts were not told of an endpoint");
+                }
+            });
         }),
         trouble: Arc::new(move || trouble.trouble()),
         reply_tokens: tokens,
@@ -145,12 +163,15 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         stopping,
         serving,
         inbox,
+        followers: followers.into_iter().flatten().collect(),
+        keeper,
         simulator_server,
     })
 }
 
 impl Running {
-    /// Stops taking requests, lets accounts say goodbye and commits what is left.
+    /// Stops taking requests, lets accounts say goodbye, commits what is left and gives up what
+    /// this host owns, so that another one goes on at once.
     pub async fn stop(self) {
         let _ = self.stopping.send(true);
         self.inbox.abort();
@@ -160,6 +181,10 @@ impl Running {
         self.supervisor.shutdown(GOODBYE).await;
         self.delivery.shutdown().await;
         self.writer.shutdown().await;
+        for follower in &self.followers {
+            follower.abort();
+        }
+        self.keeper.release().await;
         if let Some(simulator) = self.simulator_server {
             simulator.stop().await;
         }

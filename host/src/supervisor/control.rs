@@ -7,6 +7,7 @@ use crate::domain::send::{Idempotency, Outgoing, Send};
 use crate::domain::sign_in::{Answer, Flow};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
+use crate::storage::lease::OwnershipState;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,6 +124,9 @@ pub enum Refusal {
     Invalid { field: String, rule: String },
     #[error("the account does not exist")]
     UnknownAccount,
+    /// Another host owns the account, or this one cannot say for sure that it does.
+    #[error("another host runs this account")]
+    OwnerElsewhere,
     #[error("the account is signed in already; cancel first to sign in anew")]
     AlreadyAuthorized,
     #[error("the account is not signed in")]
@@ -177,6 +181,9 @@ pub trait Control: std::marker::Send + Sync + 'static {
     /// Signs out at the channel if it can within a short time, then deletes.
     async fn delete_account(&self, workspace: &WorkspaceId, id: &AccountId) -> Result<(), Refusal>;
 
+    /// What this host owns.
+    fn ownership(&self) -> OwnershipState;
+    /// Unknown where another host runs the account.
     fn runtime_state(&self, id: &AccountId) -> RuntimeState;
     async fn runtime(&self, id: &AccountId, action: RuntimeAction)
     -> Result<RuntimeState, Refusal>;

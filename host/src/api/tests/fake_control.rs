@@ -8,6 +8,7 @@ use crate::domain::sign_in::{Flow, Step};
 use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
 use crate::supervisor::control::*;
+use crate::storage::lease::OwnershipState;
 use async_trait::async_trait;
 use serde_json::json;
 use std::collections::HashMap;
@@ -163,6 +164,7 @@ impl Control for FakeControl {
             turn_seq: 0,
             kv_bytes: 0,
             created_at: Timestamp::now(),
+            clock_at: Timestamp(0),
         };
         self.store.state().accounts.push(account.clone());
         Ok(account)
@@ -199,6 +201,9 @@ impl Control for FakeControl {
         Ok(())
     }
 
+    fn ownership(&self) -> OwnershipState {
+        OwnershipState::Active { partitions: 64 }
+    }
     fn runtime_state(&self, _: &AccountId) -> RuntimeState {
         self.script().runtime.clone()
     }

@@ -7,6 +7,7 @@ use super::super::envelope::{Answer, Reply};
 use super::super::error::ApiError;
 use super::super::keys::{AnyKey, OperatorKey, WorkspaceKey};
 use super::super::query::PathText;
+use crate::storage::lease::OwnershipState;
 use crate::supervisor::control::{ProviderInfo, Refused};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -174,6 +175,13 @@ async fn upload(State(api): State<Api>, _key: OperatorKey, request: Request) -> 
             codes::INVALID_COMPONENT,
             "body: is required (the bytes of a component)",
         ));
+    }
+    if api.control.ownership() == OwnershipState::Standby {
+        return Err(ApiError::new(
+            codes::STANDBY,
+            "this host is a standby; upload to the host that works",
+        )
+        .retry_after(2));
     }
     let installed = api
         .control

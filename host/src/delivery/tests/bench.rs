@@ -7,6 +7,7 @@ use crate::domain::account::{Account, AccountPatch};
 use crate::domain::endpoint::{Attempt, Detour, Endpoint};
 use crate::domain::event::NewEvent;
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, Timestamp, WorkspaceId};
+use crate::storage::lease::Ownership;
 use crate::storage::sqlite::{SqliteSettings, SqliteStore};
 use crate::storage::writer::{Writer, WriterSettings};
 use crate::storage::{AccountCommit, Store, Workspace, Write, Written};
@@ -27,6 +28,7 @@ pub struct Bench {
     account: AccountId,
     partition: PartitionId,
     epoch: u64,
+    ownership: Arc<Ownership>,
     settings: Settings,
     /// Of the delivery alone, so that it can be killed.
     runtime: Option<tokio::runtime::Runtime>,
@@ -38,7 +40,7 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let settings = SqliteSettings::in_directory(directory.path());
         let store = Arc::new(SqliteStore::open(settings).await.unwrap());
-        let leases = store.claim().await.unwrap();
+        let leases = store.acquire().await.unwrap();
         let workspace = WorkspaceId::from_text("ws_1");
         let row = Workspace {
             id: workspace.clone(),
@@ -74,7 +76,8 @@ impl Bench {
             .find(|lease| lease.partition == partition)
             .unwrap()
             .epoch;
-        let (runtime, delivery) = run(&store, &writer, &settings);
+        let ownership = Ownership::for_ever(&leases);
+        let (runtime, delivery) = run(&store, &writer, &ownership, &settings);
         Self {
             store,
             clock,
@@ -84,6 +87,7 @@ impl Bench {
             account,
             partition,
             epoch,
+            ownership,
             settings,
             runtime: Some(runtime),
             _directory: directory,
@@ -102,7 +106,7 @@ impl Bench {
     }
 
     fn boot(&mut self) {
-        let (runtime, delivery) = run(&self.store, &self.writer, &self.settings);
+        let (runtime, delivery) = run(&self.store, &self.writer, &self.ownership, &self.settings);
         self.runtime = Some(runtime);
         self.delivery = delivery;
     }
@@ -139,6 +143,7 @@ impl Bench {
             partition: self.partition,
             epoch: self.epoch,
             turn: None,
+            at: Timestamp(START),
             events: events.collect(),
             kv: vec![],
             secrets: vec![],
@@ -229,6 +234,7 @@ impl Drop for Bench {
 fn run(
     store: &Arc<SqliteStore>,
     writer: &Writer,
+    ownership: &Arc<Ownership>,
     settings: &Settings,
 ) -> (tokio::runtime::Runtime, Delivery) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -241,6 +247,7 @@ fn run(
         store.clone(),
         writer.clone(),
         Arc::new(PlainDial),
+        ownership.clone(),
         settings.clone(),
     );
     drop(_inside);
@@ -270,5 +277,6 @@ fn new_account(id: &AccountId, workspace: &WorkspaceId, partition: PartitionId) 
         turn_seq: 0,
         kv_bytes: 0,
         created_at: Timestamp(START),
+        clock_at: Timestamp(START),
     }
 }

@@ -22,6 +22,7 @@ pub(in crate::storage) mod faults;
 mod keys;
 mod log;
 mod open;
+mod ownership;
 mod providers;
 mod rows;
 mod sends;
@@ -31,6 +32,7 @@ mod workspaces;
 pub use open::KeySource;
 
 use self::keys::Keyring;
+use super::lease::{HandOver, HostRow};
 use super::seal::{OperatorKey, TokenSealer};
 use super::{
     AccountUpdate, ApiKey, DurableTimer, Lease, Page, ProviderVersion, SecretWrite, StorageError,
@@ -147,8 +149,33 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn claim(&self) -> Result<Vec<Lease>, StorageError> {
-        self.claim_partitions().await
+    async fn acquire(&self) -> Result<Vec<Lease>, StorageError> {
+        self.acquire_partitions().await
+    }
+
+    async fn renew(&self) -> Result<Vec<Lease>, StorageError> {
+        self.held_partitions().await
+    }
+
+    async fn release(&self) -> Result<(), StorageError> {
+        self.release_partitions().await;
+        Ok(())
+    }
+
+    fn lease_length(&self) -> Option<Duration> {
+        None
+    }
+
+    async fn hosts(&self) -> Result<Vec<HostRow>, StorageError> {
+        self.only_host().await
+    }
+
+    async fn hand_overs(&self) -> Result<Vec<HandOver>, StorageError> {
+        self.list_hand_overs().await
+    }
+
+    async fn end_hand_overs(&self, sends: &[SendId]) -> Result<(), StorageError> {
+        self.delete_hand_overs(sends).await
     }
 
     async fn commit(&self, group: &[Write], retry: bool) -> Result<Vec<Written>, StorageError> {

@@ -16,7 +16,10 @@ use std::time::Duration;
 const APPLICATION_ID: i64 = 0x416e_796f;
 
 /// Applied in order; `user_version` counts those a database has.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../../migrations/sqlite/0002_ownership.sql"),
+];
 
 /// Where the operator's key comes from.
 #[derive(Clone, Debug)]

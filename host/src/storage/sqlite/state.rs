@@ -7,7 +7,7 @@ use super::error::{damaged, is_busy};
 use super::rows::unsigned;
 use super::{SqliteStore, open};
 use crate::domain::{AccountId, EndpointId, PartitionId, SendId, WorkspaceId};
-use crate::storage::{Lease, StorageError};
+use crate::storage::StorageError;
 use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -22,6 +22,8 @@ pub(super) struct WriteState {
     pub last_group: Option<LastGroup>,
     /// Dedupe keys added per account since its window was last pruned.
     pub dedupe_added: HashMap<AccountId, u32>,
+    /// All partitions are this process's.
+    pub owns: bool,
 }
 
 impl WriteState {
@@ -31,6 +33,7 @@ impl WriteState {
             endpoints: HashMap::new(),
             last_group: None,
             dedupe_added: HashMap::new(),
+            owns: false,
         }
     }
 }
@@ -76,12 +79,6 @@ impl SqliteStore {
                 Err(error.into())
             }
         }
-    }
-
-    pub(super) async fn claim_partitions(&self) -> Result<Vec<Lease>, StorageError> {
-        let mut transaction = self.begin().await?;
-        let result = claim(&mut transaction.connection).await;
-        transaction.end(result).await
     }
 
     pub(super) async fn partition_heads(&self) -> Result<Vec<u64>, StorageError> {
@@ -160,25 +157,4 @@ async fn drop_now(connection: SqliteConnection) {
     if let Err(error) = connection.close().await {
         tracing::debug!(%error, "a broken connection to the database did not close cleanly");
     }
-}
-
-async fn claim(connection: &mut SqliteConnection) -> Result<Vec<Lease>, StorageError> {
-    let rows = sqlx::query("UPDATE partition SET epoch = epoch + 1 RETURNING id, epoch, head")
-        .fetch_all(connection)
-        .await?;
-    let mut leases = rows
-        .iter()
-        .map(|row| {
-            Ok(Lease {
-                partition: super::rows::partition(row.try_get(0)?)?,
-                epoch: unsigned(row.try_get(1)?),
-                head: unsigned(row.try_get(2)?),
-            })
-        })
-        .collect::<Result<Vec<_>, StorageError>>()?;
-    if leases.len() != usize::from(PartitionId::COUNT) {
-        return Err(damaged("table of partitions"));
-    }
-    leases.sort_by_key(|lease| lease.partition);
-    Ok(leases)
 }

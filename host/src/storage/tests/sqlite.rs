@@ -66,6 +66,9 @@ super::contract_tests! { world:
     keys_and_providers_are_kept,
     endpoints_keep_their_place,
     groups_of_any_size_commit,
+    a_stale_delivery_is_fenced,
+    sends_are_handed_over,
+    an_accounts_clock_is_kept,
 }
 
 fn refusal(result: Result<SqliteStore, StorageError>) -> String {

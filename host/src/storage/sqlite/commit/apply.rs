@@ -71,10 +71,11 @@ async fn events(
 
 async fn accounts(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
     const ADVANCE: Many = Many {
-        before: "WITH given (id, turn_seq, kv_bytes) AS (VALUES ",
-        row: "(?,?,?)",
+        before: "WITH given (id, turn_seq, kv_bytes, at) AS (VALUES ",
+        row: "(?,?,?,?)",
         after: ") UPDATE account SET turn_seq = coalesce(given.turn_seq, account.turn_seq), \
-                kv_bytes = coalesce(given.kv_bytes, account.kv_bytes) \
+                kv_bytes = coalesce(given.kv_bytes, account.kv_bytes), \
+                clock_at = max(given.at, account.clock_at) \
                 FROM given WHERE account.id = given.id",
     };
     let rows: Vec<_> = plan
@@ -88,6 +89,7 @@ async fn accounts(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<
                 .bind(id.as_str().to_owned())
                 .bind(change.turn_seq.map(signed))
                 .bind(change.kv_bytes.map(signed))
+                .bind(signed(change.at.0))
         })
         .await?;
     for (account, change) in &plan.accounts {
@@ -267,6 +269,11 @@ async fn new_sends(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result
         row: "(?,?,?,?,'recorded',?,?,?)",
         after: " ON CONFLICT (id) DO NOTHING",
     };
+    const HAND_OVER: Many = Many {
+        before: "INSERT INTO hand_over (send, workspace, account, partition) VALUES ",
+        row: "(?,?,?,?)",
+        after: " ON CONFLICT (send) DO NOTHING",
+    };
     const KEYS: Many = Many {
         before: "INSERT INTO idempotency (workspace, key, fingerprint, send, expires_at) VALUES ",
         row: "(?,?,?,?,?)",
@@ -297,6 +304,21 @@ async fn new_sends(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result
                     .bind(sealed)
             },
         )
+        .await?;
+    let handed: Vec<_> = plan
+        .new_sends
+        .iter()
+        .map(|(record, _)| *record)
+        .filter(|record| record.epoch.is_none())
+        .collect();
+    HAND_OVER
+        .execute(connection, handed.into_iter(), |statement, record| {
+            statement
+                .bind(record.id.0.as_bytes().to_vec())
+                .bind(record.workspace.as_str().to_owned())
+                .bind(record.account.as_str().to_owned())
+                .bind(i64::from(record.partition.0))
+        })
         .await?;
     KEYS.execute(
         connection,

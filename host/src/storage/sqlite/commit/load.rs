@@ -53,7 +53,7 @@ impl Picture {
         workspace: &WorkspaceId,
         account: &AccountId,
         partition: PartitionId,
-        epoch: u64,
+        epoch: Option<u64>,
     ) -> Option<Written> {
         let Some(row) = self.accounts.get(account) else {
             return Some(Written::Gone);
@@ -61,11 +61,19 @@ impl Picture {
         if row.key.workspace != *workspace {
             return Some(Written::Gone);
         }
-        let owned = self.partitions.get(&partition);
-        if row.partition != partition || owned.is_none_or(|owned| owned.epoch != epoch) {
+        let stale = epoch.is_some_and(|epoch| self.is_stale(&[(partition, epoch)]));
+        if row.partition != partition || stale {
             return Some(Written::Fenced);
         }
         None
+    }
+
+    /// Has one of the partitions another epoch than that?
+    pub fn is_stale(&self, epochs: &[(PartitionId, u64)]) -> bool {
+        epochs.iter().any(|(partition, epoch)| {
+            let row = self.partitions.get(partition);
+            row.is_none_or(|row| row.epoch != *epoch)
+        })
     }
 
     pub fn turn_seq(&self, account: &AccountId) -> u64 {
@@ -97,7 +105,9 @@ pub(super) async fn picture(
                     workspace_ids.insert(&record.workspace);
                 }
             }
-            Write::Delivery(_) => {}
+            Write::Delivery(progress) => {
+                partition_ids.extend(progress.epochs.iter().map(|(partition, _)| *partition));
+            }
         }
     }
     let mut workspaces = HashMap::new();

@@ -44,6 +44,7 @@ pub(super) struct PlannedEvent<'g> {
 pub(super) struct AccountChange<'g> {
     pub turn_seq: Option<u64>,
     pub kv_bytes: Option<u64>,
+    pub at: Timestamp,
     pub patches: Vec<&'g AccountPatch>,
 }
 
@@ -92,6 +93,9 @@ impl<'g> Plan<'g> {
             let outcome = match write {
                 Write::Account(commit) => self.account(commit),
                 Write::RecordSend(record) => self.record(record),
+                Write::Delivery(progress) if self.picture.is_stale(&progress.epochs) => {
+                    Outcome::Known(Written::Fenced)
+                }
                 Write::Delivery(progress) => {
                     self.deliveries.push(progress);
                     Outcome::Known(Written::Delivery)
@@ -106,7 +110,7 @@ impl<'g> Plan<'g> {
             &commit.workspace,
             &commit.account,
             commit.partition,
-            commit.epoch,
+            Some(commit.epoch),
         ) {
             return Outcome::Known(refusal);
         }
@@ -144,6 +148,7 @@ impl<'g> Plan<'g> {
         let change = self.accounts.entry(account).or_default();
         change.turn_seq = commit.turn.or(change.turn_seq);
         change.kv_bytes = commit.kv_bytes.or(change.kv_bytes);
+        change.at = change.at.max(commit.at);
         if commit.patch != AccountPatch::default() {
             change.patches.push(&commit.patch);
         }
