@@ -11,3 +11,4 @@ mod held;
 mod irc;
 mod runtime;
 mod support;
+mod two_hosts;

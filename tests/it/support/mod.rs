@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod arrivals;
+pub mod database;
 pub mod guests;
 pub mod host;
 pub mod process;

@@ -4,7 +4,7 @@ use super::load::{IdempotencyRow, Picture, SendRow, idempotency_hash};
 use crate::domain::account::AccountPatch;
 use crate::domain::event::NewEvent;
 use crate::domain::send::{SendChange, SendState};
-use crate::domain::{AccountId, PartitionId, SendId, WorkspaceId};
+use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::storage::seal::DataKey;
 use crate::storage::{AccountCommit, DeliveryProgress, DurableTimer, RecordSend, Write, Written};
 use std::collections::{BTreeMap, HashMap};
