@@ -51,7 +51,7 @@ impl World {
             partition: account.partition,
             epoch: self.epoch(account.partition),
             turn: turn.into(),
-            at: Timestamp::now(),
+            at: Timestamp(0),
             events: Vec::new(),
             kv: Vec::new(),
             secrets: Vec::new(),
