@@ -87,7 +87,7 @@ pub(in crate::storage) fn lock(path: &Path) -> Result<File, StorageError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StorageError::Unusable(format!(
-            "another host is running on this data: it holds {}",
+            "another host is running on this database: it holds {}",
             path.display()
         ))),
         Err(TryLockError::Error(error)) => Err(failed("locked", error)),

@@ -103,7 +103,7 @@ impl Store for FakeStore {
     async fn end_hand_overs(&self, _: &[SendId]) -> Result<(), StorageError> {
         absent()
     }
-    async fn commit(&self, _: &[Write], _: bool) -> Result<Vec<Written>, StorageError> {
+    async fn commit(&self, _: usize, _: &[Write], _: bool) -> Result<Vec<Written>, StorageError> {
         absent()
     }
     async fn read_events(

@@ -3,11 +3,11 @@
 
 use super::SqliteSettings;
 use crate::domain::PartitionId;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, instance};
 use crate::storage::seal::{OperatorKey, WrappingKey};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,14 +21,6 @@ const MIGRATIONS: [&str; 2] = [
     include_str!("../../../migrations/sqlite/0002_ownership.sql"),
 ];
 
-/// Where the operator's key comes from.
-#[derive(Clone, Debug)]
-pub enum KeySource {
-    /// This file. It is made together with a new database, and must be there for an old one.
-    File(PathBuf),
-    Given(OperatorKey),
-}
-
 fn unusable(text: String) -> StorageError {
     StorageError::Unusable(text)
 }
@@ -37,31 +29,7 @@ fn unusable(text: String) -> StorageError {
 pub(super) fn lock(database: &Path) -> Result<File, StorageError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
-    let path = PathBuf::from(path);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|error| {
-            unusable(format!(
-                "the lock file {} cannot be opened: {error}",
-                path.display()
-            ))
-        })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(unusable(format!(
-            "another host is running on this database: it holds {}",
-            path.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(unusable(format!(
-            "the lock file {} cannot be locked: {error}",
-            path.display()
-        ))),
-    }
+    instance::lock(&PathBuf::from(path))
 }
 
 /// SQLite makes its files with the permissions of the database's.
@@ -129,9 +97,7 @@ pub(super) async fn connect_writer(
 }
 
 /// Checks and prepares the database; the key that wraps its data keys.
-pub(super) async fn prepare(
-    settings: &SqliteSettings,
-) -> Result<(SqliteConnection, OperatorKey), StorageError> {
+pub(super) async fn prepare(settings: &SqliteSettings) -> Result<OperatorKey, StorageError> {
     let name = settings.path.display();
     // Looked at before anything is written: a foreign file stays as it is.
     let mut look = SqliteConnection::connect_with(&options(settings)).await?;
@@ -151,7 +117,9 @@ pub(super) async fn prepare(
         )));
     }
     let new = application == 0;
-    let key = operator_key(settings, new)?;
+    let key = settings
+        .key
+        .operator_key(new, &settings.path.display().to_string())?;
     if !new {
         check_key(&mut look, &key.wrapping_key(), settings).await?;
     }
@@ -161,29 +129,12 @@ pub(super) async fn prepare(
     if version < known {
         migrate(&mut connection, version, &key.wrapping_key()).await?;
     }
-    Ok((connection, key))
+    connection.close().await?;
+    Ok(key)
 }
 
 async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StorageError> {
     Ok(sqlx::query(sql).fetch_one(connection).await?.try_get(0)?)
-}
-
-fn operator_key(settings: &SqliteSettings, new: bool) -> Result<OperatorKey, StorageError> {
-    let path = match &settings.key {
-        KeySource::Given(key) => return Ok(key.clone()),
-        KeySource::File(path) => path,
-    };
-    let failed =
-        |error: std::io::Error| unusable(format!("the operator key {}: {error}", path.display()));
-    match OperatorKey::load(path).map_err(failed)? {
-        Some(key) => Ok(key),
-        None if new => OperatorKey::create(path).map_err(failed),
-        None => Err(unusable(format!(
-            "the operator key {} is missing; without it {} cannot be read",
-            path.display(),
-            settings.path.display()
-        ))),
-    }
 }
 
 async fn check_key(

@@ -1,5 +1,6 @@
 //! What the database says about everything a group names, before the group is applied.
 
+use super::super::connection::Connection;
 use super::super::error::damaged;
 use super::super::keys::{AccountKey, Keyring};
 use super::super::rows::{Many, partition, time, unsigned};
@@ -7,7 +8,6 @@ use crate::domain::send::SendState;
 use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::storage::seal::DataKey;
 use crate::storage::{StorageError, Write, Written};
-use sqlx::{Row as _, SqliteConnection};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -82,11 +82,12 @@ impl Picture {
 }
 
 pub(super) async fn picture(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     keys: &Keyring,
     group: &[Write],
 ) -> Result<Picture, StorageError> {
     let mut partition_ids = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut account_ids = HashSet::new();
     let mut workspace_ids = HashSet::new();
     let mut send_ids = HashSet::new();
@@ -106,10 +107,14 @@ pub(super) async fn picture(
                 }
             }
             Write::Delivery(progress) => {
-                partition_ids.extend(progress.epochs.iter().map(|(partition, _)| *partition));
+                seen.extend(progress.epochs.iter().map(|(partition, _)| *partition));
             }
         }
     }
+    // First: what is read after it stays true until the end.
+    seen.retain(|partition| !partition_ids.contains(partition));
+    let mut partitions = partitions(connection, partition_ids, Hold::Write).await?;
+    partitions.extend(self::partitions(connection, seen, Hold::Owner).await?);
     let mut workspaces = HashMap::new();
     for id in workspace_ids {
         if let Some(key) = keys.workspace(connection, id).await? {
@@ -117,7 +122,7 @@ pub(super) async fn picture(
         }
     }
     Ok(Picture {
-        partitions: partitions(connection, partition_ids).await?,
+        partitions,
         accounts: accounts(connection, keys, account_ids).await?,
         sends: sends(connection, send_ids).await?,
         idempotency: idempotency(connection, &workspaces, group).await?,
@@ -125,16 +130,41 @@ pub(super) async fn picture(
     })
 }
 
+/// What of a partition stays until the end.
+#[derive(Clone, Copy)]
+enum Hold {
+    /// Its owner and head: events are appended.
+    Write,
+    /// Its owner: deliveries only have to be still its business. Does not wait for commits.
+    Owner,
+}
+
 async fn partitions(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: BTreeSet<PartitionId>,
+    hold: Hold,
 ) -> Result<HashMap<PartitionId, PartitionRow>, StorageError> {
     const FIND: Many = Many {
         before: "SELECT id, epoch, head FROM partition WHERE id IN (",
         row: "?",
         after: ")",
     };
-    let rows = FIND
+    // In one order, so that writers never wait for each other in a circle. Whoever takes a
+    // partition over locks it FOR UPDATE, which waits for both.
+    const FIND_AND_LOCK: Many = Many {
+        after: ") ORDER BY id FOR NO KEY UPDATE",
+        ..FIND
+    };
+    const FIND_AND_SHARE: Many = Many {
+        after: ") ORDER BY id FOR KEY SHARE",
+        ..FIND
+    };
+    let find = match hold {
+        _ if !connection.is_postgres() => FIND,
+        Hold::Write => FIND_AND_LOCK,
+        Hold::Owner => FIND_AND_SHARE,
+    };
+    let rows = find
         .fetch(connection, ids.into_iter(), |statement, id| {
             statement.bind(i64::from(id.0))
         })
@@ -151,7 +181,7 @@ async fn partitions(
 }
 
 async fn accounts(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     keys: &Keyring,
     ids: HashSet<&AccountId>,
 ) -> Result<HashMap<AccountId, AccountRow>, StorageError> {
@@ -164,7 +194,7 @@ async fn accounts(
     let mut unwrapped = keys.accounts(connection, ids.iter().copied()).await?;
     let rows = FIND
         .fetch(connection, ids.into_iter(), |statement, id| {
-            statement.bind(id.as_str().to_owned())
+            statement.bind(id.as_str())
         })
         .await?;
     let mut found = HashMap::with_capacity(rows.len());
@@ -184,7 +214,7 @@ async fn accounts(
 }
 
 async fn sends(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: HashSet<SendId>,
 ) -> Result<HashMap<SendId, SendRow>, StorageError> {
     const FIND: Many = Many {
@@ -199,10 +229,10 @@ async fn sends(
         .await?;
     let mut found = HashMap::with_capacity(rows.len());
     for row in rows {
-        let state: &str = row.try_get(2)?;
+        let state: String = row.try_get(2)?;
         let send = SendRow {
             account: AccountId::from_text(row.try_get::<String, _>(1)?),
-            state: SendState::parse(state).ok_or_else(|| damaged("state of a send"))?,
+            state: SendState::parse(&state).ok_or_else(|| damaged("state of a send"))?,
         };
         found.insert(send_id(row.try_get(0)?)?, send);
     }
@@ -216,7 +246,7 @@ pub(in super::super) fn send_id(bytes: &[u8]) -> Result<SendId, StorageError> {
 }
 
 async fn idempotency(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     workspaces: &HashMap<WorkspaceId, Arc<DataKey>>,
     group: &[Write],
 ) -> Result<HashMap<(WorkspaceId, [u8; 16]), IdempotencyRow>, StorageError> {
@@ -242,11 +272,7 @@ async fn idempotency(
         .fetch(
             connection,
             wanted.into_iter(),
-            |statement, (workspace, key)| {
-                statement
-                    .bind(workspace.as_str().to_owned())
-                    .bind(key.to_vec())
-            },
+            |statement, (workspace, key)| statement.bind(workspace.as_str()).bind(key.to_vec()),
         )
         .await?;
     let mut found = HashMap::with_capacity(rows.len());
