@@ -204,7 +204,7 @@ async fn a_standby_does_what_it_can(standby: &Client, accounts: &[Account], chan
 
     // Its receiver is told by the host that works.
     let sink = Arrivals::start().await;
-    standby.endpoint(&sink.url(), &["message.sent"]).await;
+    let endpoint = standby.endpoint(&sink.url(), &["message.sent"]).await;
     let body = json!({
         "account_id": account,
         "to": {"id": "somebody", "type": "user"},
@@ -230,6 +230,11 @@ async fn a_standby_does_what_it_can(standby: &Client, accounts: &[Account], chan
             .any(|event| event.text("send_id") == id)
     })
     .await;
+    let request = standby.request(
+        Method::DELETE,
+        &format!("/v1/webhook-endpoints/{endpoint}"),
+    );
+    assert!(standby.send(request).await.status.is_success());
     // An account that is made here runs there.
     let made = standby
         .post(

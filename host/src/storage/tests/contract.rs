@@ -1198,7 +1198,7 @@ pub async fn sends_are_handed_over(world: World) {
     let mut refused = world.record(&account);
     refused.epoch = None;
     world.commit_one(refused.clone()).await;
-    store.withdraw_sends(&[refused.id]).await.unwrap();
+    store.withdraw_sends(0, &[refused.id]).await.unwrap();
     assert!(store.hand_overs().await.unwrap().is_empty());
     assert_eq!(
         store.send(&world.workspace, &refused.id).await.unwrap(),

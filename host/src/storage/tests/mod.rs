@@ -4,6 +4,7 @@
 
 mod contract;
 mod faults;
+mod leases;
 mod model;
 mod postgres;
 mod sqlite;
