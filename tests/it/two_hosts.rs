@@ -230,10 +230,7 @@ async fn a_standby_does_what_it_can(standby: &Client, accounts: &[Account], chan
             .any(|event| event.text("send_id") == id)
     })
     .await;
-    let request = standby.request(
-        Method::DELETE,
-        &format!("/v1/webhook-endpoints/{endpoint}"),
-    );
+    let request = standby.request(Method::DELETE, &format!("/v1/webhook-endpoints/{endpoint}"));
     assert!(standby.send(request).await.status.is_success());
     // An account that is made here runs there.
     let made = standby

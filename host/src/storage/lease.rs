@@ -7,8 +7,8 @@
 
 use crate::domain::{AccountId, EndpointId, PartitionId, SendId, WorkspaceId};
 use rustix::time::{ClockId, clock_gettime};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 const COUNT: usize = PartitionId::COUNT as usize;
@@ -111,7 +111,10 @@ impl Epochs {
     /// Partitions that are ours here under another epoch than there, or were not ours there.
     pub fn beyond(&self, other: &Self) -> Vec<PartitionId> {
         PartitionId::all()
-            .filter(|partition| self.of(*partition).is_some_and(|epoch| other.of(*partition) != Some(epoch)))
+            .filter(|partition| {
+                self.of(*partition)
+                    .is_some_and(|epoch| other.of(*partition) != Some(epoch))
+            })
             .collect()
     }
 }
@@ -129,7 +132,9 @@ pub struct Picture {
 pub enum OwnershipState {
     /// Owns partitions; their accounts are being brought back.
     Starting,
-    Active { partitions: usize },
+    Active {
+        partitions: usize,
+    },
     /// Owns nothing: another host works, and this one waits for its end.
     Standby,
 }

@@ -163,6 +163,10 @@ pub trait Control: std::marker::Send + Sync + 'static {
     fn providers(&self) -> Vec<ProviderInfo>;
     /// By id or alias; its accounts are not counted.
     fn provider(&self, name: &str) -> Option<Arc<ProviderInfo>>;
+    /// The same; one that another host has installed since is looked for in storage.
+    async fn learn_provider(&self, name: &str) -> Option<Arc<ProviderInfo>> {
+        self.provider(name)
+    }
     /// Refusals of components that belong to no provider that is installed.
     fn stray_refusals(&self) -> Vec<Refused> {
         Vec::new()

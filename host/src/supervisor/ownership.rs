@@ -91,9 +91,8 @@ impl Supervisor {
 
     async fn bring_back(self: &Arc<Self>, partitions: &[PartitionId]) -> anyhow::Result<()> {
         self.refresh_providers().await?;
-        let bundled = std::mem::take(
-            &mut *self.bundled.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let bundled =
+            std::mem::take(&mut *self.bundled.lock().unwrap_or_else(PoisonError::into_inner));
         for (name, bytes) in bundled {
             // Refusals are logged and shown; the host runs with what it has.
             let _ = self.install_component(bytes, &name, false).await;
@@ -245,6 +244,7 @@ impl Supervisor {
     /// Compiles versions that other hosts have installed, and moves accounts to those that they
     /// made current.
     pub(super) async fn refresh_providers(self: &Arc<Self>) -> anyhow::Result<()> {
+        let _one = self.learning.lock().await;
         for (id, digest) in self.shared.store.current_providers().await? {
             let known = self.providers.current(&id);
             if known.is_some_and(|known| known.digest == digest) {
@@ -259,7 +259,10 @@ impl Supervisor {
     }
 
     /// A version that storage has. None: it has no bytes of it, or it cannot run here.
-    pub(super) async fn load_version(&self, digest: &str) -> Result<Option<Arc<Provider>>, StorageError> {
+    pub(super) async fn load_version(
+        &self,
+        digest: &str,
+    ) -> Result<Option<Arc<Provider>>, StorageError> {
         if let Some(provider) = self.providers.by_digest(digest) {
             return Ok(Some(provider));
         }

@@ -37,6 +37,8 @@ pub struct Supervisor {
     installing: tokio::sync::Mutex<()>,
     /// One account at a time comes back, so that none comes twice.
     pub(super) bringing: tokio::sync::Mutex<()>,
+    /// One version of another host at a time is compiled.
+    pub(super) learning: tokio::sync::Mutex<()>,
     /// Components that came with this host, until it is an owner for the first time.
     pub(super) bundled: Mutex<Vec<(String, Vec<u8>)>>,
     /// Another host has recorded sends, or made another provider version current.
@@ -83,6 +85,7 @@ impl Supervisor {
             actors: RwLock::default(),
             installing: tokio::sync::Mutex::new(()),
             bringing: tokio::sync::Mutex::new(()),
+            learning: tokio::sync::Mutex::new(()),
             bundled: Mutex::new(parts.bundled),
             hand_over_bell: Notify::new(),
             providers_bell: Notify::new(),
@@ -347,6 +350,17 @@ impl Control for Supervisor {
         // Without counting: this is asked for every send.
         let id = self.providers.current(name)?.manifest.id.clone();
         self.providers.one(&id)
+    }
+
+    async fn learn_provider(&self, name: &str) -> Option<Arc<ProviderInfo>> {
+        if let Some(known) = self.provider(name) {
+            return Some(known);
+        }
+        self.shared.store.lease_length()?;
+        if let Err(error) = self.me.upgrade()?.refresh_providers().await {
+            tracing::debug!(%error, "provider versions cannot be read now");
+        }
+        self.provider(name)
     }
 
     fn stray_refusals(&self) -> Vec<Refused> {

@@ -36,8 +36,8 @@ pub fn routes() -> Router<Api> {
 }
 
 /// The provider of this name, for a request that names it; otherwise the published error.
-pub fn installed(api: &Api, name: &str) -> Result<Arc<ProviderInfo>, ApiError> {
-    match api.control.provider(name) {
+pub async fn installed(api: &Api, name: &str) -> Result<Arc<ProviderInfo>, ApiError> {
+    match api.control.learn_provider(name).await {
         Some(info) => Ok(info),
         None if PUBLISHED_NAMES.contains(&name) => Err(ApiError::new(
             codes::NO_ALLOCATABLE_SERVER,
@@ -55,7 +55,7 @@ async fn regions(
     WorkspaceKey(_): WorkspaceKey,
     PathText(provider): PathText,
 ) -> Answer {
-    let available = match installed(&api, &provider) {
+    let available = match installed(&api, &provider).await {
         Ok(_) => true,
         Err(error) if error.code == codes::NO_ALLOCATABLE_SERVER => false,
         Err(error) => return Err(error),

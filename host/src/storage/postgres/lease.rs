@@ -11,10 +11,10 @@
 
 use super::Server;
 use crate::domain::PartitionId;
+use crate::storage::StorageError;
 use crate::storage::instance::Identity;
 use crate::storage::lease::{HostRow, Lease};
 use crate::storage::sql::{Connection, Row, query};
-use crate::storage::StorageError;
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -121,7 +121,10 @@ impl Leases {
         for row in &forgotten {
             let lease_ms: i64 = row.try_get(2)?;
             if row.try_get::<String, _>(0)? == *instance {
-                tracing::info!(lease_ms, "took back what the former process of this host had");
+                tracing::info!(
+                    lease_ms,
+                    "took back what the former process of this host had"
+                );
             } else {
                 let host: String = row.try_get(1)?;
                 tracing::warn!(host, lease_ms, "another host did not renew its lease");

@@ -103,10 +103,9 @@ impl SqlStore {
 
     pub(super) async fn list_hand_overs(&self) -> Result<Vec<HandOver>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows =
-            query("SELECT send, workspace, account, partition FROM hand_over ORDER BY send")
-                .fetch_all(&mut connection)
-                .await?;
+        let rows = query("SELECT send, workspace, account, partition FROM hand_over ORDER BY send")
+            .fetch_all(&mut connection)
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(HandOver {

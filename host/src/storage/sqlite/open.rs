@@ -3,8 +3,8 @@
 
 use super::SqliteSettings;
 use crate::domain::PartitionId;
-use crate::storage::{StorageError, instance};
 use crate::storage::seal::{OperatorKey, WrappingKey};
+use crate::storage::{StorageError, instance};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 use std::fs::{File, OpenOptions};

@@ -62,7 +62,10 @@ pub async fn a_stale_owner_is_fenced(world: World) {
     world.store.release().await.unwrap();
     let leases = world.store.acquire().await.unwrap();
     assert_eq!(world.store.renew().await.unwrap(), leases);
-    assert!(world.store.acquire().await.unwrap().is_empty(), "taken twice");
+    assert!(
+        world.store.acquire().await.unwrap().is_empty(),
+        "taken twice"
+    );
     for (old, new) in world.leases.iter().zip(&leases) {
         assert_eq!(new.partition, old.partition);
         assert!(new.epoch > old.epoch);

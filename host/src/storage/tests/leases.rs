@@ -45,7 +45,10 @@ async fn a_dead_hosts_partitions_are_taken_over_once() {
     }
     assert_eq!(first.renew().await.unwrap(), began);
     let hosts = second.hosts().await.unwrap();
-    let owned: Vec<(u32, bool)> = hosts.iter().map(|host| (host.partitions, host.this)).collect();
+    let owned: Vec<(u32, bool)> = hosts
+        .iter()
+        .map(|host| (host.partitions, host.this))
+        .collect();
     assert_eq!(owned, [(64, false), (0, true), (0, false)]);
 
     // It ran out, and nobody was there: it is renewed as if nothing had been.
@@ -124,7 +127,11 @@ async fn a_restarted_host_takes_its_own_lease_back() {
     let after = host(&database, "first").await;
     let now = after.acquire().await.unwrap();
     assert_eq!(now.len(), ALL);
-    assert!(now.iter().zip(&began).all(|(now, then)| now.epoch > then.epoch));
+    assert!(
+        now.iter()
+            .zip(&began)
+            .all(|(now, then)| now.epoch > then.epoch)
+    );
 }
 
 /// A host that was stopped in the middle of a commit holds rows: nobody waits for it for long.
@@ -173,7 +180,9 @@ async fn the_keeper_acquires_loses_and_acquires_again() {
         return;
     };
     let first = Keeper::start(host(&database, "first").await).await.unwrap();
-    let second = Keeper::start(host(&database, "second").await).await.unwrap();
+    let second = Keeper::start(host(&database, "second").await)
+        .await
+        .unwrap();
     let mine = first.ownership();
     let epochs = mine.epochs();
     assert_eq!(epochs.count(), ALL);

@@ -56,7 +56,10 @@ impl TestDatabase {
         PostgresSettings {
             // Always the same host, restarted.
             identity: Identity::of_instance(self.name.clone()),
-            ..PostgresSettings::new(self.url.parse().unwrap(), KeySource::Given(self.key.clone()))
+            ..PostgresSettings::new(
+                self.url.parse().unwrap(),
+                KeySource::Given(self.key.clone()),
+            )
         }
     }
 
