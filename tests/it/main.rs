@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admin;
 mod architecture;
+mod authorization;
 mod conformance;
 mod crash;
 mod evil;
@@ -12,3 +14,4 @@ mod irc;
 mod postgres;
 mod runtime;
 mod support;
+mod two_hosts;

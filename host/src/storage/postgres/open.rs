@@ -10,7 +10,11 @@ use crate::storage::sql::{Connection, query};
 use std::time::Duration;
 
 /// Applied in order; `schema_version` in `meta` counts those a database has.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/postgres/0001_first.sql")];
+pub(in crate::storage) const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/postgres/0001_first.sql"),
+    include_str!("../../../migrations/postgres/0002_ownership.sql"),
+    include_str!("../../../migrations/postgres/0003_admin.sql"),
+];
 
 /// PostgreSQL 14.
 const OLDEST: i64 = 140_000;
