@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admin;
 mod architecture;
+mod authorization;
 mod conformance;
 mod crash;
 mod evil;
 mod full;
 mod held;
 mod irc;
+mod postgres;
 mod runtime;
 mod support;
 mod two_hosts;

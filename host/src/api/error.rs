@@ -23,6 +23,8 @@ pub struct ApiError {
     pub log: Option<String>,
     /// The answer repeats that of an earlier request with the same idempotency key.
     pub replayed: bool,
+    /// Methods that the route takes, with commas between.
+    pub allow: Option<String>,
 }
 
 /// Keys of our own in the error object.
@@ -51,6 +53,7 @@ impl ApiError {
             details: Box::default(),
             log: None,
             replayed: false,
+            allow: None,
         }
     }
 
@@ -196,6 +199,9 @@ impl Operation {
                 Conflict::DuplicateIdentity.to_string(),
             ),
             StorageError::Conflict(Conflict::NotFound) => self.missing(),
+            StorageError::Conflict(Conflict::HasAccounts) => {
+                ApiError::new(codes::CONFLICT, Conflict::HasAccounts.to_string())
+            }
             StorageError::Unusable(log) => {
                 let mut error = ApiError::new(self.failed, "the database cannot be used");
                 error.log = Some(log);

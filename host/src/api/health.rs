@@ -4,18 +4,15 @@ use super::codes;
 use super::envelope::{Answer, Reply};
 use super::error::{ApiError, Operation};
 use super::query::Query;
+use super::routes::Routes;
 use super::{Api, Shared};
 use crate::storage::lease::OwnershipState;
-use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
 use serde_json::json;
 use std::time::Duration;
 
-pub fn routes() -> Router<Api> {
-    Router::new()
-        .route("/livez", get(live))
-        .route("/readyz", get(ready))
+pub fn routes() -> Routes {
+    Routes::new().get("/livez", live).get("/readyz", ready)
 }
 
 async fn live() -> Answer {

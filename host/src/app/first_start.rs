@@ -9,6 +9,7 @@ use crate::storage::{KeyKind, Store, Workspace};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 
 /// Keys in plain text, as far as they are known. `Debug` shows none.
@@ -30,6 +31,7 @@ impl std::fmt::Debug for Keys {
 }
 
 const TRIAL_KEYS: &str = "trial-keys.json";
+const TRIAL_ADDRESS: &str = "trial-address";
 
 /// A standby makes none: whoever owns the database does.
 pub async fn keys(
@@ -80,4 +82,16 @@ pub async fn keys(
     store.put_api_key(&operator_key).await?;
     store.put_api_key(&key).await?;
     Ok(keys)
+}
+
+/// Where a trial listens now, for commands that are typed beside it.
+pub fn keep_address(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
+    if config.trial {
+        std::fs::write(
+            config.data.join(TRIAL_ADDRESS),
+            format!("http://{address}\n"),
+        )
+        .context("the address of the trial cannot be kept")?;
+    }
+    Ok(())
 }

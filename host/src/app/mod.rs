@@ -5,6 +5,8 @@ pub mod config;
 mod database;
 mod dial;
 mod first_start;
+pub mod migrate;
+mod operator_settings;
 mod others;
 mod tokens;
 mod welcome;
@@ -53,6 +55,8 @@ pub struct Running {
     /// Tasks that listen to other hosts.
     followers: Vec<JoinHandle<()>>,
     keeper: Arc<Keeper>,
+    keeping: JoinHandle<()>,
+    operator_settings: Arc<operator_settings::Settings>,
     simulator_server: Option<anyport_simulator::Simulator>,
 }
 
@@ -66,6 +70,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     let keeper = Arc::new(Keeper::start(store.clone()).await?);
     let ownership = keeper.ownership();
     let keys = first_start::keys(&*store, &config, &ownership).await?;
+    first_start::keep_address(&config, address)?;
     let writer = Writer::start(store.clone(), writer::WriterSettings::default());
 
     let policy = AddressPolicy {
@@ -81,6 +86,10 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         operator: egress::OperatorEgress::default(),
     })?;
 
+    // In effect before any account starts.
+    let stored = operator_settings::read(&*store).await?;
+    network.apply(stored.policy);
+
     let simulator_server = start_simulator(&config).await?;
     let simulator = simulator_server
         .as_ref()
@@ -95,6 +104,8 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     })
     .map_err(|error| anyhow::anyhow!("{error:?}"))?;
 
+    let settings = supervisor_settings(&config, simulator);
+    settings.operator_config.set_live(stored.configs);
     let supervisor = Supervisor::start(service::Parts {
         store: store.clone(),
         writer: writer.clone(),
@@ -102,7 +113,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         reply_tokens: tokens.clone(),
         engine,
         ownership: ownership.clone(),
-        settings: supervisor_settings(&config, simulator),
+        settings,
         bundled: BUNDLED
             .iter()
             .map(|(id, bytes)| ((*id).to_owned(), bytes.to_vec()))
@@ -126,11 +137,24 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         others::follow_log(shared_store.clone(), &keeper, writer.clone()),
     ];
     let (stopping, stopped) = watch::channel(false);
+    let key_use = Arc::new(api::KeyUse::default());
+    let operator_settings = operator_settings::Settings::new(
+        store.clone(),
+        network.clone(),
+        supervisor.clone(),
+        key_use.clone(),
+    );
+    let keeping = tokio::spawn(operator_settings.clone().keep());
+    let lags = delivery.clone();
     let reload = delivery.clone();
     let trouble = writer.clone();
     let router = api::router(api::ApiState {
         store: store.clone(),
         control: supervisor.clone(),
+        operate: supervisor.clone(),
+        operator_settings: operator_settings.clone(),
+        key_use,
+        lag: Arc::new(move |id| lags.lag(id)),
         log: writer.log_changed(),
         stopping: stopped.clone(),
         endpoint_changed: Arc::new(move |id| {
@@ -144,8 +168,12 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         }),
         trouble: Arc::new(move || trouble.trouble()),
         reply_tokens: tokens,
-        settings: api::Settings::default(),
-    });
+        settings: api::Settings {
+            limits: config.limits.limits(),
+            ..api::Settings::default()
+        },
+    })
+    .into_make_service_with_connect_info::<SocketAddr>();
     let mut stopped = stopped;
     let serving = tokio::spawn(async move {
         axum::serve(listener, router)
@@ -167,6 +195,8 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         inbox,
         followers: followers.into_iter().flatten().collect(),
         keeper,
+        keeping,
+        operator_settings,
         simulator_server,
     })
 }
@@ -177,11 +207,13 @@ impl Running {
     pub async fn stop(self) {
         let _ = self.stopping.send(true);
         self.inbox.abort();
+        self.keeping.abort();
         if tokio::time::timeout(GOODBYE, self.serving).await.is_err() {
             tracing::warn!("some requests did not end in time");
         }
         self.supervisor.shutdown(GOODBYE).await;
         self.delivery.shutdown().await;
+        self.operator_settings.write_down().await;
         self.writer.shutdown().await;
         for follower in &self.followers {
             follower.abort();
@@ -228,7 +260,7 @@ fn supervisor_settings(
 ) -> crate::supervisor::Settings {
     let grants = Arc::new(
         |manifest: &crate::domain::manifest::Manifest, config: &serde_json::Value| {
-            egress::grant(&manifest.egress, config)
+            egress::grant(&manifest.id, &manifest.egress, config)
         },
     );
     let mut settings = crate::supervisor::Settings::new(grants);
@@ -237,16 +269,14 @@ fn supervisor_settings(
     if let Some(threads) = config.runtime.guest_threads {
         settings.guest_threads = threads;
     }
-    settings.provider_config.clone_from(&config.provider);
     settings.fault_injection.clone_from(&config.fault_injection);
+    let mut providers = config.provider.clone();
     if let Some(address) = simulator {
-        settings
-            .provider_config
-            .entry("simulator".to_owned())
-            .or_insert_with(
-                || serde_json::json!({"server": address.ip().to_string(), "port": address.port()}),
-            );
+        providers.entry("simulator".to_owned()).or_insert_with(
+            || serde_json::json!({"server": address.ip().to_string(), "port": address.port()}),
+        );
     }
+    settings.operator_config = crate::supervisor::OperatorConfig::new(providers);
     settings
 }
 

@@ -44,6 +44,8 @@ pub enum Framing {
 /// in. The operator's policy and the address guard belong to the network and come on top.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EgressGrant {
+    /// The provider's id: the operator may narrow each one's further.
+    pub provider: String,
     pub rules: Vec<GrantedDestination>,
 }
 

@@ -8,6 +8,7 @@ pub mod instance;
 pub mod keeper;
 pub mod key;
 pub mod lease;
+pub mod migrate;
 pub mod postgres;
 pub mod seal;
 pub mod sql;
@@ -21,7 +22,9 @@ use crate::domain::account::{Account, AccountPatch};
 use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::event::{LoggedEvent, NewEvent};
 use crate::domain::id::ApiKeyId;
+use crate::domain::key::{Permissions, PreviousHash, Rate};
 use crate::domain::send::{Idempotency, Outgoing, Send, SendChange, SendState};
+use crate::domain::usage::DailyUsage;
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
 use async_trait::async_trait;
 pub use lease::Lease;
@@ -178,9 +181,12 @@ pub enum Conflict {
     DuplicateIdentity,
     #[error("it does not exist")]
     NotFound,
+    #[error("the workspace still has accounts")]
+    HasAccounts,
 }
 
-/// `status`: `active`; metadata is a JSON object of strings.
+/// `status`: `active`, `inactive` (its owner's word) or `suspended` (the operator's); nothing but
+/// `active` lets its keys open it and its accounts run. Metadata is a JSON object of strings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workspace {
     pub id: WorkspaceId,
@@ -191,10 +197,16 @@ pub struct Workspace {
     pub account_quota: Option<u64>,
 }
 
+impl Workspace {
+    pub fn is_active(&self) -> bool {
+        self.status == "active"
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
     Workspace,
-    /// Installs and lists providers; opens no workspace.
+    /// Of the admin surface; opens no workspace.
     Operator,
 }
 
@@ -210,6 +222,33 @@ pub struct ApiKey {
     pub prefix: String,
     pub hash: [u8; 32],
     pub active: bool,
+    /// Of an operator's key: all.
+    pub permissions: Permissions,
+    /// It reaches nothing but this account and what belongs to it.
+    pub account: Option<AccountId>,
+    pub created_at: Timestamp,
+    /// Written late and in batches: older than the truth by about a minute.
+    pub last_used_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    /// The text before the last rotation, as long as it is good.
+    pub previous: Option<PreviousHash>,
+    /// None: the host's default.
+    pub rate: Option<Rate>,
+}
+
+impl ApiKey {
+    /// Is a text with this hash good at this moment? The caller has looked the key up by it.
+    pub fn opens(&self, hash: &[u8; 32], now: Timestamp) -> bool {
+        use subtle::ConstantTimeEq;
+        let is = |known: &[u8; 32]| bool::from(known.ct_eq(hash));
+        let previous = self
+            .previous
+            .as_ref()
+            .is_some_and(|previous| previous.until > now && is(&previous.hash));
+        self.active
+            && self.expires_at.is_none_or(|expires| expires > now)
+            && (is(&self.hash) || previous)
+    }
 }
 
 /// A provider version that was installed once.
@@ -402,9 +441,32 @@ pub trait Store: std::marker::Send + Sync + 'static {
     async fn workspace(&self, id: &WorkspaceId) -> Result<Option<Workspace>, StorageError>;
     async fn workspaces(&self) -> Result<Vec<Workspace>, StorageError>;
     async fn put_workspace(&self, workspace: &Workspace) -> Result<(), StorageError>;
+    /// With its keys; its data key is destroyed. Refuses with `HasAccounts` while it has any.
+    /// Endpoints are the caller's to delete before.
+    async fn delete_workspace(&self, id: &WorkspaceId) -> Result<(), StorageError>;
+    /// Inserts or replaces it, but for its last use.
     async fn put_api_key(&self, key: &ApiKey) -> Result<(), StorageError>;
+    /// By its hash or the one before its rotation; whether it is still good is the caller's to see.
     async fn api_key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StorageError>;
+    async fn api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKey>, StorageError>;
     async fn api_keys(&self) -> Result<Vec<ApiKey>, StorageError>;
+    /// Last uses; an earlier one than is known changes nothing, nor does a key that is gone.
+    async fn touch_api_keys(&self, used: &[(ApiKeyId, Timestamp)]) -> Result<(), StorageError>;
+
+    // What the operator says at run time, and what accounts use.
+    /// Sealed with the installation's own data key, since some of it is confidential.
+    async fn put_setting(&self, name: &str, value: Option<&[u8]>) -> Result<(), StorageError>;
+    /// All of them, by name.
+    async fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, StorageError>;
+    /// Adds to what is known of the account's day.
+    async fn add_usage(&self, usage: &[DailyUsage]) -> Result<(), StorageError>;
+    /// From the day `from` to and with the day `to`; by workspace, account and day.
+    async fn usage(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        from: u32,
+        to: u32,
+    ) -> Result<Vec<DailyUsage>, StorageError>;
 
     // Providers.
     async fn put_provider(

@@ -30,15 +30,19 @@ impl Supervisor {
         let mut config = new.config;
         let schema = &provider.descriptor.config_schema;
         let secrets = schema::take_secrets(schema, &mut config)?;
+        let operator = &self.shared.settings.operator_config;
         let given: Vec<String> = secrets
             .iter()
             .filter(|secret| secret.value.is_some())
             .map(|secret| secret.name.clone())
+            .chain(
+                operator
+                    .secrets(&provider.manifest.id, schema)
+                    .into_iter()
+                    .map(|(name, _)| name),
+            )
             .collect();
-        let merged = self
-            .shared
-            .settings
-            .merged_config(&provider.manifest.id, &config);
+        let merged = operator.merged(&provider.manifest.id, schema, &config);
         schema::check(schema, &merged, &given)?;
         let id = AccountId::generate();
         let account = Account {
@@ -113,10 +117,10 @@ impl Supervisor {
                     given.push(secret.name.clone());
                 }
             }
-            let whole = self
-                .shared
-                .settings
-                .merged_config(&provider.manifest.id, &config);
+            let operator = &self.shared.settings.operator_config;
+            let under = operator.secrets(&provider.manifest.id, schema);
+            given.extend(under.into_iter().map(|(name, _)| name));
+            let whole = operator.merged(&provider.manifest.id, schema, &config);
             schema::check(schema, &whole, &given)?;
             update.config = Some(config);
         }
@@ -159,7 +163,7 @@ impl Supervisor {
                 restart: false,
                 done: None,
             }),
-            (false, true) if signed_in_and_wanted(&account) => {
+            (false, true) if signed_in_and_wanted(&account) && !self.rests(workspace) => {
                 actor.order(Order::Start { done: None });
             }
             _ => {}
@@ -194,8 +198,14 @@ impl Supervisor {
             Ok(()) | Err(StorageError::Conflict(Conflict::NotFound)) => {}
             Err(error) => return Err(error.into()),
         }
-        if let Ok(mut actors) = self.actors.write() {
-            actors.remove(id);
+        let gone = match self.actors.write() {
+            Ok(mut actors) => actors.remove(id),
+            Err(_) => None,
+        };
+        if let Some(actor) = gone
+            && let Ok(mut departed) = self.departed.lock()
+        {
+            departed.push((workspace.clone(), id.clone(), actor.meter.take()));
         }
         Ok(())
     }

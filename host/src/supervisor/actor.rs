@@ -5,6 +5,7 @@
 use super::clock::{Alarm, Clock};
 use super::core::{Core, OpenSend};
 use super::mailbox::{Due, Input, Mailbox, Order, Signal};
+use super::meter::Meter;
 use super::waiters::Waiters;
 use super::workers::{Lane, Workers};
 use crate::domain::account::AuthStatus;
@@ -63,6 +64,7 @@ pub struct Actor {
     mailbox: Mutex<Mailbox>,
     core: Mutex<Core>,
     pub live: Mutex<Live>,
+    pub meter: Meter,
     state: AtomicU8,
     slow: AtomicBool,
 }
@@ -92,6 +94,7 @@ impl Actor {
             mailbox: Mutex::default(),
             core: Mutex::new(core),
             live: Mutex::new(live),
+            meter: Meter::default(),
             state: AtomicU8::new(IDLE),
             slow: AtomicBool::new(false),
         })

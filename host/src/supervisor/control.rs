@@ -2,6 +2,7 @@
 
 use crate::domain::account::{Account, Proxy, RuntimeState};
 use crate::domain::error::Failure;
+use crate::domain::grant::Grant;
 use crate::domain::manifest::Manifest;
 use crate::domain::send::{Idempotency, Outgoing, Send};
 use crate::domain::sign_in::{Answer, Flow};
@@ -156,6 +157,8 @@ pub struct Installed {
     pub accounts: u64,
     /// The bytes were installed and current before.
     pub unchanged: bool,
+    /// It asks for more than is granted: it is kept and does not run until that is approved.
+    pub parked: Option<Grant>,
 }
 
 #[async_trait]

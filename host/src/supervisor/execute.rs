@@ -53,7 +53,11 @@ impl Core {
                 ..
             }
         );
+        if let Call::Frame { bytes, .. } = &call {
+            actor.meter.bytes_in(bytes.len());
+        }
         let outcome = instance.call(&call, turn);
+        actor.meter.turn(outcome.cpu.as_micros() as u64);
         self.account_cpu(actor, outcome.cpu.as_micros() as u64);
         match outcome.result {
             Ok(_) => {
@@ -231,6 +235,7 @@ impl Core {
         let status = self.status_events();
         flush.show |= !status.is_empty();
         events.extend(status);
+        actor.meter.events(events.len());
         commit.events = events;
         commit.kv = effects
             .kv

@@ -20,6 +20,9 @@ impl Supervisor {
         new: NewSend,
         wait: Duration,
     ) -> Result<SendAnswer, Refusal> {
+        // Looked at before the send: while the database refuses, one that is in it may be one that
+        // its client was refused, and will be taken back.
+        let trouble = self.shared.writer.trouble();
         // A repeat is answered whatever the account has become since.
         if let Some(idempotency) = &new.idempotency
             && let Some((send, fingerprint)) = self
@@ -30,6 +33,11 @@ impl Supervisor {
         {
             if fingerprint != idempotency.fingerprint {
                 return Err(Refusal::KeyReused);
+            }
+            if send.state == SendState::Recorded
+                && let Some(trouble) = trouble
+            {
+                return Err(StorageError::Unavailable(trouble).into());
             }
             return self.repeated(send, wait).await;
         }
@@ -53,6 +61,7 @@ impl Supervisor {
             Write::RecordSend(Box::new(record.clone())),
             Box::new(move |result| {
                 if matches!(result, Ok(Written::Recorded)) {
+                    taker.meter.send();
                     taker.input(Input::Send { id, outgoing });
                 }
                 let _ = answer.send(result);

@@ -14,6 +14,7 @@ use crate::domain::account::{Account, RuntimeState, RuntimeStatus};
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::send::Send;
 use crate::domain::sign_in::Flow;
+use crate::domain::usage::Usage;
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::runtime::normalize::ReplyTokens;
 use crate::runtime::port::Connector;
@@ -22,7 +23,7 @@ use crate::storage::lease::{Notice, Ownership, OwnershipState};
 use crate::storage::writer::Writer;
 use crate::storage::{ProviderVersion, StorageError, Store};
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
@@ -34,7 +35,11 @@ pub struct Supervisor {
     pub(super) providers: Providers,
     pub(super) actors: RwLock<HashMap<AccountId, Arc<Actor>>>,
     /// One installation at a time, so that versions follow each other.
-    installing: tokio::sync::Mutex<()>,
+    pub(super) installing: tokio::sync::Mutex<()>,
+    /// Workspaces that are not active: their accounts rest.
+    pub(super) resting: RwLock<BTreeSet<WorkspaceId>>,
+    /// Usage of accounts that were deleted, until it is taken.
+    pub(super) departed: Mutex<Vec<(WorkspaceId, AccountId, Usage)>>,
     /// One account at a time comes back, so that none comes twice.
     pub(super) bringing: tokio::sync::Mutex<()>,
     /// One version of another host at a time is compiled.
@@ -84,6 +89,8 @@ impl Supervisor {
             providers: Providers::default(),
             actors: RwLock::default(),
             installing: tokio::sync::Mutex::new(()),
+            resting: RwLock::default(),
+            departed: Mutex::default(),
             bringing: tokio::sync::Mutex::new(()),
             learning: tokio::sync::Mutex::new(()),
             bundled: Mutex::new(parts.bundled),
@@ -92,6 +99,7 @@ impl Supervisor {
             me: me.clone(),
         });
         supervisor.load_providers().await?;
+        supervisor.load_resting().await?;
         supervisor.begin_ownership().await?;
         Ok(supervisor)
     }
@@ -113,6 +121,15 @@ impl Supervisor {
         }
         for (provider, digest) in current {
             self.providers.set_current(&provider, &digest);
+        }
+        Ok(())
+    }
+
+    async fn load_resting(&self) -> anyhow::Result<()> {
+        let mut workspaces = self.shared.store.workspaces().await?;
+        workspaces.retain(|workspace| !workspace.is_active());
+        if let Ok(mut resting) = self.resting.write() {
+            resting.extend(workspaces.into_iter().map(|workspace| workspace.id));
         }
         Ok(())
     }
@@ -224,6 +241,7 @@ impl Supervisor {
             digest: digest.clone(),
             accounts: 0,
             unchanged: true,
+            parked: None,
         };
         if is_current || (known && !fresh && current.is_some()) {
             return Ok(installed);
@@ -234,12 +252,32 @@ impl Supervisor {
             version: provider.manifest.version.clone(),
             installed_at: Timestamp::now(),
         };
+        let parked = match self.beyond_grant(&provider).await {
+            Ok(beyond) => beyond,
+            Err(error) => return refuse(&id, error.to_string()),
+        };
         let stored = async {
             self.shared.store.put_provider(&version, &bytes).await?;
+            if parked.is_some() {
+                return Ok(());
+            }
             self.shared.store.set_current_provider(&id, &digest).await
         };
         if let Err(error) = stored.await {
             return refuse(&id, error.to_string());
+        }
+        if let Some(beyond) = parked {
+            let reason = format!(
+                "version {} waits for an operator's approval: it asks for more than is granted: {}",
+                installed.version,
+                beyond.in_words()
+            );
+            self.providers.refused(&id, source, &reason);
+            return Ok(Installed {
+                unchanged: known,
+                parked: Some(beyond),
+                ..installed
+            });
         }
         self.providers.add(provider.clone());
         self.providers.set_current(&id, &digest);

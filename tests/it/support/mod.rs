@@ -4,9 +4,10 @@
 #![allow(dead_code)]
 
 pub mod arrivals;
-pub mod database;
+pub mod cut;
 pub mod guests;
 pub mod host;
+pub mod postgres;
 pub mod process;
 pub mod sink;
 pub mod traffic;

@@ -1,7 +1,7 @@
 //! The host as a process of its own, which can be killed. It is this test binary started once
 //! more, so that it is never older than what is tested.
 
-use super::{PATIENCE, host::Answer};
+use super::{PATIENCE, host::Answer, postgres::TestDatabase};
 use anyport::app::{self, config::Config, config::ServeArgs};
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
@@ -53,6 +53,7 @@ fn host_process() {
 /// Data and configuration that outlive the processes on them.
 pub struct Home {
     directory: TempDir,
+    _database: Option<TestDatabase>,
     config: PathBuf,
     log: PathBuf,
 }
@@ -75,15 +76,29 @@ pub struct HostProcess {
 impl Home {
     /// `config`: TOML without `listen` and `data`.
     pub fn new(config: &str) -> Self {
+        Self::with(config, None)
+    }
+
+    /// On this database.
+    pub fn on(database: TestDatabase, config: &str) -> Self {
+        Self::with(config, Some(database))
+    }
+
+    fn with(config: &str, database: Option<TestDatabase>) -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("anyport.toml");
         let data = directory.path().join("data");
-        let text = format!("listen = \"127.0.0.1:0\"\ndata = {data:?}\n{config}");
+        let mut text = format!("listen = \"127.0.0.1:0\"\ndata = {data:?}\n");
+        if let Some(database) = &database {
+            text += &format!("database = {:?}\n", database.url);
+        }
+        text += config;
         std::fs::write(&path, text).unwrap();
         Self {
             config: path,
             log: directory.path().join("log"),
             directory,
+            _database: database,
         }
     }
 

@@ -17,6 +17,7 @@ pub(in crate::storage) use error::meaning;
 pub(in crate::storage) use lease::LENGTH;
 pub(in crate::storage) use link::Link;
 pub(in crate::storage) use notices::{listen, tell};
+pub(in crate::storage) use open::{apply_migrations, read_marks};
 
 pub(in crate::storage) use server::Server;
 pub use url::{DatabaseUrl, UrlError};

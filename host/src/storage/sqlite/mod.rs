@@ -9,10 +9,10 @@ pub(in crate::storage) use error::{is_busy, meaning};
 
 use crate::storage::StorageError;
 use crate::storage::key::KeySource;
-use crate::storage::sql::{Backend, SqlStore};
-use sqlx::SqliteConnection;
+use crate::storage::sql::{Backend, Connection, SqlStore};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::{Connection as _, SqliteConnection};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -72,6 +72,26 @@ impl SqliteSettings {
             _lock: lock,
         };
         Ok(SqlStore::new(Backend::Sqlite(files), operator, 1))
+    }
+}
+
+impl SqliteSettings {
+    /// A connection that reads a database that is there, and the claim to it: no host runs on it as
+    /// long as that is held. Brings its schema to this version's.
+    pub(in crate::storage) async fn open_offline(
+        &self,
+    ) -> Result<(Connection, File), StorageError> {
+        if !self.path.exists() {
+            return Err(StorageError::Unusable(format!(
+                "there is no database {}",
+                self.path.display()
+            )));
+        }
+        let lock = open::lock(&self.path)?;
+        open::prepare(self).await?;
+        let options = open::reader_options(self);
+        let connection = SqliteConnection::connect_with(&options).await?;
+        Ok((connection.into(), lock))
     }
 }
 

@@ -5,6 +5,7 @@
 mod contract;
 mod faults;
 mod leases;
+mod migrate;
 mod model;
 mod postgres;
 mod sqlite;
@@ -36,6 +37,8 @@ macro_rules! contract_tests {
             a_stale_delivery_is_fenced,
             sends_are_handed_over,
             an_accounts_clock_is_kept,
+            settings_and_usage_are_kept,
+            workspaces_are_deleted,
         }
     };
     ($world:path: $($name:ident),* $(,)?) => {
