@@ -111,8 +111,6 @@ impl Supervisor {
             if wanted.contains(&account.partition) {
                 self.bring(&account).await?;
             }
-            let actor = self.bring(&account).await?;
-            brought.extend(actor.filter(|_| !self.rests(&account.workspace)));
         }
         let mut brought = self.all_actors();
         brought.retain(|actor| wanted.contains(&actor.partition) && !self.rests(&actor.workspace));
