@@ -161,6 +161,13 @@ impl Work {
                     tries += 1;
                     tokio::time::sleep(LOOK).await;
                 }
+                // It may have been taken by a try whose answer was lost.
+                Ok(0) => {
+                    let asked = now_ms();
+                    let mine = self.ask(self.store.renew()).await?;
+                    self.ownership.renewed(&mine, self.until(asked));
+                    return Ok(mine.len());
+                }
                 result => return result,
             }
         }
