@@ -8,10 +8,10 @@ use super::schema;
 use crate::domain::account::RuntimeStatus;
 use crate::domain::grant::Grant;
 use crate::domain::usage::Usage;
-use crate::domain::{AccountId, PartitionId, Timestamp, WorkspaceId};
+use crate::domain::{AccountId, Timestamp, WorkspaceId};
 use crate::runtime::{Provider, check};
 use crate::storage::StorageError;
-use crate::storage::lease::Notice;
+use crate::storage::lease::{Epochs, Notice};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -397,8 +397,11 @@ impl Operate for Supervisor {
 
     fn partitions(&self) -> Vec<u8> {
         let epochs = self.shared.ownership.epochs();
-        let owned = PartitionId::all().filter(|partition| epochs.of(*partition).is_some());
-        owned.map(|partition| partition.0).collect()
+        epochs
+            .beyond(&Epochs::NONE)
+            .into_iter()
+            .map(|partition| partition.0)
+            .collect()
     }
 
     fn take_usage(&self) -> Vec<(WorkspaceId, AccountId, Usage)> {
