@@ -52,11 +52,11 @@ pub struct Running {
     stopping: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
     inbox: JoinHandle<()>,
+    keeping: JoinHandle<()>,
+    operator_settings: Arc<operator_settings::Settings>,
     /// Tasks that listen to other hosts.
     followers: Vec<JoinHandle<()>>,
     keeper: Arc<Keeper>,
-    keeping: JoinHandle<()>,
-    operator_settings: Arc<operator_settings::Settings>,
     simulator_server: Option<anyport_simulator::Simulator>,
 }
 
@@ -193,10 +193,10 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         stopping,
         serving,
         inbox,
-        followers: followers.into_iter().flatten().collect(),
-        keeper,
         keeping,
         operator_settings,
+        followers: followers.into_iter().flatten().collect(),
+        keeper,
         simulator_server,
     })
 }

@@ -1164,6 +1164,94 @@ pub async fn groups_of_any_size_commit(world: World) {
     assert!(world.commit(Vec::new()).await.is_empty());
 }
 
+pub async fn settings_and_usage_are_kept(world: World) {
+    let store = &world.store;
+    assert_eq!(store.settings().await.unwrap(), []);
+    for (name, value) in [("b", "1"), ("a", "secret"), ("b", "2")] {
+        store
+            .put_setting(name, Some(value.as_bytes()))
+            .await
+            .unwrap();
+    }
+    let expected = [
+        ("a".to_owned(), b"secret".to_vec()),
+        ("b".to_owned(), b"2".to_vec()),
+    ];
+    assert_eq!(store.settings().await.unwrap(), expected);
+    store.put_setting("a", None).await.unwrap();
+    store.put_setting("never", None).await.unwrap();
+    assert_eq!(store.settings().await.unwrap(), expected[1..]);
+
+    let row = |account: &str, day, turns| DailyUsage {
+        workspace: world.workspace.clone(),
+        account: crate::domain::AccountId::from_text(account),
+        day,
+        usage: Usage {
+            turns,
+            cpu_us: 1,
+            events: 2,
+            sends: 3,
+            bytes_in: 4,
+            bytes_out: 5,
+        },
+    };
+    let first = [row("acc_1", 1, 1), row("acc_1", 2, 2), row("acc_2", 2, 3)];
+    store.add_usage(&first).await.unwrap();
+    store.add_usage(&[row("acc_1", 2, 40)]).await.unwrap();
+    store.add_usage(&[]).await.unwrap();
+    let mut sum = row("acc_1", 2, 2);
+    sum.usage.add(&row("acc_1", 2, 40).usage);
+    let all = store.usage(None, 0, 9).await.unwrap();
+    assert_eq!(all, [row("acc_1", 1, 1), sum.clone(), row("acc_2", 2, 3)]);
+    let some = store.usage(Some(&world.workspace), 2, 2).await.unwrap();
+    assert_eq!(some, [sum, row("acc_2", 2, 3)]);
+    let nobody = WorkspaceId::generate();
+    assert_eq!(store.usage(Some(&nobody), 0, 9).await.unwrap(), []);
+}
+
+pub async fn workspaces_are_deleted(world: World) {
+    let store = &world.store;
+    let account = world.account().await;
+    let refused = store.delete_workspace(&world.workspace).await;
+    assert!(matches!(
+        refused,
+        Err(StorageError::Conflict(Conflict::HasAccounts))
+    ));
+    let key = ApiKey {
+        id: ApiKeyId::generate(),
+        kind: KeyKind::Workspace,
+        workspace: Some(world.workspace.clone()),
+        name: String::new(),
+        prefix: String::new(),
+        hash: [1; 32],
+        active: true,
+        permissions: Permissions::all(),
+        account: None,
+        created_at: Timestamp(0),
+        last_used_at: None,
+        expires_at: None,
+        previous: None,
+        rate: None,
+    };
+    store.put_api_key(&key).await.unwrap();
+    store.delete_account(&account.id).await.unwrap();
+    store.delete_workspace(&world.workspace).await.unwrap();
+    assert_eq!(store.workspace(&world.workspace).await.unwrap(), None);
+    assert_eq!(store.api_keys().await.unwrap(), []);
+    let late = store
+        .create_account(&account_in(&world.workspace), &[])
+        .await;
+    assert!(matches!(
+        late,
+        Err(StorageError::Conflict(Conflict::NotFound))
+    ));
+    let again = store.delete_workspace(&world.workspace).await;
+    assert!(matches!(
+        again,
+        Err(StorageError::Conflict(Conflict::NotFound))
+    ));
+}
+
 /// Deliveries move an endpoint's cursors only under the epochs of their partitions.
 pub async fn a_stale_delivery_is_fenced(world: World) {
     let endpoint = endpoint_in(&world.workspace);
@@ -1270,92 +1358,4 @@ pub async fn an_accounts_clock_is_kept(world: World) {
     assert_eq!(clock().await, Timestamp(5_000));
     world.commit_one(own).await;
     assert_eq!(clock().await, Timestamp(5_000));
-}
-
-pub async fn settings_and_usage_are_kept(world: World) {
-    let store = &world.store;
-    assert_eq!(store.settings().await.unwrap(), []);
-    for (name, value) in [("b", "1"), ("a", "secret"), ("b", "2")] {
-        store
-            .put_setting(name, Some(value.as_bytes()))
-            .await
-            .unwrap();
-    }
-    let expected = [
-        ("a".to_owned(), b"secret".to_vec()),
-        ("b".to_owned(), b"2".to_vec()),
-    ];
-    assert_eq!(store.settings().await.unwrap(), expected);
-    store.put_setting("a", None).await.unwrap();
-    store.put_setting("never", None).await.unwrap();
-    assert_eq!(store.settings().await.unwrap(), expected[1..]);
-
-    let row = |account: &str, day, turns| DailyUsage {
-        workspace: world.workspace.clone(),
-        account: crate::domain::AccountId::from_text(account),
-        day,
-        usage: Usage {
-            turns,
-            cpu_us: 1,
-            events: 2,
-            sends: 3,
-            bytes_in: 4,
-            bytes_out: 5,
-        },
-    };
-    let first = [row("acc_1", 1, 1), row("acc_1", 2, 2), row("acc_2", 2, 3)];
-    store.add_usage(&first).await.unwrap();
-    store.add_usage(&[row("acc_1", 2, 40)]).await.unwrap();
-    store.add_usage(&[]).await.unwrap();
-    let mut sum = row("acc_1", 2, 2);
-    sum.usage.add(&row("acc_1", 2, 40).usage);
-    let all = store.usage(None, 0, 9).await.unwrap();
-    assert_eq!(all, [row("acc_1", 1, 1), sum.clone(), row("acc_2", 2, 3)]);
-    let some = store.usage(Some(&world.workspace), 2, 2).await.unwrap();
-    assert_eq!(some, [sum, row("acc_2", 2, 3)]);
-    let nobody = WorkspaceId::generate();
-    assert_eq!(store.usage(Some(&nobody), 0, 9).await.unwrap(), []);
-}
-
-pub async fn workspaces_are_deleted(world: World) {
-    let store = &world.store;
-    let account = world.account().await;
-    let refused = store.delete_workspace(&world.workspace).await;
-    assert!(matches!(
-        refused,
-        Err(StorageError::Conflict(Conflict::HasAccounts))
-    ));
-    let key = ApiKey {
-        id: ApiKeyId::generate(),
-        kind: KeyKind::Workspace,
-        workspace: Some(world.workspace.clone()),
-        name: String::new(),
-        prefix: String::new(),
-        hash: [1; 32],
-        active: true,
-        permissions: Permissions::all(),
-        account: None,
-        created_at: Timestamp(0),
-        last_used_at: None,
-        expires_at: None,
-        previous: None,
-        rate: None,
-    };
-    store.put_api_key(&key).await.unwrap();
-    store.delete_account(&account.id).await.unwrap();
-    store.delete_workspace(&world.workspace).await.unwrap();
-    assert_eq!(store.workspace(&world.workspace).await.unwrap(), None);
-    assert_eq!(store.api_keys().await.unwrap(), []);
-    let late = store
-        .create_account(&account_in(&world.workspace), &[])
-        .await;
-    assert!(matches!(
-        late,
-        Err(StorageError::Conflict(Conflict::NotFound))
-    ));
-    let again = store.delete_workspace(&world.workspace).await;
-    assert!(matches!(
-        again,
-        Err(StorageError::Conflict(Conflict::NotFound))
-    ));
 }
