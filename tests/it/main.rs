@@ -11,5 +11,7 @@ mod evil;
 mod full;
 mod held;
 mod irc;
+mod postgres;
 mod runtime;
 mod support;
+mod two_hosts;

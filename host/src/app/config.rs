@@ -29,8 +29,29 @@ pub struct Cli {
 pub enum Command {
     /// Run the host (what happens without a command, too).
     Serve(ServeArgs),
+    /// Move a SQLite installation to PostgreSQL, while no host runs on it.
+    Migrate(MigrateArgs),
     /// Run the simulator channel's own server.
     Simulator(anyport_simulator::SimulatorArgs),
+    /// What speaks REST to a host that runs.
+    #[command(flatten)]
+    Client(anyport_cli::Command),
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct MigrateArgs {
+    /// The database to move to: `postgres://user:password@host/database`. Better in the
+    /// environment, since other users of the machine see arguments.
+    #[arg(
+        long,
+        env = "ANYPORT_DATABASE",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub to: SecretString,
+    /// Where the SQLite database and the operator's key are.
+    #[arg(long, env = "ANYPORT_DATA", default_value = "anyport-data")]
+    pub data: PathBuf,
 }
 
 #[derive(Args, Debug, Default, Clone)]

@@ -61,11 +61,19 @@ async fn send(
         .claim(&workspace, &key, fingerprint, deadline)
         .await?;
     // A repeat shows its send even where the account or the provider would refuse it by now.
+    // Looked at before the send: while the database refuses, one that is in it may be one that its
+    // client was refused, and will be taken back.
+    let trouble = (api.trouble)();
     let earlier = api
         .store
         .idempotent(&workspace, &key)
         .await
         .map_err(|error| SEND.storage(error))?;
+    if let (Some(trouble), Some((send, _))) = (trouble, &earlier)
+        && send.state == SendState::Recorded
+    {
+        return Err(SEND.storage(StorageError::Unavailable(trouble)));
+    }
     let recorded = match earlier {
         Some((_, other)) if other != fingerprint => return Err(in_flight::reused()),
         Some((send, _)) => Recorded {
@@ -103,7 +111,8 @@ async fn record(
     deadline: Instant,
 ) -> Result<Recorded, ApiError> {
     let account = super::account(api, &SEND, &workspace, &request.account_id).await?;
-    let info = api.control.provider(&account.provider).ok_or_else(|| {
+    let info = api.control.learn_provider(&account.provider).await;
+    let info = info.ok_or_else(|| {
         ApiError::new(
             codes::PROVIDER_ADAPTER_NOT_FOUND,
             format!(
