@@ -422,7 +422,7 @@ async fn operators_keys_are_several_and_rotate() {
         .await
         .expect(200);
     let third = turned["data"]["api_key"].as_str().unwrap();
-    for key in [&host.operator_key, &second, third] {
+    for key in [host.operator_key.as_str(), second.as_str(), third] {
         let answer = host
             .with(key, Method::GET, "/admin/v1/state", json!({}))
             .await;
@@ -451,21 +451,19 @@ async fn too_many_requests_are_refused() {
         config.limits.unauthenticated_burst = 3;
     })
     .await;
-    let mut statuses = Vec::new();
-    for _ in 0..10 {
-        statuses.push(host.get("/v1/workspace").await.status.as_u16());
-    }
-    assert_eq!(statuses[..3], [200; 3]);
-    assert!(statuses.contains(&429), "{statuses:?}");
-    let mut guesses = Vec::new();
-    for _ in 0..10 {
-        let answer = host
-            .with("dk_live_x", Method::GET, "/v1/workspace", json!({}))
-            .await;
-        guesses.push(answer.status.as_u16());
-    }
-    assert_eq!(guesses[..3], [401; 3]);
-    assert!(guesses.contains(&429), "{guesses:?}");
+    let statuses = async |key: &str| {
+        let calls = (0..30).map(|_| host.with(key, Method::GET, "/v1/workspace", json!({})));
+        let answers = futures::future::join_all(calls).await;
+        let mut statuses: Vec<u16> = answers
+            .iter()
+            .map(|answer| answer.status.as_u16())
+            .collect();
+        statuses.sort_unstable();
+        statuses.dedup();
+        statuses
+    };
+    assert_eq!(statuses(&host.key).await, [200, 429]);
+    assert_eq!(statuses("dk_live_x").await, [401, 429]);
     // A key of its own rate, as an operator sets it, is bound by that alone.
     let operate = async |method: Method, path: &str, body: Value| {
         eventually("the operator's key has its turn", async || {
