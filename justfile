@@ -40,6 +40,10 @@ prove-postgres:
 prove-storage:
     ANYPORT_PROVE=1 cargo test --test it -- --nocapture held full
 
+# Two hosts on one PostgreSQL: the working one frozen, restarted, killed and stopped, ten times each.
+prove-takeover:
+    ANYPORT_PROVE=1 CI=true cargo test --test it -- --nocapture two_hosts
+
 # IRC against ngircd and InspIRCd, long.
 prove-irc:
     ANYPORT_PROVE=1 CI=true cargo test --test it -- --nocapture irc

@@ -14,3 +14,4 @@ mod irc;
 mod postgres;
 mod runtime;
 mod support;
+mod two_hosts;

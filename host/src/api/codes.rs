@@ -93,5 +93,7 @@ codes! { own:
     STORAGE_UNAVAILABLE "storage_unavailable" 503;
     PROVIDER_UNAVAILABLE "provider_unavailable" 503;
     TOO_MANY_STREAMS "too_many_streams" 503;
+    OWNER_ELSEWHERE "owner_elsewhere" 503;
+    STANDBY "standby" 503;
     SEND_OUTCOME_UNKNOWN "send_outcome_unknown" 504;
 }

@@ -229,6 +229,11 @@ impl Operation {
             }
             Refusal::Invalid { field, rule } => ApiError::field(field, rule),
             Refusal::UnknownAccount => self.missing(),
+            Refusal::OwnerElsewhere => ApiError::new(
+                codes::OWNER_ELSEWHERE,
+                "another host runs this account; nothing was changed, ask there or try again",
+            )
+            .retry_after(2),
             Refusal::AlreadyAuthorized => ApiError::new(codes::ACCOUNT_ALREADY_AUTHORIZED, text),
             Refusal::NotAuthorized | Refusal::Stopped => {
                 ApiError::new(codes::ACCOUNT_BINDING_NOT_FOUND, text)

@@ -3,8 +3,10 @@
 use super::codes;
 use super::envelope::{Answer, Reply};
 use super::error::{ApiError, Operation};
+use super::query::Query;
 use super::routes::Routes;
 use super::{Api, Shared};
+use crate::storage::lease::OwnershipState;
 use axum::extract::State;
 use serde_json::json;
 use std::time::Duration;
@@ -17,9 +19,24 @@ async fn live() -> Answer {
     Reply::ok(&json!({"status": "ok"}))
 }
 
-async fn ready(State(api): State<Api>) -> Answer {
+/// A standby is not ready: what needs the owner of an account is refused here. `?standby=ok` is for
+/// those who want to know whether it could take over.
+async fn ready(State(api): State<Api>, query: Query) -> Answer {
     check(&api).await?;
-    Reply::ok(&json!({"status": "ok"}))
+    let (ownership, partitions) = match api.control.ownership() {
+        OwnershipState::Active { partitions } => ("active", partitions),
+        OwnershipState::Starting => ("starting", 0),
+        OwnershipState::Standby => ("standby", 0),
+    };
+    if partitions == 0 && (ownership == "starting" || query.text("standby") != Some("ok")) {
+        let message = if ownership == "starting" {
+            "the accounts of this host are being brought back"
+        } else {
+            "this host is a standby; another one works"
+        };
+        return Err(ApiError::new(codes::STANDBY, message).retry_after(1));
+    }
+    Reply::ok(&json!({"status": "ok", "ownership": ownership, "partitions": partitions}))
 }
 
 async fn check(api: &Shared) -> Result<(), ApiError> {

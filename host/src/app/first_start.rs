@@ -4,6 +4,7 @@
 use super::config::Config;
 use crate::api::mint_key;
 use crate::domain::WorkspaceId;
+use crate::storage::lease::Ownership;
 use crate::storage::{KeyKind, Store, Workspace};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,12 @@ impl std::fmt::Debug for Keys {
 const TRIAL_KEYS: &str = "trial-keys.json";
 const TRIAL_ADDRESS: &str = "trial-address";
 
-pub async fn keys(store: &dyn Store, config: &Config) -> anyhow::Result<Keys> {
+/// A standby makes none: whoever owns the database does.
+pub async fn keys(
+    store: &dyn Store,
+    config: &Config,
+    ownership: &Ownership,
+) -> anyhow::Result<Keys> {
     let file = config.data.join(TRIAL_KEYS);
     let known = store.api_keys().await?;
     if known.iter().any(|key| key.kind == KeyKind::Workspace) {
@@ -40,6 +46,9 @@ pub async fn keys(store: &dyn Store, config: &Config) -> anyhow::Result<Keys> {
         return Ok(kept
             .and_then(|text| serde_json::from_slice(&text).ok())
             .unwrap_or_default());
+    }
+    if ownership.is_standby() {
+        return Ok(Keys::default());
     }
     let workspace = Workspace {
         id: WorkspaceId::generate(),

@@ -7,6 +7,7 @@ mod dial;
 mod first_start;
 pub mod migrate;
 mod operator_settings;
+mod others;
 mod tokens;
 mod welcome;
 
@@ -15,6 +16,8 @@ use crate::delivery::Delivery;
 use crate::network::guard::AddressPolicy;
 use crate::network::{Network, NetworkSettings, egress};
 use crate::runtime::{Engine, EngineSettings};
+use crate::storage::keeper::Keeper;
+use crate::storage::lease::Notice;
 use crate::storage::sql::SqlStore;
 use crate::storage::writer::Writer;
 use crate::storage::{Store, writer};
@@ -51,6 +54,9 @@ pub struct Running {
     inbox: JoinHandle<()>,
     keeping: JoinHandle<()>,
     operator_settings: Arc<operator_settings::Settings>,
+    /// Tasks that listen to other hosts.
+    followers: Vec<JoinHandle<()>>,
+    keeper: Arc<Keeper>,
     simulator_server: Option<anyport_simulator::Simulator>,
 }
 
@@ -60,10 +66,11 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         .local_addr()
         .context("the listener has no address")?;
     private_directory(&config.data)?;
-    let store = database::open(&config).await?;
-    let keys = first_start::keys(&*store, &config).await?;
+    let store = database::open(&config, address).await?;
+    let keeper = Arc::new(Keeper::start(store.clone()).await?);
+    let ownership = keeper.ownership();
+    let keys = first_start::keys(&*store, &config, &ownership).await?;
     first_start::keep_address(&config, address)?;
-    let leases = store.claim().await?;
     let writer = Writer::start(store.clone(), writer::WriterSettings::default());
 
     let policy = AddressPolicy {
@@ -105,7 +112,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         connector: network.clone(),
         reply_tokens: tokens.clone(),
         engine,
-        leases,
+        ownership: ownership.clone(),
         settings,
         bundled: BUNDLED
             .iter()
@@ -121,8 +128,14 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         store.clone(),
         writer.clone(),
         Arc::new(dial::Guarded(network.dialer())),
+        ownership,
         crate::delivery::Settings::default(),
     );
+    let shared_store: Arc<dyn Store> = store.clone();
+    let followers = [
+        others::listen(&shared_store, &keeper, &supervisor, &delivery),
+        others::follow_log(shared_store.clone(), &keeper, writer.clone()),
+    ];
     let (stopping, stopped) = watch::channel(false);
     let key_use = Arc::new(api::KeyUse::default());
     let operator_settings = operator_settings::Settings::new(
@@ -145,8 +158,13 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         log: writer.log_changed(),
         stopping: stopped.clone(),
         endpoint_changed: Arc::new(move |id| {
-            let (reload, id) = (reload.clone(), id.clone());
-            tokio::spawn(async move { reload.reload(&id).await });
+            let (reload, id, store) = (reload.clone(), id.clone(), shared_store.clone());
+            tokio::spawn(async move {
+                reload.reload(&id).await;
+                if let Err(error) = store.notify(&Notice::Endpoint(id)).await {
+                    tracing::debug!(%error, "other hosts were not told of an endpoint");
+                }
+            });
         }),
         trouble: Arc::new(move || trouble.trouble()),
         reply_tokens: tokens,
@@ -177,12 +195,15 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         inbox,
         keeping,
         operator_settings,
+        followers: followers.into_iter().flatten().collect(),
+        keeper,
         simulator_server,
     })
 }
 
 impl Running {
-    /// Stops taking requests, lets accounts say goodbye and commits what is left.
+    /// Stops taking requests, lets accounts say goodbye, commits what is left and gives up what
+    /// this host owns, so that another one goes on at once.
     pub async fn stop(self) {
         let _ = self.stopping.send(true);
         self.inbox.abort();
@@ -194,6 +215,10 @@ impl Running {
         self.delivery.shutdown().await;
         self.operator_settings.write_down().await;
         self.writer.shutdown().await;
+        for follower in &self.followers {
+            follower.abort();
+        }
+        self.keeper.release().await;
         if let Some(simulator) = self.simulator_server {
             simulator.stop().await;
         }

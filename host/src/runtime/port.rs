@@ -87,6 +87,10 @@ pub enum Report {
 /// Takes a connection's reports. Must not block.
 pub trait ConnectionSink: Send + Sync + 'static {
     fn report(&self, report: Report);
+    /// May bytes leave now? Asked before every write; while not, they wait.
+    fn may_write(&self) -> bool {
+        true
+    }
 }
 
 /// An open (or opening) connection. Calls never block; what was sent leaves in order.

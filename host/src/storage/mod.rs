@@ -4,7 +4,10 @@
 //! configuration, contents of sends and events, endpoint secrets, proxies) with the account's or
 //! workspace's data key before it reaches the database.
 
+pub mod instance;
+pub mod keeper;
 pub mod key;
+pub mod lease;
 pub mod migrate;
 pub mod postgres;
 pub mod seal;
@@ -24,15 +27,10 @@ use crate::domain::send::{Idempotency, Outgoing, Send, SendChange, SendState};
 use crate::domain::usage::DailyUsage;
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
 use async_trait::async_trait;
-
-/// A partition and the fence under which this host owns it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease {
-    pub partition: PartitionId,
-    pub epoch: u64,
-    /// Offset of the partition's last event, 0 when it has none.
-    pub head: u64,
-}
+pub use lease::Lease;
+use lease::{HandOver, HostRow, Notice};
+use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// One unit of the group commit. Those of a group are applied in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +52,8 @@ pub struct AccountCommit {
     /// committed before (a COMMIT whose answer was lost). None: the host's own change, which does
     /// not touch `turn_seq`.
     pub turn: Option<u64>,
+    /// The account's clock, which never runs backwards, also not under the next owner.
+    pub at: Timestamp,
     pub events: Vec<NewEvent>,
     pub kv: Vec<KvWrite>,
     pub secrets: Vec<SecretWrite>,
@@ -115,7 +115,8 @@ pub struct RecordSend {
     pub workspace: WorkspaceId,
     pub account: AccountId,
     pub partition: PartitionId,
-    pub epoch: u64,
+    /// None: by a host that does not own the partition. The send is handed over to its owner.
+    pub epoch: Option<u64>,
     pub outgoing: Outgoing,
     pub at: Timestamp,
     pub idempotency: Option<Idempotency>,
@@ -124,6 +125,9 @@ pub struct RecordSend {
 /// A step of the delivery to one endpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeliveryProgress {
+    /// Every partition that it is about, with the epoch under which it was learned. If one of
+    /// them has another epoch by now, all of it is fenced.
+    pub epochs: Vec<(PartitionId, u64)>,
     /// Every event of the partition up to and with this offset is delivered, not wanted, or a
     /// detour.
     pub cursors: Vec<(EndpointId, PartitionId, u64)>,
@@ -148,7 +152,7 @@ pub enum Written {
     /// The idempotency key names a send with another fingerprint.
     KeyReused,
     Delivery,
-    /// The partition's epoch is not the commit's, or `turn_seq` is neither `turn - 1` nor a lost
+    /// The partition's epoch is not the entry's, or `turn_seq` is neither `turn - 1` nor a lost
     /// COMMIT of this very turn. Nothing of this entry was applied; the rest of the group was.
     Fenced,
     /// The account is gone (deleted). Nothing of this entry was applied.
@@ -279,9 +283,34 @@ pub struct AccountUpdate {
 /// All durable state of one installation. Implementations retry nothing by themselves.
 #[async_trait]
 pub trait Store: std::marker::Send + Sync + 'static {
-    // Ownership.
-    /// Takes all 64 partitions for this process and raises their epochs.
-    async fn claim(&self) -> Result<Vec<Lease>, StorageError>;
+    // Ownership; `keeper` calls these, and nobody else.
+    /// Takes every partition that no living host owns and raises its epoch in the same statement.
+    /// Those that this process has already stay as they are and are not returned. A host that
+    /// was started anew takes back at once what its dead process left.
+    async fn acquire(&self) -> Result<Vec<Lease>, StorageError>;
+    /// Prolongs the leases of this process; those that are still its own.
+    async fn renew(&self) -> Result<Vec<Lease>, StorageError>;
+    /// Gives all of them up, for whoever comes next.
+    async fn release(&self) -> Result<(), StorageError>;
+    /// How long a lease holds after it was asked for. None: as long as the process lives, since
+    /// the database can have one host only.
+    fn lease_length(&self) -> Option<Duration>;
+    /// Hosts on this database, this one among them.
+    async fn hosts(&self) -> Result<Vec<HostRow>, StorageError>;
+
+    // Between hosts. Where there is one only, there is nothing to tell.
+    /// Tells the other hosts.
+    async fn notify(&self, _notice: &Notice) -> Result<(), StorageError> {
+        Ok(())
+    }
+    /// What other hosts tell from now on. To be asked for once.
+    fn notices(&self) -> Option<mpsc::UnboundedReceiver<Notice>> {
+        None
+    }
+    /// Sends that hosts which do not own their accounts have recorded, oldest first.
+    async fn hand_overs(&self) -> Result<Vec<HandOver>, StorageError>;
+    /// Their owner has them.
+    async fn end_hand_overs(&self, sends: &[SendId]) -> Result<(), StorageError>;
 
     // The hot path. One transaction; an error means that nothing of the group is known to be
     // committed and the caller retries the same group (`retry` true) or gives entries up.

@@ -1,6 +1,7 @@
 //! Accounts come, change and go.
 
 use super::Supervisor;
+use super::actor::Actor;
 use super::control::{AccountChange, NewAccount, Refusal, SignInCall};
 use super::mailbox::Order;
 use super::schema;
@@ -8,6 +9,7 @@ use crate::domain::account::{Account, AuthStatus, Profile};
 use crate::domain::{AccountId, PartitionId, Timestamp, WorkspaceId};
 use crate::storage::{AccountUpdate, Conflict, StorageError};
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -65,10 +67,14 @@ impl Supervisor {
             turn_seq: 0,
             kv_bytes: 0,
             created_at: Timestamp::now(),
+            clock_at: Timestamp(0),
         };
         self.shared.store.create_account(&account, &secrets).await?;
-        self.add_actor(account.clone())
-            .ok_or_else(|| Refusal::UnknownProvider(account.provider.clone()))?;
+        // The owner of its partition, if that is another host, finds it when it is asked for it.
+        if self.owns(&account.id) {
+            self.add_actor(account.clone())
+                .ok_or_else(|| Refusal::UnknownProvider(account.provider.clone()))?;
+        }
         Ok(account)
     }
 
@@ -84,7 +90,7 @@ impl Supervisor {
             .account(workspace, id)
             .await?
             .ok_or(Refusal::UnknownAccount)?;
-        let actor = self.actor(id).ok_or(Refusal::UnknownAccount)?;
+        let actor = self.owned(id).await?;
         let provider = self
             .providers
             .by_digest(&actor.look(|live| live.digest.clone()))
@@ -174,7 +180,7 @@ impl Supervisor {
         if self.shared.store.account(workspace, id).await?.is_none() {
             return Err(Refusal::UnknownAccount);
         }
-        if let Some(actor) = self.actor(id) {
+        if let Some(actor) = self.to_end(id).await? {
             let live = actor.look(|live| live.clone());
             if live.auth_status == AuthStatus::Authorized && live.wanted {
                 // If the channel does not answer, its session ends with our credentials.
@@ -202,6 +208,17 @@ impl Supervisor {
             departed.push((workspace.clone(), id.clone(), actor.meter.take()));
         }
         Ok(())
+    }
+}
+
+impl Supervisor {
+    /// An account whose provider is missing does not run, and can be deleted nevertheless.
+    async fn to_end(&self, id: &AccountId) -> Result<Option<Arc<Actor>>, Refusal> {
+        match self.owned(id).await {
+            Ok(actor) => Ok(Some(actor)),
+            Err(Refusal::UnknownAccount) => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
     }
 }
 

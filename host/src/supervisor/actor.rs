@@ -16,6 +16,7 @@ use crate::domain::{AccountId, PartitionId, SendId, WorkspaceId};
 use crate::runtime::ledger::ColdKv;
 use crate::runtime::normalize::ReplyTokens;
 use crate::runtime::port::{ConnectionSink, Connector, Report};
+use crate::storage::lease::Ownership;
 use crate::storage::writer::Writer;
 use crate::storage::{AccountCommit, StorageError, Store, Write};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, Weak};
 pub struct Shared {
     pub store: Arc<dyn Store>,
     pub writer: Writer,
+    pub ownership: Arc<Ownership>,
     pub connector: Arc<dyn Connector>,
     pub reply_tokens: Arc<dyn ReplyTokens + Send + Sync>,
     pub workers: Arc<Workers>,
@@ -157,6 +159,11 @@ impl Actor {
         self.shared.clock.set(at, self, Alarm::Host(due));
     }
 
+    /// May anything of this account leave the host now? Asked before every turn and flush.
+    pub fn holds(&self) -> bool {
+        self.shared.ownership.holds(self.partition, self.epoch)
+    }
+
     pub fn look<T>(&self, look: impl FnOnce(&mut Live) -> T) -> T {
         let mut live = self
             .live
@@ -201,7 +208,10 @@ impl Actor {
             state,
             deferred: false,
         };
-        self.with_core(|core| core.sends.insert(id, send));
+        self.with_core(|core| {
+            core.recovered.insert(id);
+            core.sends.insert(id, send);
+        });
     }
 
     /// The channel has as long for it as for one that leaves now.
@@ -290,6 +300,10 @@ pub struct Sink {
 }
 
 impl ConnectionSink for Sink {
+    fn may_write(&self) -> bool {
+        self.actor.upgrade().is_some_and(|actor| actor.holds())
+    }
+
     fn report(&self, report: Report) {
         let Some(actor) = self.actor.upgrade() else {
             return;

@@ -273,7 +273,7 @@ impl Core {
             || !commit.sends.is_empty()
             || !commit.timers.is_empty()
             || commit.patch != AccountPatch::default();
-        if !durable && self.in_flight.is_empty() {
+        if !durable && self.in_flight.is_empty() && actor.holds() {
             return self.flush(actor, flush);
         }
         self.commits += 1;

@@ -4,6 +4,7 @@
 use super::{PATIENCE, host::Answer, postgres::TestDatabase};
 use anyport::app::{self, config::Config, config::ServeArgs};
 use http::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::PathBuf;
@@ -103,6 +104,24 @@ impl Home {
 
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
+    }
+
+    /// The key that a host beside another one needs, as an operator copies it.
+    pub fn take_operator_key(&self, other: &Self) {
+        std::fs::create_dir_all(self.data()).unwrap();
+        let key = "operator.key";
+        std::fs::copy(other.data().join(key), self.data().join(key)).unwrap();
+    }
+
+    /// A key of its own.
+    pub fn make_operator_key(&self) {
+        std::fs::create_dir_all(self.data()).unwrap();
+        anyport::storage::seal::OperatorKey::create(&self.data().join("operator.key")).unwrap();
+    }
+
+    /// How often the processes have logged this.
+    pub fn count(&self, what: &str) -> usize {
+        self.log().matches(what).count()
     }
 
     /// What all processes have logged.
@@ -205,6 +224,20 @@ impl HostProcess {
     /// `kill -9`, and waits until it is gone.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(self.id().cast_signed()).unwrap();
+        kill_process(id, signal).unwrap();
+    }
+
+    /// SIGTERM, and waits until it is gone.
+    pub async fn terminate(mut self) {
+        self.signal(Signal::TERM);
+        tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it stops")
+            .unwrap();
     }
 
     /// Did it end by itself?

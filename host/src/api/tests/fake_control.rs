@@ -9,6 +9,7 @@ use crate::domain::sign_in::{Flow, Step};
 use crate::domain::usage::Usage;
 use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
+use crate::storage::lease::OwnershipState;
 use crate::supervisor::control::*;
 use crate::supervisor::operate::*;
 use async_trait::async_trait;
@@ -167,6 +168,7 @@ impl Control for FakeControl {
             turn_seq: 0,
             kv_bytes: 0,
             created_at: Timestamp::now(),
+            clock_at: Timestamp(0),
         };
         self.store.state().accounts.push(account.clone());
         Ok(account)
@@ -203,6 +205,9 @@ impl Control for FakeControl {
         Ok(())
     }
 
+    fn ownership(&self) -> OwnershipState {
+        OwnershipState::Active { partitions: 64 }
+    }
     fn runtime_state(&self, _: &AccountId) -> RuntimeState {
         self.script().runtime.clone()
     }

@@ -7,10 +7,12 @@ use crate::domain::id::ApiKeyId;
 use crate::domain::send::{Send, SendState};
 use crate::domain::usage::DailyUsage;
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::storage::lease::{HandOver, HostRow};
 use crate::storage::*;
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 #[derive(Default)]
 pub struct State {
@@ -84,7 +86,25 @@ fn absent<T>() -> Result<T, StorageError> {
 
 #[async_trait]
 impl Store for FakeStore {
-    async fn claim(&self) -> Result<Vec<Lease>, StorageError> {
+    async fn acquire(&self) -> Result<Vec<Lease>, StorageError> {
+        absent()
+    }
+    async fn renew(&self) -> Result<Vec<Lease>, StorageError> {
+        absent()
+    }
+    async fn release(&self) -> Result<(), StorageError> {
+        absent()
+    }
+    fn lease_length(&self) -> Option<Duration> {
+        None
+    }
+    async fn hosts(&self) -> Result<Vec<HostRow>, StorageError> {
+        absent()
+    }
+    async fn hand_overs(&self) -> Result<Vec<HandOver>, StorageError> {
+        absent()
+    }
+    async fn end_hand_overs(&self, _: &[SendId]) -> Result<(), StorageError> {
         absent()
     }
     async fn commit(&self, _: usize, _: &[Write], _: bool) -> Result<Vec<Written>, StorageError> {

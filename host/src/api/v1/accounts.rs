@@ -66,7 +66,7 @@ async fn create(
     let provider = request
         .provider
         .ok_or_else(|| ApiError::field("provider", "is required (a string)"))?;
-    let info = providers::installed(&api, &provider)?;
+    let info = providers::installed(&api, &provider).await?;
     let region = request.region.unwrap_or_else(|| REGION.to_owned());
     if region != REGION {
         return Err(ApiError::new(

@@ -79,7 +79,8 @@ impl Action {
     ) -> Result<Self, ApiError> {
         let body = super::without_params(body)?;
         let account = super::account(&api, &ACT, &workspace, id).await?;
-        let info = api.control.provider(&account.provider).ok_or_else(|| {
+        let info = api.control.learn_provider(&account.provider).await;
+        let info = info.ok_or_else(|| {
             ApiError::new(
                 codes::PROVIDER_ADAPTER_NOT_FOUND,
                 format!(

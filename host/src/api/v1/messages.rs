@@ -111,7 +111,8 @@ async fn record(
     deadline: Instant,
 ) -> Result<Recorded, ApiError> {
     let account = super::account(api, &SEND, &workspace, &request.account_id).await?;
-    let info = api.control.provider(&account.provider).ok_or_else(|| {
+    let info = api.control.learn_provider(&account.provider).await;
+    let info = info.ok_or_else(|| {
         ApiError::new(
             codes::PROVIDER_ADAPTER_NOT_FOUND,
             format!(

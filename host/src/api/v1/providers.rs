@@ -9,6 +9,7 @@ use super::super::keys::WorkspaceKey;
 use super::super::query::{PathText, Query};
 use super::super::routes::Routes;
 use crate::domain::grant::Grant;
+use crate::storage::lease::OwnershipState;
 use crate::supervisor::control::{Installed, ProviderInfo, Refused};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -36,8 +37,8 @@ pub fn routes() -> Routes {
 }
 
 /// The provider of this name, for a request that names it; otherwise the published error.
-pub fn installed(api: &Api, name: &str) -> Result<Arc<ProviderInfo>, ApiError> {
-    match api.control.provider(name) {
+pub async fn installed(api: &Api, name: &str) -> Result<Arc<ProviderInfo>, ApiError> {
+    match api.control.learn_provider(name).await {
         Some(info) => Ok(info),
         None if PUBLISHED_NAMES.contains(&name) => Err(ApiError::new(
             codes::NO_ALLOCATABLE_SERVER,
@@ -55,7 +56,7 @@ async fn regions(
     WorkspaceKey(_): WorkspaceKey,
     PathText(provider): PathText,
 ) -> Answer {
-    let available = match installed(&api, &provider) {
+    let available = match installed(&api, &provider).await {
         Ok(_) => true,
         Err(error) if error.code == codes::NO_ALLOCATABLE_SERVER => false,
         Err(error) => return Err(error),
@@ -184,6 +185,13 @@ pub async fn upload(State(api): State<Api>, query: Query, request: Request) -> A
             codes::INVALID_COMPONENT,
             "body: is required (the bytes of a component)",
         ));
+    }
+    if api.control.ownership() == OwnershipState::Standby {
+        return Err(ApiError::new(
+            codes::STANDBY,
+            "this host is a standby; upload to the host that works",
+        )
+        .retry_after(2));
     }
     let installed = api
         .control

@@ -26,6 +26,7 @@ mod error;
 pub(in crate::storage) mod faults;
 mod keys;
 mod log;
+mod ownership;
 mod providers;
 mod query;
 mod rows;
@@ -43,6 +44,7 @@ pub(in crate::storage) use rows::insert_rows;
 pub(in crate::storage) use value::{Row, Value};
 
 use self::keys::Keyring;
+use super::lease::{HandOver, HostRow, Notice};
 use super::seal::{OperatorKey, TokenSealer};
 use super::{
     AccountUpdate, ApiKey, DurableTimer, Lease, Page, ProviderVersion, SecretWrite, StorageError,
@@ -56,7 +58,8 @@ use crate::domain::send::{Send, SendState};
 use crate::domain::usage::DailyUsage;
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
 use async_trait::async_trait;
-use tokio::sync::Mutex;
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc};
 
 /// All durable state, in a SQLite file or on a PostgreSQL server.
 pub struct SqlStore {
@@ -108,8 +111,40 @@ impl SqlStore {
 
 #[async_trait]
 impl Store for SqlStore {
-    async fn claim(&self) -> Result<Vec<Lease>, StorageError> {
-        self.claim_partitions().await
+    async fn acquire(&self) -> Result<Vec<Lease>, StorageError> {
+        self.acquire_partitions().await
+    }
+
+    async fn renew(&self) -> Result<Vec<Lease>, StorageError> {
+        self.held_partitions().await
+    }
+
+    async fn release(&self) -> Result<(), StorageError> {
+        self.release_partitions().await
+    }
+
+    fn lease_length(&self) -> Option<Duration> {
+        self.leases_hold()
+    }
+
+    async fn hosts(&self) -> Result<Vec<HostRow>, StorageError> {
+        self.list_hosts().await
+    }
+
+    async fn notify(&self, notice: &Notice) -> Result<(), StorageError> {
+        self.tell(notice).await
+    }
+
+    fn notices(&self) -> Option<mpsc::UnboundedReceiver<Notice>> {
+        self.hear()
+    }
+
+    async fn hand_overs(&self) -> Result<Vec<HandOver>, StorageError> {
+        self.list_hand_overs().await
+    }
+
+    async fn end_hand_overs(&self, sends: &[SendId]) -> Result<(), StorageError> {
+        self.delete_hand_overs(sends).await
     }
 
     fn writers(&self) -> usize {

@@ -15,7 +15,7 @@ use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{Connection as _, SqliteConnection};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How a database is opened.
@@ -67,6 +67,7 @@ impl SqliteSettings {
         let files = Files {
             readers,
             max_pages: AtomicU32::new(self.max_pages),
+            owns: AtomicBool::new(false),
             settings: self,
             _lock: lock,
         };
@@ -99,6 +100,8 @@ pub(in crate::storage) struct Files {
     settings: SqliteSettings,
     pub readers: SqlitePool,
     max_pages: AtomicU32,
+    /// All partitions are this process's.
+    owns: AtomicBool,
     /// Held as long as the store lives.
     _lock: File,
 }
@@ -113,6 +116,15 @@ impl Files {
     pub async fn connect_writer(&self) -> Result<SqliteConnection, StorageError> {
         let max_pages = self.max_pages.load(Ordering::Relaxed);
         Ok(open::connect_writer(&self.settings, max_pages).await?)
+    }
+
+    /// Was it so before?
+    pub fn own(&self, owns: bool) -> bool {
+        self.owns.swap(owns, Ordering::Relaxed)
+    }
+
+    pub fn owns(&self) -> bool {
+        self.owns.load(Ordering::Relaxed)
     }
 
     /// From the next connection on; none: as it was opened.

@@ -9,6 +9,7 @@ use crate::domain::key::{Permission, Permissions, PreviousHash, Rate};
 use crate::domain::send::{SendChange, SendState, SentMessage};
 use crate::domain::usage::{DailyUsage, Usage};
 use crate::domain::{EventId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::storage::lease::HandOver;
 use crate::storage::{
     AccountUpdate, ApiKey, Conflict, DeliveryProgress, DurableTimer, KeyKind, KvWrite,
     ProviderVersion, SecretWrite, StorageError, TimerWrite, Write, Written,
@@ -59,7 +60,14 @@ pub async fn a_stale_owner_is_fenced(world: World) {
     stale.events.push(event("stale"));
     stale.kv.push(put("k", "stale"));
     let stale_send = world.record(&account);
-    let leases = world.store.claim().await.unwrap();
+    // Another owner, as far as epochs are concerned.
+    world.store.release().await.unwrap();
+    let leases = world.store.acquire().await.unwrap();
+    assert_eq!(world.store.renew().await.unwrap(), leases);
+    assert!(
+        world.store.acquire().await.unwrap().is_empty(),
+        "taken twice"
+    );
     for (old, new) in world.leases.iter().zip(&leases) {
         assert_eq!(new.partition, old.partition);
         assert!(new.epoch > old.epoch);
@@ -1242,4 +1250,112 @@ pub async fn workspaces_are_deleted(world: World) {
         again,
         Err(StorageError::Conflict(Conflict::NotFound))
     ));
+}
+
+/// Deliveries move an endpoint's cursors only under the epochs of their partitions.
+pub async fn a_stale_delivery_is_fenced(world: World) {
+    let endpoint = endpoint_in(&world.workspace);
+    let store = &world.store;
+    store.create_endpoint(&endpoint).await.unwrap();
+    let (ours, lost) = (PartitionId(3), PartitionId(4));
+    let progress = |epochs: Vec<(PartitionId, u64)>, offset| DeliveryProgress {
+        cursors: epochs
+            .iter()
+            .map(|(partition, _)| (endpoint.id.clone(), *partition, offset))
+            .collect(),
+        epochs,
+        ..DeliveryProgress::default()
+    };
+    let cursors = async || {
+        let all = store.cursors(&endpoint.id).await.unwrap();
+        (all[3], all[4])
+    };
+    let before = vec![(ours, world.epoch(ours)), (lost, world.epoch(lost))];
+    assert_eq!(
+        world.commit_one(progress(before.clone(), 5)).await,
+        Written::Delivery
+    );
+    assert_eq!(cursors().await, (5, 5));
+    store.release().await.unwrap();
+    let leases = store.acquire().await.unwrap();
+    let now = leases[3].epoch;
+    let mixed = vec![(ours, now), (lost, world.epoch(lost))];
+    let written = world
+        .commit(vec![
+            progress(before, 6).into(),
+            progress(mixed, 7).into(),
+            progress(vec![(ours, now)], 8).into(),
+        ])
+        .await;
+    assert_eq!(
+        written,
+        [Written::Fenced, Written::Fenced, Written::Delivery]
+    );
+    assert_eq!(cursors().await, (8, 5));
+}
+
+/// A host that does not own the account records a send for the one that does.
+pub async fn sends_are_handed_over(world: World) {
+    let account = world.account().await;
+    let store = &world.store;
+    let own = world.record(&account);
+    let mut handed = world.record(&account);
+    handed.epoch = None;
+    handed.idempotency = Some(idempotency("key", 1));
+    let mut again = world.record(&account);
+    again.epoch = None;
+    again.idempotency = Some(idempotency("key", 1));
+    let mut astray = world.record(&account);
+    astray.epoch = None;
+    astray.partition = PartitionId((account.partition.0 + 1) % PartitionId::COUNT);
+    let written = world
+        .commit(vec![
+            own.into(),
+            handed.clone().into(),
+            again.into(),
+            astray.into(),
+        ])
+        .await;
+    assert_eq!(written[..2], [Written::Recorded, Written::Recorded]);
+    assert!(matches!(&written[2], Written::Repeated(send) if send.id == handed.id));
+    assert_eq!(written[3], Written::Fenced);
+    let waiting = HandOver {
+        send: handed.id,
+        workspace: account.workspace.clone(),
+        account: account.id.clone(),
+        partition: account.partition,
+    };
+    assert_eq!(store.hand_overs().await.unwrap(), [waiting]);
+    assert_eq!(store.unsettled_sends(&account.id).await.unwrap().len(), 2);
+    store.end_hand_overs(&[handed.id]).await.unwrap();
+    assert!(store.hand_overs().await.unwrap().is_empty());
+    // One that was refused after all is not handed over either.
+    let mut refused = world.record(&account);
+    refused.epoch = None;
+    world.commit_one(refused.clone()).await;
+    store.withdraw_sends(0, &[refused.id]).await.unwrap();
+    assert!(store.hand_overs().await.unwrap().is_empty());
+    assert_eq!(
+        store.send(&world.workspace, &refused.id).await.unwrap(),
+        None
+    );
+}
+
+/// What an account's provider may have seen of the time stays with the account.
+pub async fn an_accounts_clock_is_kept(world: World) {
+    let account = world.account().await;
+    let clock = async || {
+        let found = world.store.account(&world.workspace, &account.id).await;
+        found.unwrap().unwrap().clock_at
+    };
+    let mut turn = world.turn(&account, 1);
+    turn.at = Timestamp(5_000);
+    let mut own = world.turn(&account, None);
+    own.at = Timestamp(4_000);
+    own.kv = vec![put("k", "v")];
+    own.kv_bytes = Some(2);
+    world.commit(vec![turn.into(), own.clone().into()]).await;
+    assert_eq!(clock().await, Timestamp(5_000));
+    world.commit_one(own).await;
+    assert_eq!(clock().await, Timestamp(5_000));
 }
