@@ -10,7 +10,7 @@ mod cursor;
 mod envelope;
 mod error;
 mod fields;
-mod health;
+pub mod health;
 mod in_flight;
 mod keys;
 mod log_reader;
@@ -26,6 +26,7 @@ pub use keys::{hash_key, mint_key};
 use crate::domain::{AccountId, EndpointId};
 use crate::storage::Store;
 use crate::supervisor::control::Control;
+use crate::telemetry::{Metrics, Tracer};
 use axum::Router;
 use axum::http::Method;
 use envelope::Answer;
@@ -45,10 +46,17 @@ pub struct ApiState {
     /// Is called after each change of an endpoint (made, changed, deleted), so that delivery
     /// reads it anew.
     pub endpoint_changed: Arc<dyn Fn(&EndpointId) + Send + Sync>,
-    /// Why the database refuses writes right now (`Writer::trouble`), for `/readyz`.
-    pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    pub operations: Operations,
     pub reply_tokens: Arc<dyn ReplyTokens>,
     pub settings: Settings,
+}
+
+/// What the host tells of itself.
+#[derive(Clone)]
+pub struct Operations {
+    pub readiness: Arc<dyn health::Readiness>,
+    pub metrics: Arc<Metrics>,
+    pub tracer: Tracer,
 }
 
 /// Makes and opens the tokens by which clients reply to a message: sealed, bound to the account.
@@ -109,7 +117,7 @@ struct Shared {
     control: Arc<dyn Control>,
     stopping: watch::Receiver<bool>,
     endpoint_changed: Arc<dyn Fn(&EndpointId) + Send + Sync>,
-    trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    operations: Operations,
     reply_tokens: Arc<dyn ReplyTokens>,
     settings: Settings,
     keys: keys::KeyCache,
@@ -131,7 +139,7 @@ pub fn router(state: ApiState) -> Router {
         control: state.control,
         stopping: state.stopping,
         endpoint_changed: state.endpoint_changed,
-        trouble: state.trouble,
+        operations: state.operations,
         reply_tokens: state.reply_tokens,
         settings: state.settings,
         keys: keys::KeyCache::default(),
@@ -142,7 +150,10 @@ pub fn router(state: ApiState) -> Router {
         .merge(health::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_route)
-        .layer(axum::middleware::from_fn(envelope::wrap))
+        .layer(axum::middleware::from_fn_with_state(
+            api.operations.clone(),
+            envelope::wrap,
+        ))
         .with_state(api)
 }
 

@@ -1,10 +1,17 @@
 //! The only place that builds and joins parts: `start` for tests and embedding, `run` for the
 //! binary.
 
+mod collect;
 pub mod config;
 mod dial;
+pub mod doctor;
 mod first_start;
+pub mod health;
+mod notify;
+mod readiness;
+pub mod serve;
 mod tokens;
+mod traces;
 mod welcome;
 
 use crate::api;
@@ -16,22 +23,24 @@ use crate::storage::sqlite::{SqliteSettings, SqliteStore};
 use crate::storage::writer::Writer;
 use crate::storage::{Store, writer};
 use crate::supervisor::{Supervisor, service};
+use crate::telemetry::{Exporter, Metrics, Tracer};
 use anyhow::Context;
 use config::Config;
 pub use first_start::Keys;
+use notify::Notify;
+use readiness::{HostReadiness, Ownership};
+use serve::Patience;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
-
-/// How long accounts may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(10);
 
 /// A host that runs.
 pub struct Running {
@@ -42,9 +51,18 @@ pub struct Running {
     pub writer: Writer,
     pub supervisor: Arc<Supervisor>,
     pub simulator: Option<SocketAddr>,
+    /// Where metrics and health are asked for without a key.
+    pub management: Option<SocketAddr>,
+    pub metrics: Arc<Metrics>,
     delivery: Delivery,
+    shutdown: config::ShutdownConfig,
+    /// A stop was asked for.
+    leaving: watch::Sender<bool>,
+    /// No more requests.
     stopping: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
+    managing: Option<JoinHandle<std::io::Result<()>>>,
+    exporter: Option<Exporter>,
     inbox: JoinHandle<()>,
     simulator_server: Option<anyport_simulator::Simulator>,
 }
@@ -58,7 +76,29 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     let store = Arc::new(SqliteStore::open(SqliteSettings::in_directory(&config.data)).await?);
     let keys = first_start::keys(&*store, &config).await?;
     let leases = store.claim().await?;
-    let writer = Writer::start(store.clone(), writer::WriterSettings::default());
+    let metrics = Metrics::new();
+    let patience = Patience::within(Duration::from_secs(config.shutdown.within_s));
+    let writer = Writer::start(
+        store.clone(),
+        writer::WriterSettings {
+            shutdown_patience: patience.writer,
+            metrics: metrics.writer.clone(),
+            ..writer::WriterSettings::default()
+        },
+    );
+    let (leaving, is_leaving) = watch::channel(false);
+    let owned = Ownership {
+        partitions: leases.len(),
+        standby: false,
+    };
+    let ownership: Arc<dyn Fn() -> Ownership + Send + Sync> = Arc::new(move || owned);
+    let readiness = Arc::new(HostReadiness {
+        store: store.clone(),
+        writer: writer.clone(),
+        ownership: ownership.clone(),
+        leaving: is_leaving,
+        supervisor: OnceLock::new(),
+    });
 
     let policy = AddressPolicy {
         allow: config.network.allow.clone(),
@@ -70,7 +110,18 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         policy,
         extra_ca: config.network.extra_ca.clone(),
         operator: egress::OperatorEgress::default(),
+        metrics: metrics.network.clone(),
     })?;
+    let (tracer, exporter) = traces::start(&config.otlp, &network, &metrics)?;
+    let operations = api::Operations {
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        tracer: tracer.clone(),
+    };
+    let (management, managing) = manage(&config, operations.clone()).await?;
+    if let Some(address) = management {
+        network.own_ports().add_port(address.port());
+    }
 
     let simulator_server = start_simulator(&config).await?;
     let simulator = simulator_server
@@ -93,13 +144,14 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         reply_tokens: tokens.clone(),
         engine,
         leases,
-        settings: supervisor_settings(&config, simulator),
+        settings: supervisor_settings(&config, simulator, &metrics, &tracer),
         bundled: BUNDLED
             .iter()
             .map(|(id, bytes)| ((*id).to_owned(), bytes.to_vec()))
             .collect(),
     })
     .await?;
+    let _ = readiness.supervisor.set(supervisor.clone());
     let inbox_directory = config.providers_directory();
     private_directory(&inbox_directory)?;
     let inbox = supervisor.watch(inbox_directory);
@@ -108,11 +160,20 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         store.clone(),
         writer.clone(),
         Arc::new(dial::Guarded(network.dialer())),
-        crate::delivery::Settings::default(),
+        crate::delivery::Settings {
+            grace: patience.deliveries / 2,
+            metrics: metrics.delivery.clone(),
+            tracer,
+            ..crate::delivery::Settings::default()
+        },
     );
+    metrics.collect_from(Box::new(collect::Looked {
+        supervisor: supervisor.clone(),
+        delivery: delivery.clone(),
+        ownership,
+    }));
     let (stopping, stopped) = watch::channel(false);
     let reload = delivery.clone();
-    let trouble = writer.clone();
     let router = api::router(api::ApiState {
         store: store.clone(),
         control: supervisor.clone(),
@@ -122,7 +183,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
             let (reload, id) = (reload.clone(), id.clone());
             tokio::spawn(async move { reload.reload(&id).await });
         }),
-        trouble: Arc::new(move || trouble.trouble()),
+        operations,
         reply_tokens: tokens,
         settings: api::Settings::default(),
     });
@@ -141,45 +202,94 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         writer,
         supervisor,
         simulator,
+        management,
+        metrics,
         delivery,
+        shutdown: config.shutdown,
+        leaving,
         stopping,
         serving,
+        managing,
+        exporter,
         inbox,
         simulator_server,
     })
 }
 
 impl Running {
-    /// Stops taking requests, lets accounts say goodbye and commits what is left.
-    pub async fn stop(self) {
+    /// Stops taking requests, lets accounts say goodbye and commits what is left. False: not all
+    /// of it was done in time.
+    pub async fn stop(self) -> bool {
+        let patience = Patience::within(Duration::from_secs(self.shutdown.within_s));
+        let _ = self.leaving.send(true);
+        if self.shutdown.drain_s > 0 {
+            tracing::info!(seconds = self.shutdown.drain_s, "draining");
+            tokio::time::sleep(Duration::from_secs(self.shutdown.drain_s)).await;
+        }
         let _ = self.stopping.send(true);
         self.inbox.abort();
-        if tokio::time::timeout(GOODBYE, self.serving).await.is_err() {
-            tracing::warn!("some requests did not end in time");
-        }
-        self.supervisor.shutdown(GOODBYE).await;
-        self.delivery.shutdown().await;
-        self.writer.shutdown().await;
+        let mut in_time = true;
+        let mut step = |what: &str, done: bool| {
+            if !done {
+                tracing::warn!("{what} did not end in time");
+                in_time = false;
+            }
+        };
+        let ended = timeout(patience.requests, self.serving).await;
+        step("some requests", ended.is_ok());
+        let stopped = self.supervisor.shutdown(patience.accounts).await;
+        step("some accounts", stopped);
+        let ended = timeout(patience.deliveries, self.delivery.shutdown()).await;
+        step("some deliveries", ended.is_ok());
+        // It has a patience of its own; this is for a database that hangs.
+        let ended = timeout(patience.writer * 5 / 4, self.writer.shutdown()).await;
+        step("the last commits", ended.is_ok());
         if let Some(simulator) = self.simulator_server {
             simulator.stop().await;
         }
+        if let Some(exporter) = self.exporter {
+            exporter.shutdown(patience.traces).await;
+        }
+        if let Some(managing) = self.managing {
+            managing.abort();
+        }
+        in_time
     }
 }
 
-/// Serves until `shutdown` is ready.
+/// Serves until `shutdown` is ready. False: the stop ran out of time.
 pub async fn run(
     config: Config,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let trial = config.trial;
     let directory = config.data.clone();
+    let notify = Notify::from_environment();
     let running = start(config, listener).await?;
     welcome::print(&running, trial, &directory);
+    notify.ready(&format!("listens on {}", running.address));
     shutdown.await;
     tracing::info!("stopping");
-    running.stop().await;
-    Ok(())
+    notify.stopping();
+    Ok(running.stop().await)
+}
+
+/// The listener for metrics and health, if there is to be one. It answers to the very end.
+async fn manage(
+    config: &Config,
+    operations: api::Operations,
+) -> anyhow::Result<(Option<SocketAddr>, Option<JoinHandle<std::io::Result<()>>>)> {
+    let Some(address) = config.metrics.listen else {
+        return Ok((None, None));
+    };
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("metrics cannot listen on {address}"))?;
+    let address = listener.local_addr()?;
+    let router = api::health::management(operations);
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok((Some(address), Some(serving)))
 }
 
 async fn start_simulator(config: &Config) -> anyhow::Result<Option<anyport_simulator::Simulator>> {
@@ -198,6 +308,8 @@ async fn start_simulator(config: &Config) -> anyhow::Result<Option<anyport_simul
 fn supervisor_settings(
     config: &Config,
     simulator: Option<SocketAddr>,
+    metrics: &Metrics,
+    tracer: &Tracer,
 ) -> crate::supervisor::Settings {
     let grants = Arc::new(
         |manifest: &crate::domain::manifest::Manifest, config: &serde_json::Value| {
@@ -211,6 +323,8 @@ fn supervisor_settings(
         settings.guest_threads = threads;
     }
     settings.provider_config.clone_from(&config.provider);
+    settings.metrics = metrics.turns.clone();
+    settings.tracer = tracer.clone();
     settings.fault_injection.clone_from(&config.fault_injection);
     if let Some(address) = simulator {
         settings

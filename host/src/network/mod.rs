@@ -13,6 +13,7 @@ pub mod framing;
 pub mod guard;
 mod link;
 mod outbox;
+pub mod post;
 mod proxy;
 mod stream;
 pub mod tls;
@@ -28,6 +29,7 @@ pub use tls::TlsContext;
 
 use crate::domain::account::Proxy;
 use crate::runtime::port::{Connection, ConnectionSink, ConnectionSpec, Connector, EgressGrant};
+use crate::telemetry::metrics;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -38,6 +40,7 @@ pub struct NetworkSettings {
     /// PEM files with certificate authorities to trust beside the system's.
     pub extra_ca: Vec<PathBuf>,
     pub operator: OperatorEgress,
+    pub metrics: metrics::Network,
 }
 
 /// Opens the connections of all accounts.
@@ -46,6 +49,7 @@ pub struct Network {
     runtime: Handle,
     dialer: Dialer,
     operator: OperatorEgress,
+    metrics: metrics::Network,
 }
 
 impl Network {
@@ -57,6 +61,7 @@ impl Network {
             runtime,
             dialer: Dialer::new(settings.policy, tls),
             operator: settings.operator,
+            metrics: settings.metrics,
         }))
     }
 
@@ -88,6 +93,7 @@ impl Connector for Network {
             admitted,
             proxy,
             sink,
+            &self.metrics,
         ))
     }
 }

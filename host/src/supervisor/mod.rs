@@ -29,6 +29,7 @@ use crate::domain::AccountId;
 use crate::domain::manifest::Manifest;
 use crate::runtime::port::EgressGrant;
 use serde_json::Value;
+use crate::telemetry::{Tracer, metrics};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -60,6 +61,8 @@ pub struct Settings {
     pub provider_config: BTreeMap<String, Value>,
     pub grants: Arc<Grants>,
     pub fault_injection: Option<FaultInjection>,
+    pub metrics: metrics::Turns,
+    pub tracer: Tracer,
 }
 
 impl Settings {
@@ -73,6 +76,8 @@ impl Settings {
             provider_config: BTreeMap::new(),
             grants,
             fault_injection: None,
+            metrics: metrics::Turns::default(),
+            tracer: Tracer::default(),
         }
     }
 

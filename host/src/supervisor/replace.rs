@@ -155,6 +155,7 @@ impl Core {
             skip: self.skip.clone(),
         };
         let turn = Box::new(Turn::new(now, ledger, new_facts.clone()));
+        self.begin_turn(actor, None, "turn replace");
         let mut outcome = new.call(&Call::Start(start), turn);
         match &outcome.result {
             Ok(keeps) => {
@@ -162,6 +163,7 @@ impl Core {
                 self.previous = Some(Previous { _instance: old });
                 self.instance = Some(new);
                 self.instances += 1;
+                self.meters.instances.inc();
                 self.provider = provider;
                 self.facts = new_facts;
                 self.account.provider_digest = Some(self.provider.digest.clone());
@@ -181,6 +183,8 @@ impl Core {
             }
             Err(fault) => {
                 let fault = fault.clone();
+                self.meters.fault(fault.kind.as_str());
+                self.fail_turn(&fault);
                 self.ledger = Some(outcome.turn.ledger);
                 self.account = old_account;
                 match old {

@@ -10,6 +10,7 @@ use crate::domain::send::{Send, SendChange, SendState};
 use crate::domain::sign_in::Flow;
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::storage::{RecordSend, StorageError, Write, Written};
+use crate::telemetry::trace::{self, Kind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -62,6 +63,9 @@ impl Supervisor {
             sent: None,
             failure: None,
         };
+        let trace = trace::of_request();
+        let mut step = (self.shared.settings.tracer).below(trace, "commit send", Kind::Internal);
+        step.attribute("anyport.send.id", || id.to_string());
         let settled = self.shared.waiters.send(id);
         let not_recorded = |settled| {
             drop(settled);
@@ -73,8 +77,16 @@ impl Supervisor {
         self.shared.writer.submit(
             Write::RecordSend(Box::new(record)),
             Box::new(move |result| {
+                if let Err(error) = &result {
+                    step.failed(|| error.to_string());
+                }
+                step.end();
                 if matches!(result, Ok(Written::Recorded)) {
-                    taker.input(Input::Send { id, outgoing });
+                    taker.input(Input::Send {
+                        id,
+                        outgoing,
+                        trace,
+                    });
                 }
                 let _ = answer.send(result);
             }),
@@ -224,7 +236,11 @@ impl Supervisor {
         };
         let request = uuid::Uuid::now_v7().hyphenated().to_string();
         let answered = self.shared.waiters.call(&request);
-        actor.input(Input::SignIn { request, call });
+        actor.input(Input::SignIn {
+            request,
+            call,
+            trace: trace::of_request(),
+        });
         match tokio::time::timeout(wait, answered).await {
             Ok(Ok(Err(failure))) => Err(Refusal::Failed(failure)),
             Ok(Err(_)) => Err(Refusal::Failed(Failure::new(

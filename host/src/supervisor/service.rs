@@ -23,7 +23,7 @@ use crate::runtime::{Engine, Provider, check};
 use crate::storage::writer::Writer;
 use crate::storage::{Lease, ProviderVersion, StorageError, Store};
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -151,7 +151,11 @@ impl Supervisor {
                     // The one of its first dispatch went with the process before.
                     actor.await_end(id);
                 }
-                actor.input(Input::Send { id, outgoing });
+                actor.input(Input::Send {
+                    id,
+                    outgoing,
+                    trace: None,
+                });
             } else {
                 actor.recover_send(send.id, Arc::new(send.outgoing), send.state);
                 let failure = Failure::new(
@@ -175,11 +179,11 @@ impl Supervisor {
         tokio::spawn(inbox::watch(directory, self.clone()))
     }
 
-    /// Every account says goodbye; waits for that at most `wait`.
-    pub async fn shutdown(&self, wait: Duration) {
+    /// Every account says goodbye; waits for that at most `wait`. False: some did not in time.
+    pub async fn shutdown(&self, wait: Duration) -> bool {
         let actors: Vec<_> = match self.actors.read() {
             Ok(actors) => actors.values().cloned().collect(),
-            Err(_) => return,
+            Err(_) => return false,
         };
         let mut stopped = Vec::with_capacity(actors.len());
         for actor in &actors {
@@ -192,10 +196,9 @@ impl Supervisor {
             stopped.push(wait);
         }
         let all = futures::future::join_all(stopped);
-        if tokio::time::timeout(wait, all).await.is_err() {
-            tracing::warn!("some accounts did not stop in time");
-        }
+        let in_time = tokio::time::timeout(wait, all).await.is_ok();
         self.shared.workers.stop();
+        in_time
     }
 
     pub(super) fn actor(&self, id: &AccountId) -> Option<Arc<Actor>> {
@@ -371,6 +374,23 @@ impl Supervisor {
             }
         });
         count
+    }
+
+    /// How many accounts are in each state of their runtime.
+    pub fn count_states(&self) -> BTreeMap<RuntimeStatus, u64> {
+        let mut states: BTreeMap<_, _> = RuntimeStatus::ALL.map(|state| (state, 0)).into();
+        if let Ok(actors) = self.actors.read() {
+            for actor in actors.values() {
+                let state = actor.look(|live| live.runtime.status);
+                *states.entry(state).or_default() += 1;
+            }
+        }
+        states
+    }
+
+    /// Providers of which a version is compiled and may run.
+    pub fn loaded_providers(&self) -> usize {
+        self.providers.ids().len()
     }
 
     /// The account's live side, for tests and the operator.

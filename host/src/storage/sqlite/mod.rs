@@ -28,6 +28,7 @@ mod sends;
 mod state;
 mod workspaces;
 
+pub(super) use open::known_version;
 pub use open::KeySource;
 
 use self::keys::Keyring;

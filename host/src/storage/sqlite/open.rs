@@ -18,6 +18,11 @@ const APPLICATION_ID: i64 = 0x416e_796f;
 /// Applied in order; `user_version` counts those a database has.
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_first.sql")];
 
+/// The newest schema that this host knows.
+pub(in crate::storage) fn known_version() -> i64 {
+    MIGRATIONS.len() as i64
+}
+
 /// Where the operator's key comes from.
 #[derive(Clone, Debug)]
 pub enum KeySource {

@@ -1,0 +1,447 @@
+//! Everything on `/metrics`. Each part of the host has a struct of handles; a default one counts
+//! where nobody looks, for tests and tools.
+//!
+//! Labels are bounded: route templates, error codes, provider ids, words of ours. What is counted
+//! on the path of a turn is a plain atomic that was resolved when its account was loaded.
+
+use super::process::Process;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+/// The media type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Seconds = Counter<f64, AtomicU64>;
+
+/// From a millisecond to half a minute.
+const LATENCIES: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0,
+];
+
+fn latencies() -> Histogram {
+    Histogram::new(LATENCIES)
+}
+
+/// One installation's metrics.
+pub struct Metrics {
+    registry: RwLock<Registry>,
+    pub http: Http,
+    pub turns: Turns,
+    pub writer: Writer,
+    pub delivery: Delivery,
+    pub network: Network,
+    pub traces: Traces,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Request {
+    /// The template, as `/v1/accounts/{account_id}`; `none` where nothing was matched.
+    pub route: String,
+    pub method: &'static str,
+    pub status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Route {
+    pub route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ErrorCode {
+    pub code: &'static str,
+}
+
+/// The REST API.
+#[derive(Clone)]
+pub struct Http {
+    pub requests: Family<Request, Counter>,
+    pub duration: Family<Route, Histogram, fn() -> Histogram>,
+    pub errors: Family<ErrorCode, Counter>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            requests: Family::default(),
+            duration: Family::new_with_constructor(latencies),
+            errors: Family::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Provider {
+    pub provider: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Fault {
+    pub provider: String,
+    pub kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    pub provider: String,
+    pub outcome: &'static str,
+}
+
+/// Accounts at work, by provider.
+#[derive(Clone, Default)]
+pub struct Turns {
+    families: Families,
+    known: Arc<Mutex<HashMap<String, Arc<ProviderMeters>>>>,
+}
+
+#[derive(Clone)]
+struct Families {
+    turns: Family<Provider, Counter>,
+    cpu: Family<Provider, Seconds>,
+    instances: Family<Provider, Counter>,
+    faults: Family<Fault, Counter>,
+    sends: Family<Outcome, Counter>,
+    send_duration: Histogram,
+}
+
+impl Default for Families {
+    fn default() -> Self {
+        Self {
+            turns: Family::default(),
+            cpu: Family::default(),
+            instances: Family::default(),
+            faults: Family::default(),
+            sends: Family::default(),
+            send_duration: latencies(),
+        }
+    }
+}
+
+impl Turns {
+    /// The handles of one provider, for its accounts to hold.
+    pub fn of(&self, provider: &str) -> Arc<ProviderMeters> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(meters) = known.get(provider) {
+            return meters.clone();
+        }
+        let named = Provider {
+            provider: provider.to_owned(),
+        };
+        let families = &self.families;
+        let meters = Arc::new(ProviderMeters {
+            turns: families.turns.get_or_create_owned(&named),
+            cpu: families.cpu.get_or_create_owned(&named),
+            instances: families.instances.get_or_create_owned(&named),
+            families: families.clone(),
+            provider: provider.to_owned(),
+        });
+        known.insert(provider.to_owned(), meters.clone());
+        meters
+    }
+}
+
+/// Of one provider, resolved: counting is an atomic addition.
+pub struct ProviderMeters {
+    pub turns: Counter,
+    /// Of guest threads while they worked for its accounts.
+    pub cpu: Seconds,
+    pub instances: Counter,
+    families: Families,
+    provider: String,
+}
+
+impl ProviderMeters {
+    pub fn fault(&self, kind: &'static str) {
+        let fault = Fault {
+            provider: self.provider.clone(),
+            kind,
+        };
+        self.families.faults.get_or_create(&fault).inc();
+    }
+
+    /// A send came to its end, so long after it was recorded.
+    pub fn send(&self, outcome: &'static str, after: Duration) {
+        let outcome = Outcome {
+            provider: self.provider.clone(),
+            outcome,
+        };
+        self.families.sends.get_or_create(&outcome).inc();
+        self.families.send_duration.observe(after.as_secs_f64());
+    }
+}
+
+/// The one writer.
+#[derive(Clone)]
+pub struct Writer {
+    pub commits: Counter,
+    pub groups: Counter,
+    pub failures: Counter,
+    pub duration: Histogram,
+    pub events: Counter,
+    pub waiting: Gauge,
+    pub waiting_bytes: Gauge,
+    pub trouble: Gauge,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self {
+            commits: Counter::default(),
+            groups: Counter::default(),
+            failures: Counter::default(),
+            duration: latencies(),
+            events: Counter::default(),
+            waiting: Gauge::default(),
+            waiting_bytes: Gauge::default(),
+            trouble: Gauge::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Attempted {
+    pub result: &'static str,
+}
+
+/// Webhooks.
+#[derive(Clone)]
+pub struct Delivery {
+    pub attempts: Family<Attempted, Counter>,
+    pub duration: Histogram,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            attempts: Family::default(),
+            duration: latencies(),
+        }
+    }
+}
+
+impl Delivery {
+    pub fn attempted(&self, result: &'static str) {
+        self.attempts.get_or_create(&Attempted { result }).inc();
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Dialed {
+    pub result: &'static str,
+}
+
+/// Connections of accounts.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    pub dialed: Family<Dialed, Counter>,
+    pub open: Gauge,
+}
+
+impl Network {
+    pub fn dialed(&self, result: &'static str) {
+        self.dialed.get_or_create(&Dialed { result }).inc();
+    }
+
+    /// Counts a connection until it is dropped.
+    pub fn opened(&self) -> Open {
+        self.open.inc();
+        Open(self.open.clone())
+    }
+}
+
+#[derive(Debug)]
+pub struct Open(Gauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Traces {
+    pub exported: Counter,
+    pub dropped: Counter,
+}
+
+impl Metrics {
+    pub fn new() -> Arc<Self> {
+        let mut registry = Registry::default();
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("anyport_build", "This host", build);
+        let http = Http::default();
+        let turns = Turns::default();
+        let writer = Writer::default();
+        let delivery = Delivery::default();
+        let network = Network::default();
+        let traces = Traces::default();
+        register(&mut registry, &http, &turns.families);
+        register_writer(&mut registry, &writer);
+        register_rest(&mut registry, &delivery, &network, &traces);
+        registry.register_collector(Box::new(Process::new()));
+        Arc::new(Self {
+            registry: RwLock::new(registry),
+            http,
+            turns,
+            writer,
+            delivery,
+            network,
+            traces,
+        })
+    }
+
+    /// Adds what is not counted but looked at when somebody asks.
+    pub fn collect_from(&self, collector: Box<dyn Collector>) {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        registry.register_collector(collector);
+    }
+
+    /// All of it, as OpenMetrics text.
+    pub fn encode(&self) -> String {
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        // Writing to memory does not fail; half of a text would be refused by its reader.
+        match text::encode(&mut text, &registry) {
+            Ok(()) => text,
+            Err(_) => String::new(),
+        }
+    }
+}
+
+fn register(registry: &mut Registry, http: &Http, turns: &Families) {
+    registry.register(
+        "anyport_http_requests",
+        "Requests by route template, method and status",
+        http.requests.clone(),
+    );
+    registry.register(
+        "anyport_http_request_duration_seconds",
+        "From a request's head to its answer's, by route template",
+        http.duration.clone(),
+    );
+    registry.register(
+        "anyport_api_errors",
+        "Answers that were errors, by code",
+        http.errors.clone(),
+    );
+    registry.register(
+        "anyport_turns",
+        "Calls of a provider, starts among them",
+        turns.turns.clone(),
+    );
+    registry.register(
+        "anyport_guest_cpu_seconds",
+        "CPU time of guest threads while they worked for a provider's accounts",
+        turns.cpu.clone(),
+    );
+    registry.register(
+        "anyport_instances_started",
+        "Provider instances made",
+        turns.instances.clone(),
+    );
+    registry.register(
+        "anyport_faults",
+        "Turns that failed: trap, err, limit; unreadable and no_room are not the provider's",
+        turns.faults.clone(),
+    );
+    registry.register(
+        "anyport_sends",
+        "Sends that came to their end: sent, failed, unknown",
+        turns.sends.clone(),
+    );
+    registry.register(
+        "anyport_send_duration_seconds",
+        "From a send's record to its end",
+        turns.send_duration.clone(),
+    );
+}
+
+fn register_writer(registry: &mut Registry, writer: &Writer) {
+    registry.register(
+        "anyport_commits",
+        "Writes that were committed",
+        writer.commits.clone(),
+    );
+    registry.register(
+        "anyport_commit_groups",
+        "Transactions that they were committed in",
+        writer.groups.clone(),
+    );
+    registry.register(
+        "anyport_commit_failures",
+        "Transactions that the database refused",
+        writer.failures.clone(),
+    );
+    registry.register(
+        "anyport_commit_duration_seconds",
+        "Of one transaction",
+        writer.duration.clone(),
+    );
+    registry.register(
+        "anyport_events_appended",
+        "Events appended to the log",
+        writer.events.clone(),
+    );
+    registry.register(
+        "anyport_writer_waiting_entries",
+        "Writes that wait for their transaction",
+        writer.waiting.clone(),
+    );
+    registry.register(
+        "anyport_writer_waiting_bytes",
+        "About what they take",
+        writer.waiting_bytes.clone(),
+    );
+    registry.register(
+        "anyport_writer_trouble",
+        "1 while the database refuses writes",
+        writer.trouble.clone(),
+    );
+}
+
+fn register_rest(
+    registry: &mut Registry,
+    delivery: &Delivery,
+    network: &Network,
+    traces: &Traces,
+) {
+    registry.register(
+        "anyport_delivery_attempts",
+        "Webhook attempts: delivered, retry, given_up, parked, gone",
+        delivery.attempts.clone(),
+    );
+    registry.register(
+        "anyport_delivery_attempt_duration_seconds",
+        "Of one webhook attempt",
+        delivery.duration.clone(),
+    );
+    registry.register(
+        "anyport_connections",
+        "Connections of accounts that are open",
+        network.open.clone(),
+    );
+    registry.register(
+        "anyport_dials",
+        "Connections that were tried: opened, failed",
+        network.dialed.clone(),
+    );
+    registry.register(
+        "anyport_spans_exported",
+        "Spans that the receiver took",
+        traces.exported.clone(),
+    );
+    registry.register(
+        "anyport_spans_dropped",
+        "Spans that were lost: too many waited, or the receiver did not take them",
+        traces.dropped.clone(),
+    );
+}
