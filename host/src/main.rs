@@ -7,24 +7,25 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command {
+    let code = match cli.command {
         None => serve::serve(&cli.serve),
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(args)) => config::show::run(&args),
         Some(Command::Health(args)) => health::run(&args),
         Some(Command::Simulator(args)) => simulator(args),
-    }
+    };
+    code.into()
 }
 
-fn simulator(args: anyport_simulator::SimulatorArgs) -> ExitCode {
+fn simulator(args: anyport_simulator::SimulatorArgs) -> u8 {
     serve::log(&config::Config::default().log);
     let run = || tokio::runtime::Runtime::new()?.block_on(anyport_simulator::run(args));
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => serve::DONE,
         Err(error) => {
             eprintln!("anyport: {error:#}");
-            serve::FAILED.into()
+            serve::FAILED
         }
     }
 }

@@ -5,9 +5,13 @@
 mod architecture;
 mod conformance;
 mod crash;
+mod doctor;
 mod evil;
 mod full;
 mod held;
 mod irc;
+mod operations;
 mod runtime;
+mod stop;
 mod support;
+mod traces;

@@ -61,7 +61,7 @@ impl Report {
     }
 }
 
-pub fn routes() -> Router<Api> {
+pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))

@@ -11,11 +11,10 @@ mod reach;
 mod sandbox;
 
 use super::config::{Config, DoctorArgs, Problems};
-use super::serve::FAILED;
+use super::serve::{DONE, FAILED};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use std::process::ExitCode;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,7 +87,7 @@ impl Finding {
 }
 
 /// Prints what it found; exit code 1 if there is a problem among it.
-pub fn run(args: &DoctorArgs) -> ExitCode {
+pub fn run(args: &DoctorArgs) -> u8 {
     let findings = match Config::load(&args.serve) {
         Ok(config) => examine(&config),
         Err(problems) => misconfigured(&problems),
@@ -101,9 +100,9 @@ pub fn run(args: &DoctorArgs) -> ExitCode {
         print!("{}", text(&findings, std::io::stdout().is_terminal()));
     }
     if worst == Severity::Problem {
-        FAILED.into()
+        FAILED
     } else {
-        ExitCode::SUCCESS
+        DONE
     }
 }
 

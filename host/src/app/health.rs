@@ -2,11 +2,10 @@
 //! that have no HTTP client.
 
 use super::config::{Config, HealthArgs};
-use super::serve::{FAILED, WRONG};
+use super::serve::{DONE, FAILED, WRONG};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Of an answer.
@@ -22,12 +21,13 @@ pub enum Health {
     Silent(String),
 }
 
-pub fn run(args: &HealthArgs) -> ExitCode {
+/// `anyport health …`; the exit code.
+pub fn run(args: &HealthArgs) -> u8 {
     let config = match Config::load(&args.serve) {
         Ok(config) => config,
         Err(problems) => {
             eprintln!("anyport: {problems}");
-            return WRONG.into();
+            return WRONG;
         }
     };
     let path = if args.live { "/livez" } else { "/readyz" };
@@ -47,8 +47,8 @@ pub fn run(args: &HealthArgs) -> ExitCode {
         println!("{word}: {at}: {reason}");
     }
     match health {
-        Health::Ok(_) => ExitCode::SUCCESS,
-        _ => FAILED.into(),
+        Health::Ok(_) => DONE,
+        _ => FAILED,
     }
 }
 

@@ -21,13 +21,6 @@ pub struct Ownership {
     pub standby: bool,
 }
 
-impl Ownership {
-    pub const ALL: Self = Self {
-        partitions: PartitionId::COUNT as usize,
-        standby: false,
-    };
-}
-
 pub struct HostReadiness {
     pub store: Arc<dyn Store>,
     pub writer: Writer,

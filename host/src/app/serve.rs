@@ -3,7 +3,6 @@
 use super::config::{Config, LogConfig, LogFormat, ServeArgs};
 use super::notify::Notify;
 use anyhow::Context;
-use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,6 +11,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+/// All went well.
+pub const DONE: u8 = 0;
 /// It could not start, or what was asked for did not go well.
 pub const FAILED: u8 = 1;
 /// Wrong flags or a wrong configuration.
@@ -19,14 +20,14 @@ pub const WRONG: u8 = 2;
 /// The graceful stop ran out of time; what was committed is kept, as always.
 pub const STOPPED_LATE: u8 = 3;
 
-/// Runs until it is told to stop. A second signal ends the process at once, with 128 and the
+/// Runs until it is told to stop; the exit code. A second signal ends the process at once, with 128 and the
 /// signal's number: what was said yes to is in the database, as after `kill -9`.
-pub fn serve(args: &ServeArgs) -> ExitCode {
+pub fn serve(args: &ServeArgs) -> u8 {
     let config = match Config::load(args) {
         Ok(config) => config,
         Err(problems) => {
             eprintln!("anyport: {problems}");
-            return WRONG.into();
+            return WRONG;
         }
     };
     log(&config.log);
@@ -34,11 +35,11 @@ pub fn serve(args: &ServeArgs) -> ExitCode {
         .context("no runtime")
         .and_then(|runtime| runtime.block_on(run(config)));
     match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => STOPPED_LATE.into(),
+        Ok(true) => DONE,
+        Ok(false) => STOPPED_LATE,
         Err(error) => {
             eprintln!("anyport: {error:#}");
-            FAILED.into()
+            FAILED
         }
     }
 }

@@ -3,10 +3,9 @@
 use super::layers::{Layers, Source, names};
 use super::secret::SET;
 use super::{Config, ConfigArgs, ConfigCommand, Problems, ServeArgs};
-use crate::app::serve::WRONG;
+use crate::app::serve::{DONE, WRONG};
 use serde::Serialize;
 use serde_json::Value;
-use std::process::ExitCode;
 
 /// One line of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -17,8 +16,8 @@ pub struct Shown {
     pub source: String,
 }
 
-/// `anyport config …`.
-pub fn run(args: &ConfigArgs) -> ExitCode {
+/// `anyport config …`; the exit code.
+pub fn run(args: &ConfigArgs) -> u8 {
     let result = match &args.command {
         ConfigCommand::Show { serve, json } => show(serve, *json),
         ConfigCommand::Check { serve } => load(serve).map(|_| String::new()),
@@ -27,11 +26,11 @@ pub fn run(args: &ConfigArgs) -> ExitCode {
     match result {
         Ok(text) => {
             print!("{text}");
-            ExitCode::SUCCESS
+            DONE
         }
         Err(problems) => {
             eprintln!("anyport: {problems}");
-            WRONG.into()
+            WRONG
         }
     }
 }
