@@ -12,7 +12,9 @@ use tempfile::TempDir;
 
 /// On a thread of its own, as the command runs.
 async fn look(config: Config) -> Vec<Finding> {
-    tokio::task::spawn_blocking(move || examine(&config)).await.unwrap()
+    tokio::task::spawn_blocking(move || examine(&config))
+        .await
+        .unwrap()
 }
 
 fn config(data: &Path) -> Config {
@@ -33,13 +35,19 @@ fn found(findings: &[Finding], check: &str, severity: Severity, part: &str) {
     let finding = findings.iter().find(fits);
     let finding = finding.unwrap_or_else(|| panic!("{check} {severity:?} {part}: {findings:#?}"));
     if severity >= Severity::Warning {
-        assert!(!finding.why.is_empty() && !finding.todo.is_empty(), "{finding:?}");
+        assert!(
+            !finding.why.is_empty() && !finding.todo.is_empty(),
+            "{finding:?}"
+        );
     }
 }
 
 fn problems(findings: &[Finding]) -> Vec<&Finding> {
-    let bad = findings.iter().filter(|finding| finding.severity >= Severity::Warning);
-    bad.filter(|finding| !finding.check.starts_with("limits.")).collect()
+    let bad = findings
+        .iter()
+        .filter(|finding| finding.severity >= Severity::Warning);
+    bad.filter(|finding| !finding.check.starts_with("limits."))
+        .collect()
 }
 
 /// (name, length, mode, contents) of every file.
@@ -62,12 +70,18 @@ fn chmod(path: &Path, mode: u32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_host_is_well_and_is_told_so() {
     let host = Host::start().await;
+    chmod(host.data(), 0o700);
     let mut running = config(host.data());
     running.listen = host.running.address;
     let findings = look(running).await;
     assert_eq!(problems(&findings), [] as [&Finding; 0]);
     found(&findings, "database", Severity::Ok, "in use by a host");
-    found(&findings, "operator_key", Severity::Ok, "it opens the database");
+    found(
+        &findings,
+        "operator_key",
+        Severity::Ok,
+        "it opens the database",
+    );
     found(&findings, "listen", Severity::Ok, "is ready");
     found(&findings, "sandbox", Severity::Ok, "compiled and answered");
     found(&findings, "clock", Severity::Ok, "20");
@@ -108,10 +122,30 @@ async fn a_broken_installation_is_told_in_words() {
     let findings = look(odd).await;
     found(&findings, "data", Severity::Warning, "mode 0755");
     found(&findings, "operator_key", Severity::Problem, "mode 0644");
-    found(&findings, "cache", Severity::Problem, "can be written by others");
-    found(&findings, "providers_directory", Severity::Note, "readme.txt");
-    found(&findings, "extra_ca", Severity::Problem, "no certificate in it");
-    found(&findings, "network.allow", Severity::Warning, "opens everything");
+    found(
+        &findings,
+        "cache",
+        Severity::Problem,
+        "can be written by others",
+    );
+    found(
+        &findings,
+        "providers_directory",
+        Severity::Note,
+        "readme.txt",
+    );
+    found(
+        &findings,
+        "extra_ca",
+        Severity::Problem,
+        "no certificate in it",
+    );
+    found(
+        &findings,
+        "network.allow",
+        Severity::Warning,
+        "opens everything",
+    );
     chmod(path, 0o700);
     chmod(&at("operator.key"), 0o600);
 
@@ -120,7 +154,12 @@ async fn a_broken_installation_is_told_in_words() {
     let other = Host::start().await.stop().await;
     std::fs::copy(other.path().join("operator.key"), at("operator.key")).unwrap();
     let findings = look(config(path)).await;
-    found(&findings, "operator_key", Severity::Problem, "is not the key of");
+    found(
+        &findings,
+        "operator_key",
+        Severity::Problem,
+        "is not the key of",
+    );
     std::fs::remove_file(at("operator.key")).unwrap();
     let findings = look(config(path)).await;
     found(&findings, "operator_key", Severity::Problem, "is missing");
@@ -142,7 +181,9 @@ async fn a_broken_installation_is_told_in_words() {
     std::fs::write(at("anyport.db"), damaged).unwrap();
     let findings = look(config(path)).await;
     assert!(
-        problems(&findings).iter().any(|finding| finding.check == "database"),
+        problems(&findings)
+            .iter()
+            .any(|finding| finding.check == "database"),
         "{findings:#?}"
     );
 
@@ -151,7 +192,12 @@ async fn a_broken_installation_is_told_in_words() {
     foreign[68..72].copy_from_slice(&7u32.to_be_bytes());
     std::fs::write(at("anyport.db"), foreign).unwrap();
     let findings = look(config(path)).await;
-    found(&findings, "database", Severity::Problem, "another program's");
+    found(
+        &findings,
+        "database",
+        Severity::Problem,
+        "another program's",
+    );
 
     let none = TempDir::new().unwrap();
     let findings = look(config(&none.path().join("data"))).await;

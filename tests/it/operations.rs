@@ -15,7 +15,9 @@ fn tree(path: &str) -> String {
 fn families(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let pairs = lines.map(|line| line.split_once(' ').unwrap());
-    pairs.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
+    pairs
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect()
 }
 
 /// What a query may name.
@@ -55,13 +57,21 @@ async fn metrics_say_what_happened_and_name_nobody() {
     })
     .await;
     let endpoint = json!({"url": sink.url("/hook"), "subscribed_events": ["message.received"]});
-    let endpoint = host.post("/v1/webhook-endpoints", endpoint).await.expect(201);
-    let new = json!({"provider": "simulator", "auth_mode": "code", "provider_data": {"user": "ada"}});
+    let endpoint = host
+        .post("/v1/webhook-endpoints", endpoint)
+        .await
+        .expect(201);
+    let new =
+        json!({"provider": "simulator", "auth_mode": "code", "provider_data": {"user": "ada"}});
     let account = host.post("/v1/accounts", new).await.expect(201);
     let id = account["data"]["id"].as_str().unwrap();
     let auth = format!("/v1/accounts/{id}/auth");
-    host.post(&format!("{auth}/start"), json!({})).await.expect(200);
-    host.post(&format!("{auth}/code"), json!({"code": "123456"})).await.expect(200);
+    host.post(&format!("{auth}/start"), json!({}))
+        .await
+        .expect(200);
+    host.post(&format!("{auth}/code"), json!({"code": "123456"}))
+        .await
+        .expect(200);
     let body = json!({
         "account_id": id,
         "to": {"id": "echo", "type": "user"},
@@ -72,7 +82,9 @@ async fn metrics_say_what_happened_and_name_nobody() {
     host.get("/v1/accounts/acc_unknown").await;
 
     // By the operator's key, and without one where only scrapers come.
-    let metrics = host.send(host.as_operator(http::Method::GET, "/metrics")).await;
+    let metrics = host
+        .send(host.as_operator(http::Method::GET, "/metrics"))
+        .await;
     assert_eq!(metrics.status, 200);
     host.get("/metrics").await.expect(403);
     let management = format!("http://{}", host.running.management.unwrap());
@@ -80,12 +92,17 @@ async fn metrics_say_what_happened_and_name_nobody() {
     let ready: Value = get("/readyz").await.json().await.unwrap();
     assert_eq!(ready["status"], "ok", "{ready:#}");
     let checks = ready["checks"].as_array().unwrap().iter();
-    let checks: Vec<_> = checks.map(|check| check["name"].as_str().unwrap()).collect();
+    let checks: Vec<_> = checks
+        .map(|check| check["name"].as_str().unwrap())
+        .collect();
     assert_eq!(checks, ["process", "database", "leases", "providers"]);
     assert_eq!(get("/livez").await.status(), 200);
     assert_eq!(get("/v1/accounts").await.status(), 404);
     let answer = get("/metrics").await;
-    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    let kind = answer.headers()["content-type"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
     let text = crate::support::eventually("the attempt is counted", async || {
         let text = get("/metrics").await.text().await.unwrap();
@@ -100,12 +117,27 @@ async fn metrics_say_what_happened_and_name_nobody() {
         line.trim().parse().unwrap()
     };
     for (series, least) in [
-        (r#"anyport_http_requests_total{route="/v1/messages",method="POST",status="200"}"#, 1.0),
-        (r#"anyport_http_request_duration_seconds_count{route="/v1/messages"}"#, 1.0),
+        (
+            r#"anyport_http_requests_total{route="/v1/messages",method="POST",status="200"}"#,
+            1.0,
+        ),
+        (
+            r#"anyport_http_request_duration_seconds_count{route="/v1/messages"}"#,
+            1.0,
+        ),
         (r#"anyport_turns_total{provider="simulator"}"#, 4.0),
-        (r#"anyport_instances_started_total{provider="simulator"}"#, 1.0),
-        (r#"anyport_guest_cpu_seconds_total{provider="simulator"}"#, 0.000_001),
-        (r#"anyport_sends_total{provider="simulator",outcome="sent"}"#, 1.0),
+        (
+            r#"anyport_instances_started_total{provider="simulator"}"#,
+            1.0,
+        ),
+        (
+            r#"anyport_guest_cpu_seconds_total{provider="simulator"}"#,
+            0.000_001,
+        ),
+        (
+            r#"anyport_sends_total{provider="simulator",outcome="sent"}"#,
+            1.0,
+        ),
         ("anyport_send_duration_seconds_count", 1.0),
         ("anyport_commits_total", 3.0),
         ("anyport_commit_groups_total", 2.0),
@@ -128,7 +160,14 @@ async fn metrics_say_what_happened_and_name_nobody() {
     assert_eq!(value("anyport_standby"), 0.0);
 
     // Nobody's id, name, text or key is a label.
-    for secret in [id, endpoint["data"]["id"].as_str().unwrap(), "acc_", "ada", "hello", &host.key] {
+    for secret in [
+        id,
+        endpoint["data"]["id"].as_str().unwrap(),
+        "acc_",
+        "ada",
+        "hello",
+        &host.key,
+    ] {
         assert!(!text.contains(secret), "{secret} is in\n{text}");
     }
     host.stop().await;
@@ -141,7 +180,9 @@ async fn metrics_say_what_happened_and_name_nobody() {
 /// `docs/operations.md` has each metric with its type, and no other.
 fn the_page_lists_all(families: &[(String, String)]) {
     let page = tree("docs/operations.md");
-    let (_, section) = page.split_once("\n### Metrics\n").expect("a section on metrics");
+    let (_, section) = page
+        .split_once("\n### Metrics\n")
+        .expect("a section on metrics");
     let section = section.split("\n#").next().unwrap();
     let listed: BTreeSet<(String, String)> = section
         .lines()
@@ -155,7 +196,10 @@ fn the_page_lists_all(families: &[(String, String)]) {
     let known: BTreeSet<_> = series_of_page(families);
     let missing: Vec<_> = known.difference(&listed).collect();
     let gone: Vec<_> = listed.difference(&known).collect();
-    assert!(missing.is_empty() && gone.is_empty(), "not listed: {missing:?}; gone: {gone:?}");
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "not listed: {missing:?}; gone: {gone:?}"
+    );
 }
 
 /// As people write them: counters with `_total`, histograms by their base.
@@ -177,7 +221,9 @@ fn the_dashboard_asks_for_what_there_is(series: &BTreeSet<String>) {
             Value::Object(keys) => {
                 for (key, value) in keys {
                     match value {
-                        Value::String(text) if key == "expr" || key == "query" => into.push(text.clone()),
+                        Value::String(text) if key == "expr" || key == "query" => {
+                            into.push(text.clone())
+                        }
                         value => queries(value, into),
                     }
                 }
@@ -186,7 +232,8 @@ fn the_dashboard_asks_for_what_there_is(series: &BTreeSet<String>) {
             _ => {}
         }
     }
-    let dashboard: Value = serde_json::from_str(&tree("host/packaging/grafana-dashboard.json")).unwrap();
+    let dashboard: Value =
+        serde_json::from_str(&tree("host/packaging/grafana-dashboard.json")).unwrap();
     let mut all = Vec::new();
     queries(&dashboard, &mut all);
     assert!(all.len() > 20, "{all:?}");
@@ -207,13 +254,22 @@ fn the_page_has_every_setting_as_it_is() {
         .split("```toml\n")
         .skip(1)
         .any(|block| block.split("```").next() == Some(&file));
-    assert!(shown, "docs/operations.md does not show host/config/default.toml as it is");
+    assert!(
+        shown,
+        "docs/operations.md does not show host/config/default.toml as it is"
+    );
 }
 
 #[test]
 fn a_query_of_something_else_is_found() {
-    let names = named("sum(rate(anyport_turns_total{provider=~\"$provider\"}[5m])) / process_threads");
-    assert_eq!(names, ["anyport_turns_total", "process_threads"].map(str::to_owned).into());
+    let names =
+        named("sum(rate(anyport_turns_total{provider=~\"$provider\"}[5m])) / process_threads");
+    assert_eq!(
+        names,
+        ["anyport_turns_total", "process_threads"]
+            .map(str::to_owned)
+            .into()
+    );
     let known = series(&[("anyport_turns".into(), "counter".into())]);
     assert!(known.contains("anyport_turns_total") && !known.contains("anyport_turns"));
 }

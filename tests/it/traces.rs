@@ -28,7 +28,10 @@ impl Collected {
             let request = ExportTraceServiceRequest::decode(request.body).unwrap();
             for resource in request.resource_spans {
                 let about = resource.resource.unwrap().attributes;
-                let name = about.iter().find(|pair| pair.key == "service.name").unwrap();
+                let name = about
+                    .iter()
+                    .find(|pair| pair.key == "service.name")
+                    .unwrap();
                 let name = name.value.clone().unwrap().value.unwrap();
                 assert_eq!(name, any_value::Value::StringValue("gate 7".into()));
                 for scope in resource.scope_spans {
@@ -68,7 +71,11 @@ impl Collected {
 
 fn ids(traceparent: &str) -> (String, String) {
     let parts: Vec<_> = traceparent.split('-').collect();
-    assert_eq!((parts.len(), parts[0], parts[3]), (4, "00", "01"), "{traceparent}");
+    assert_eq!(
+        (parts.len(), parts[0], parts[3]),
+        (4, "00", "01"),
+        "{traceparent}"
+    );
     (parts[1].to_owned(), parts[2].to_owned())
 }
 
@@ -86,11 +93,14 @@ fn attribute(span: &Span, name: &str) -> Option<Value> {
 }
 
 async fn account(host: &Host) -> String {
-    let new = json!({"provider": "simulator", "auth_mode": "code", "provider_data": {"user": "ada"}});
+    let new =
+        json!({"provider": "simulator", "auth_mode": "code", "provider_data": {"user": "ada"}});
     let made = host.post("/v1/accounts", new).await.expect(201);
     let id = made["data"]["id"].as_str().unwrap().to_owned();
     let auth = format!("/v1/accounts/{id}/auth");
-    host.post(&format!("{auth}/start"), json!({})).await.expect(200);
+    host.post(&format!("{auth}/start"), json!({}))
+        .await
+        .expect(200);
     host.post(&format!("{auth}/code"), json!({"code": "123456"}))
         .await
         .expect(200);
@@ -126,7 +136,9 @@ async fn endpoint(host: &Host, url: &str) {
         "subscribed_events": ["message.sent", "message.received"],
         "retry_policy": {"profile": "unifyport", "max_attempts": 1000},
     });
-    host.post("/v1/webhook-endpoints", endpoint).await.expect(201);
+    host.post("/v1/webhook-endpoints", endpoint)
+        .await
+        .expect(201);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,18 +157,31 @@ async fn one_trace_goes_from_the_call_to_the_webhook() {
     let attempt = spans.attempt(sent.header("traceparent")).unwrap();
     assert_eq!(hex(&attempt.trace_id), TRACE);
     assert_eq!(attempt.kind, SpanKind::Client as i32);
-    assert_eq!(attribute(attempt, "http.response.status_code"), Some(200.into()));
-    assert_eq!(attribute(attempt, "anyport.event.type"), Some("message.sent".into()));
+    assert_eq!(
+        attribute(attempt, "http.response.status_code"),
+        Some(200.into())
+    );
+    assert_eq!(
+        attribute(attempt, "anyport.event.type"),
+        Some("message.sent".into())
+    );
     let chain = spans.chain(attempt);
     assert_eq!(chain, ["webhook", "turn send", "POST /v1/messages"]);
     for name in ["commit send", "commit"] {
         assert!(spans.has(TRACE, name), "{name} is missing");
     }
-    let call = spans.0.iter().find(|span| span.name == "POST /v1/messages").unwrap();
+    let call = spans
+        .0
+        .iter()
+        .find(|span| span.name == "POST /v1/messages")
+        .unwrap();
     assert_eq!(hex(&call.parent_span_id), CALLER);
     assert_eq!(call.kind, SpanKind::Server as i32);
     assert_eq!(attribute(call, "http.route"), Some("/v1/messages".into()));
-    assert_eq!(attribute(call, "http.response.status_code"), Some(200.into()));
+    assert_eq!(
+        attribute(call, "http.response.status_code"),
+        Some(200.into())
+    );
     // The turn that settled it belongs there, too, and its event says so in itself.
     assert!(spans.has(TRACE, "turn frame"));
     assert_eq!(ids(sent.json()["traceparent"].as_str().unwrap()).0, TRACE);
@@ -188,11 +213,15 @@ async fn a_trace_goes_on_after_a_restart() {
     sink.answer(StatusCode::OK);
     let all = sink
         .wait_until("the attempts after the restart", |all| {
-            all[before..].iter().any(|one| one.json()["type"] == "message.sent")
+            all[before..]
+                .iter()
+                .any(|one| one.json()["type"] == "message.sent")
         })
         .await;
     let mut after = all[before..].iter();
-    let after = after.find(|one| one.json()["type"] == "message.sent").unwrap();
+    let after = after
+        .find(|one| one.json()["type"] == "message.sent")
+        .unwrap();
     host.stop().await;
 
     assert_eq!(failed.body, after.body);
@@ -220,7 +249,10 @@ async fn untraced_a_callers_context_is_passed_on() {
     let account = account(&host).await;
     send(&host, &account).await;
     let sent = sink.event("message.sent").await;
-    assert_eq!(sent.header("traceparent"), format!("00-{TRACE}-{CALLER}-01"));
+    assert_eq!(
+        sent.header("traceparent"),
+        format!("00-{TRACE}-{CALLER}-01")
+    );
     sink.event("message.received").await;
     let body = json!({
         "account_id": account,
@@ -252,6 +284,8 @@ async fn without_the_receiver_of_traces_all_else_goes_on() {
     let metrics = host.running.metrics.clone();
     host.stop().await;
     let text = metrics.encode();
-    let dropped = text.lines().find_map(|line| line.strip_prefix("anyport_spans_dropped_total "));
+    let dropped = text
+        .lines()
+        .find_map(|line| line.strip_prefix("anyport_spans_dropped_total "));
     assert!(dropped.unwrap().parse::<u64>().unwrap() > 0, "{text}");
 }

@@ -117,8 +117,8 @@ pub async fn wrap(
         Some(context) => trace::in_request(context, handling).await,
         None => handling.await,
     };
-    let mut response = handled
-        .unwrap_or_else(|_| unrendered_error(ApiError::internal("a handler panicked")));
+    let mut response =
+        handled.unwrap_or_else(|_| unrendered_error(ApiError::internal("a handler panicked")));
 
     let unrendered = response.extensions_mut().remove::<Unrendered>();
     if let Some(unrendered) = &unrendered {

@@ -107,7 +107,9 @@ impl FromRequestParts<Api> for Scraper {
         if let Some(token) = bearer.filter(|_| !parts.headers.contains_key(KEY)) {
             parts.headers.insert(KEY, token);
         }
-        OperatorKey::from_request_parts(parts, api).await.map(|_| Self)
+        OperatorKey::from_request_parts(parts, api)
+            .await
+            .map(|_| Self)
     }
 }
 

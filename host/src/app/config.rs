@@ -180,7 +180,9 @@ impl Config {
             "must be at least 1",
         );
         rule(
-            self.runtime.guest_threads.is_none_or(|threads| (1..=1024).contains(&threads)),
+            self.runtime
+                .guest_threads
+                .is_none_or(|threads| (1..=1024).contains(&threads)),
             "runtime.guest_threads",
             "must be 1 to 1024",
         );
@@ -190,7 +192,10 @@ impl Config {
             "must be 1 to 86400 seconds",
         );
         rule(
-            self.log.level.parse::<tracing_subscriber::EnvFilter>().is_ok(),
+            self.log
+                .level
+                .parse::<tracing_subscriber::EnvFilter>()
+                .is_ok(),
             "log.level",
             "must be a filter such as \"info\" or \"info,provider=debug\"",
         );
@@ -205,7 +210,10 @@ impl Config {
             "must be an http:// or https:// URL without user and query",
         );
         rule(
-            self.otlp.headers.as_ref().is_none_or(|headers| headers.pairs().is_some()),
+            self.otlp
+                .headers
+                .as_ref()
+                .is_none_or(|headers| headers.pairs().is_some()),
             "otlp.headers",
             "must be name=value, separated by commas",
         );

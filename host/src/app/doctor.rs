@@ -166,7 +166,9 @@ fn text(findings: &[Finding], colours: bool) -> String {
         }
     }
     let count = |severity| {
-        let of = findings.iter().filter(|finding| finding.severity == severity);
+        let of = findings
+            .iter()
+            .filter(|finding| finding.severity == severity);
         of.count()
     };
     let _ = writeln!(

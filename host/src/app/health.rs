@@ -32,7 +32,11 @@ pub fn run(args: &HealthArgs) -> u8 {
     };
     let path = if args.live { "/livez" } else { "/readyz" };
     let address = config.metrics.listen.unwrap_or(config.listen);
-    let health = ask(address, path, Duration::from_secs(args.timeout.clamp(1, 300)));
+    let health = ask(
+        address,
+        path,
+        Duration::from_secs(args.timeout.clamp(1, 300)),
+    );
     let (word, reason) = match &health {
         Health::Ok(_) => ("ok", String::new()),
         Health::NotReady(reason) => ("not ready", reason.clone()),
@@ -86,11 +90,7 @@ fn reasons(checks: &Value) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-fn exchange(
-    address: SocketAddr,
-    path: &str,
-    patience: Duration,
-) -> std::io::Result<(u16, Value)> {
+fn exchange(address: SocketAddr, path: &str, patience: Duration) -> std::io::Result<(u16, Value)> {
     let deadline = Instant::now() + patience;
     let left = || {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -59,7 +59,10 @@ impl HostReadiness {
         match tokio::time::timeout(PATIENCE, self.store.heads()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("reading takes longer than {} s", PATIENCE.as_secs())),
+            Err(_) => Err(format!(
+                "reading takes longer than {} s",
+                PATIENCE.as_secs()
+            )),
         }
     }
 

@@ -29,8 +29,7 @@ pub fn start(
         service: config.service_name.clone(),
         sample_ratio: config.sample_ratio,
     };
-    let (tracer, exporter) =
-        Exporter::start(settings, Arc::new(poster), metrics.traces.clone());
+    let (tracer, exporter) = Exporter::start(settings, Arc::new(poster), metrics.traces.clone());
     tracing::info!(endpoint, "traces are exported");
     Ok((tracer, Some(exporter)))
 }

@@ -8,10 +8,10 @@ use super::lanes::{Entry, Key};
 use super::schedule::{Outcome, parse_retry_after};
 use super::select::Selector;
 use super::{Shared, sign};
-use crate::domain::endpoint::{Attempt, Endpoint};
-use crate::domain::id::AttemptId;
 use crate::domain::EventId;
+use crate::domain::endpoint::{Attempt, Endpoint};
 use crate::domain::event::LoggedEvent;
+use crate::domain::id::AttemptId;
 use crate::telemetry::trace::{self, Kind, Step};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -88,7 +88,9 @@ impl Job {
         let tracer = &self.shared.settings.tracer;
         let mut step = tracer.below(trace::marked(&event.body), "webhook", Kind::Client);
         step.attribute("http.request.method", || "POST");
-        step.attribute("anyport.endpoint.id", || self.config.endpoint.id.to_string());
+        step.attribute("anyport.endpoint.id", || {
+            self.config.endpoint.id.to_string()
+        });
         step.attribute("anyport.event.id", || id.to_string());
         step.attribute("anyport.event.type", || event.kind.clone());
         step.attribute("anyport.attempt.id", || delivery.to_string());

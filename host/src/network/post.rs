@@ -52,10 +52,7 @@ impl Poster {
             None => written.to_owned(),
         };
         let everywhere = AddressPolicy {
-            allow: vec![
-                IpNet::V4(Ipv4Net::default()),
-                IpNet::V6(Ipv6Net::default()),
-            ],
+            allow: vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())],
             allow_loopback: true,
             ..AddressPolicy::default()
         };
@@ -135,7 +132,11 @@ impl Poster {
             .await
             .map_err(|error| format!("the connection broke: {error}"))?;
         let status = answer.status().as_u16();
-        if Limited::new(answer.into_body(), MOST_BYTES).collect().await.is_ok() {
+        if Limited::new(answer.into_body(), MOST_BYTES)
+            .collect()
+            .await
+            .is_ok()
+        {
             *kept = Some(sender);
         }
         Ok(status)

@@ -91,12 +91,18 @@ async fn look(
     let application = number(connection, "PRAGMA application_id").await?;
     if application != APPLICATION_ID {
         let tables = number(connection, "SELECT count(*) FROM sqlite_master").await?;
-        found.whose = if tables == 0 { Whose::Empty } else { Whose::Foreign };
+        found.whose = if tables == 0 {
+            Whose::Empty
+        } else {
+            Whose::Foreign
+        };
         return Ok(());
     }
     found.whose = Whose::Ours;
     found.schema = number(connection, "PRAGMA user_version").await?;
-    let lines = sqlx::query("PRAGMA quick_check").fetch_all(&mut *connection).await?;
+    let lines = sqlx::query("PRAGMA quick_check")
+        .fetch_all(&mut *connection)
+        .await?;
     for line in lines.iter().take(LINES) {
         let line: String = line.try_get(0)?;
         if line != "ok" {

@@ -169,14 +169,13 @@ impl Core {
     }
 
     /// Counts a turn, and begins its part of a trace: under what led to it, else as a root.
-    pub fn begin_turn(
-        &mut self,
-        actor: &Actor,
-        trace: Option<TraceContext>,
-        name: &'static str,
-    ) {
+    pub fn begin_turn(&mut self, actor: &Actor, trace: Option<TraceContext>, name: &'static str) {
         self.meters.turns.inc();
-        self.step = actor.shared.settings.tracer.begin(trace, name, Kind::Internal);
+        self.step = actor
+            .shared
+            .settings
+            .tracer
+            .begin(trace, name, Kind::Internal);
         self.step
             .attribute("anyport.account.id", || self.account.id.to_string());
         self.step

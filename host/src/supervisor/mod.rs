@@ -28,8 +28,8 @@ pub use service::Supervisor;
 use crate::domain::AccountId;
 use crate::domain::manifest::Manifest;
 use crate::runtime::port::EgressGrant;
-use serde_json::Value;
 use crate::telemetry::{Tracer, metrics};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -194,7 +194,10 @@ impl Work {
 
     fn warn(&mut self, refused: &Refused) {
         if !std::mem::replace(&mut self.warned, true) {
-            tracing::warn!(reason = refused.reason, "the receiver of traces does not take them");
+            tracing::warn!(
+                reason = refused.reason,
+                "the receiver of traces does not take them"
+            );
         }
     }
 }

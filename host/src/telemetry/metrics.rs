@@ -13,8 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use std::sync::atomic::AtomicU64;
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -144,6 +144,13 @@ impl Turns {
             families: families.clone(),
             provider: provider.to_owned(),
         });
+        // What never happened is 0, and not missing.
+        for kind in ["trap", "err", "limit"] {
+            families.faults.get_or_create(&meters.kind(kind));
+        }
+        for outcome in ["sent", "failed", "unknown"] {
+            families.sends.get_or_create(&meters.outcome(outcome));
+        }
         known.insert(provider.to_owned(), meters.clone());
         meters
     }
@@ -161,21 +168,28 @@ pub struct ProviderMeters {
 
 impl ProviderMeters {
     pub fn fault(&self, kind: &'static str) {
-        let fault = Fault {
-            provider: self.provider.clone(),
-            kind,
-        };
-        self.families.faults.get_or_create(&fault).inc();
+        self.families.faults.get_or_create(&self.kind(kind)).inc();
     }
 
     /// A send came to its end, so long after it was recorded.
     pub fn send(&self, outcome: &'static str, after: Duration) {
-        let outcome = Outcome {
+        let sends = &self.families.sends;
+        sends.get_or_create(&self.outcome(outcome)).inc();
+        self.families.send_duration.observe(after.as_secs_f64());
+    }
+
+    fn kind(&self, kind: &'static str) -> Fault {
+        Fault {
+            provider: self.provider.clone(),
+            kind,
+        }
+    }
+
+    fn outcome(&self, outcome: &'static str) -> Outcome {
+        Outcome {
             provider: self.provider.clone(),
             outcome,
-        };
-        self.families.sends.get_or_create(&outcome).inc();
-        self.families.send_duration.observe(after.as_secs_f64());
+        }
     }
 }
 
@@ -282,7 +296,13 @@ impl Metrics {
         let turns = Turns::default();
         let writer = Writer::default();
         let delivery = Delivery::default();
+        for result in ["delivered", "retry", "given_up", "parked", "gone"] {
+            delivery.attempts.get_or_create(&Attempted { result });
+        }
         let network = Network::default();
+        for result in ["opened", "failed"] {
+            network.dialed.get_or_create(&Dialed { result });
+        }
         let traces = Traces::default();
         register(&mut registry, &http, &turns.families);
         register_writer(&mut registry, &writer);
@@ -301,7 +321,10 @@ impl Metrics {
 
     /// Adds what is not counted but looked at when somebody asks.
     pub fn collect_from(&self, collector: Box<dyn Collector>) {
-        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = self
+            .registry
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         registry.register_collector(collector);
     }
 
@@ -408,12 +431,7 @@ fn register_writer(registry: &mut Registry, writer: &Writer) {
     );
 }
 
-fn register_rest(
-    registry: &mut Registry,
-    delivery: &Delivery,
-    network: &Network,
-    traces: &Traces,
-) {
+fn register_rest(registry: &mut Registry, delivery: &Delivery, network: &Network, traces: &Traces) {
     registry.register(
         "anyport_delivery_attempts",
         "Webhook attempts: delivered, retry, given_up, parked, gone",

@@ -9,7 +9,12 @@ pub fn request(service: &str, spans: &[Span]) -> Vec<u8> {
     let mut request = Message::default();
     request.message(1, |resource_spans| {
         resource_spans.message(1, |resource| {
-            attribute(resource, 1, "service.name", &Value::from(service.to_owned()));
+            attribute(
+                resource,
+                1,
+                "service.name",
+                &Value::from(service.to_owned()),
+            );
             attribute(
                 resource,
                 1,

@@ -10,8 +10,8 @@
 //! that a client gave is passed on as it came.
 
 use super::export::Queue;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
@@ -53,7 +53,13 @@ impl TraceContext {
             (_, 55) => true,
             _ => bytes.get(55) == Some(&b'-'),
         };
-        if !separated || !ends || text.get(..55)?.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        if !separated
+            || !ends
+            || text
+                .get(..55)?
+                .bytes()
+                .any(|byte| byte.is_ascii_uppercase())
+        {
             return None;
         }
         let mut version = [0u8; 1];
@@ -101,9 +107,7 @@ pub fn mark(body: &mut Vec<u8>, context: &TraceContext) {
 /// inside a text has a backslash before it.
 pub fn marked(body: &[u8]) -> Option<TraceContext> {
     let mark = &body[body.len().checked_sub(MARK)?..];
-    let parent = mark
-        .strip_prefix(KEY.as_bytes())?
-        .strip_suffix(b"\"}")?;
+    let parent = mark.strip_prefix(KEY.as_bytes())?.strip_suffix(b"\"}")?;
     TraceContext::parse(std::str::from_utf8(parent).ok()?)
 }
 
@@ -206,7 +210,10 @@ impl Tracer {
                     let mut trace = [0; 16];
                     random.fill_bytes(&mut trace);
                     // 53 bits, as many as a float has.
-                    (trace, (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64)
+                    (
+                        trace,
+                        (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64,
+                    )
                 });
                 if chance >= on.sample_ratio {
                     return Step::passing(None);
@@ -364,7 +371,9 @@ mod tests {
         let unsampled = TEXT.replace("-01", "-00");
         assert!(!TraceContext::parse(&unsampled).unwrap().sampled);
         assert!(TraceContext::parse(&TEXT.replace("00-4", "cc-4")).is_some());
-        assert!(TraceContext::parse(&format!("{}-what-comes", TEXT.replace("00-4", "cc-4"))).is_some());
+        assert!(
+            TraceContext::parse(&format!("{}-what-comes", TEXT.replace("00-4", "cc-4"))).is_some()
+        );
         for wrong in [
             "",
             "00",
@@ -394,7 +403,13 @@ mod tests {
         );
         assert_eq!(marked(&body), Some(context));
         let once = body.clone();
-        mark(&mut body, &TraceContext { span: [1; 8], ..context });
+        mark(
+            &mut body,
+            &TraceContext {
+                span: [1; 8],
+                ..context
+            },
+        );
         assert_eq!(body, once, "the first stays");
         serde_json::from_slice::<serde_json::Value>(&body).unwrap();
 

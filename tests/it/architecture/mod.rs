@@ -16,10 +16,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
         "api",
         &["supervisor", "delivery", "storage", "telemetry", "domain"],
     ),
-    (
-        "supervisor",
-        &["runtime", "storage", "telemetry", "domain"],
-    ),
+    ("supervisor", &["runtime", "storage", "telemetry", "domain"]),
     ("delivery", &["storage", "telemetry", "domain"]),
     ("network", &["runtime::port", "telemetry", "domain"]),
     ("storage", &["runtime::port", "telemetry", "domain"]),

@@ -182,7 +182,9 @@ impl HostProcess {
     pub async fn exit_code(mut self) -> i32 {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = ended.expect("it does not end").unwrap();
-        status.code().expect("it ended by a signal that it did not take")
+        status
+            .code()
+            .expect("it ended by a signal that it did not take")
     }
 
     /// Did it end by itself?

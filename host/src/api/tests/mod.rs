@@ -11,7 +11,9 @@ mod messages;
 mod shapes;
 
 use super::health::{Readiness, Report};
-use super::{ApiState, OpenedToken, Operations, ReplyTarget, ReplyTokens, Settings, mint_key, router};
+use super::{
+    ApiState, OpenedToken, Operations, ReplyTarget, ReplyTokens, Settings, mint_key, router,
+};
 use crate::domain::{AccountId, EndpointId, WorkspaceId};
 use crate::storage::{KeyKind, Store as _, Workspace};
 use crate::telemetry::{Metrics, Tracer};

@@ -142,8 +142,10 @@ fn joined(name: &str, key: &str) -> String {
 }
 
 fn is_open(name: &str) -> bool {
-    OPEN.iter()
-        .any(|table| name.strip_prefix(table).is_some_and(|rest| rest.starts_with('.')))
+    OPEN.iter().any(|table| {
+        name.strip_prefix(table)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
 }
 
 impl Layers {
@@ -182,7 +184,11 @@ impl Layers {
 
     /// What to say of a setting that breaks a rule: its name, the rule, where it stands.
     pub fn wrong(&self, name: &str, rule: &str) -> String {
-        match self.settings.get(name).and_then(|setting| setting.sources.last()) {
+        match self
+            .settings
+            .get(name)
+            .and_then(|setting| setting.sources.last())
+        {
             Some(source) => format!("{name}: {rule} ({source})"),
             None => format!("{name}: {rule}"),
         }
@@ -198,6 +204,11 @@ impl Layers {
 
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, Problems> {
         let mut root = Table::new();
+        let examples = examples();
+        // A table whose settings all have no default is there, too.
+        for (table, _) in examples.keys().filter_map(|name| name.rsplit_once('.')) {
+            insert(&mut root, table, Value::Table(Table::new()));
+        }
         for (name, setting) in &self.settings {
             insert(&mut root, name, setting.value.clone());
         }
@@ -206,8 +217,9 @@ impl Layers {
             // Of a list: `network.allow[0]`.
             let name = path.split('[').next().unwrap_or_default();
             let reason = without_value(error.inner().message());
-            let rule = match examples().get(name) {
-                Some(example) if !matches!(&example.value, Value::Array(list) if list.is_empty()) => {
+            let rule = match examples.get(name) {
+                Some(example) if !matches!(&example.value, Value::Array(list) if list.is_empty()) =>
+                {
                     format!("{reason}; for example {}", example.value)
                 }
                 _ => reason,
@@ -220,7 +232,10 @@ impl Layers {
 /// Serde quotes what it got; what it expected is enough.
 fn without_value(message: &str) -> String {
     let message = message.trim();
-    match (message.starts_with("invalid"), message.split_once(", expected ")) {
+    match (
+        message.starts_with("invalid"),
+        message.split_once(", expected "),
+    ) {
         (true, Some((_, expected))) => format!("must be {expected}"),
         _ => match message.split_once("`, expected ") {
             Some((_, expected)) => format!("must be {expected}"),
@@ -296,7 +311,12 @@ impl Reading {
 
     fn flags(&mut self, args: &ServeArgs) {
         if let Some(listen) = args.listen {
-            self.text("listen".into(), &listen.to_string(), Source::Flag("--listen"), false);
+            self.text(
+                "listen".into(),
+                &listen.to_string(),
+                Source::Flag("--listen"),
+                false,
+            );
         }
         if let Some(data) = &args.data {
             let value = Value::String(data.to_string_lossy().into_owned());
@@ -330,8 +350,12 @@ impl Reading {
             Some(_) | None => Some(guess(text)),
         };
         let Some(mut value) = value else {
-            let kind = self.examples.get(&name).map_or("", |known| kind(&known.value));
-            self.problems.add(format!("{name}: must be {kind} ({source})"));
+            let kind = self
+                .examples
+                .get(&name)
+                .map_or("", |known| kind(&known.value));
+            self.problems
+                .add(format!("{name}: must be {kind} ({source})"));
             return;
         };
         let before = self.settings.get(&name).cloned();
@@ -353,18 +377,23 @@ impl Reading {
             // A table there is whatever the provider makes of it.
         } else if let Some(example) = self.examples.get(&name) {
             let fits = example.value.same_type(&value)
-                || matches!((&example.value, &value), (Value::Float(_), Value::Integer(_)));
+                || matches!(
+                    (&example.value, &value),
+                    (Value::Float(_), Value::Integer(_))
+                );
             if !fits {
                 let rule = kind(&example.value);
-                self.problems.add(format!("{name}: must be {rule} ({source})"));
+                self.problems
+                    .add(format!("{name}: must be {rule} ({source})"));
                 return;
             }
         } else {
             let meant = self
                 .nearest(&name)
                 .map_or(String::new(), |name| format!("; did you mean {name}?"));
-            self.problems
-                .add(format!("{name}: there is no such setting ({source}){meant}"));
+            self.problems.add(format!(
+                "{name}: there is no such setting ({source}){meant}"
+            ));
             return;
         }
         let value = match (self.examples.get(&name).map(|known| &known.value), value) {
@@ -440,7 +469,10 @@ fn plain(value: &DeValue<'_>) -> Value {
 }
 
 fn list(text: &str) -> Value {
-    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let words = text
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty());
     Value::Array(words.map(|word| Value::String(word.to_owned())).collect())
 }
 

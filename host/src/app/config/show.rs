@@ -115,7 +115,11 @@ pub fn text(rows: &[Shown], trial: bool) -> String {
             (value, row.source.as_str())
         })
         .collect();
-    let width = shown.iter().map(|(value, _)| value.len()).max().unwrap_or(0);
+    let width = shown
+        .iter()
+        .map(|(value, _)| value.len())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for (value, source) in shown {
         text += &format!("{value:width$}  # {source}\n");

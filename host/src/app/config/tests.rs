@@ -86,8 +86,16 @@ fn later_layers_win_and_are_named() {
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.provider["irc"]["server"], "irc.example.org");
     assert_eq!(config.provider["irc"]["port"], 6697);
-    let allow: Vec<_> = config.network.allow.iter().map(ToString::to_string).collect();
-    assert_eq!(allow, ["10.0.0.0/8", "192.168.1.0/24", "fd00::/8", "10.2.0.0/16"]);
+    let allow: Vec<_> = config
+        .network
+        .allow
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        allow,
+        ["10.0.0.0/8", "192.168.1.0/24", "fd00::/8", "10.2.0.0/16"]
+    );
     assert!(!config.trial);
 
     let path = args.config.as_deref().map(Path::display).unwrap();
@@ -112,9 +120,8 @@ fn later_layers_win_and_are_named() {
 
 #[test]
 fn unknown_keys_are_refused_with_the_nearest_name() {
-    let (_directory, args) = file(
-        "listn = \"127.0.0.1:1\"\nguest_threads = 2\nzzz = 1\n[runtime]\nmax_instance = 3\n",
-    );
+    let (_directory, args) =
+        file("listn = \"127.0.0.1:1\"\nguest_threads = 2\nzzz = 1\n[runtime]\nmax_instance = 3\n");
     let text = wrong(&args, &[("ANYPORT_RUNTIME__GUEST_THREAD", "2")]);
     for part in [
         "listn: there is no such setting",
@@ -148,14 +155,30 @@ fn wrong_values_are_named_with_place_and_rule_and_not_shown() {
         assert!(text.contains(part), "{part}\n{text}");
     }
     for (name, value, part) in [
-        ("listen", "everywhere", "listen: invalid socket address syntax; for example \"127.0.0.1:8080\" (environment ANYPORT_LISTEN)"),
+        (
+            "listen",
+            "everywhere",
+            "listen: invalid socket address syntax; for example \"127.0.0.1:8080\" (environment ANYPORT_LISTEN)",
+        ),
         ("network.allow", "10.0.0.0/33", "network.allow: "),
         ("runtime.max_instances", "-1", "runtime.max_instances: "),
-        ("runtime.max_instances", "0", "must be at least 1 (environment"),
+        (
+            "runtime.max_instances",
+            "0",
+            "must be at least 1 (environment",
+        ),
         ("runtime.guest_threads", "0", "must be 1 to 1024"),
-        ("log.format", "xml", "must be one of `pretty`, `json`"),
+        (
+            "log.format",
+            "xml",
+            "log.format: must be `pretty` or `json`",
+        ),
         ("log.level", "a=b=c", "log.level: must be a filter"),
-        ("otlp.endpoint", "collector:4318", "must be an http:// or https:// URL"),
+        (
+            "otlp.endpoint",
+            "collector:4318",
+            "must be an http:// or https:// URL",
+        ),
         ("otlp.headers", "Bearer sesame", "must be name=value"),
         ("otlp.sample_ratio", "2", "must be 0 to 1"),
         ("shutdown.within_s", "1", "must be 5 to 3600"),
@@ -178,22 +201,33 @@ fn a_trial_stays_on_loopback() {
     let listen = ("ANYPORT_LISTEN", "0.0.0.0:80");
     let text = wrong(&ServeArgs::default(), &[listen]);
     assert!(text.contains("loopback only"), "{text}");
-    let (config, _) = with(&ServeArgs::default(), &[listen, ("ANYPORT_ALLOW", "10.0.0.0/8")]).unwrap();
+    let (config, _) = with(
+        &ServeArgs::default(),
+        &[listen, ("ANYPORT_ALLOW", "10.0.0.0/8")],
+    )
+    .unwrap();
     assert!(!config.trial);
 
-    let trial = |variables: &[(&str, &str)]| with(&ServeArgs::default(), variables).unwrap().0.trial;
+    let trial =
+        |variables: &[(&str, &str)]| with(&ServeArgs::default(), variables).unwrap().0.trial;
     assert!(trial(&[]));
-    assert!(trial(&[("ANYPORT_DATA", "/x"), ("ANYPORT_LOG__FORMAT", "json"), ("ANYPORT_LISTEN", "127.0.0.1:9")]));
+    assert!(trial(&[
+        ("ANYPORT_DATA", "/x"),
+        ("ANYPORT_LOG__FORMAT", "json"),
+        ("ANYPORT_LISTEN", "127.0.0.1:9")
+    ]));
     assert!(!trial(&[("ANYPORT_RUNTIME__GUEST_THREADS", "2")]));
     let (_directory, args) = file("");
-    assert!(!with(&args, &[]).unwrap().0.trial, "a file, even an empty one");
+    assert!(
+        !with(&args, &[]).unwrap().0.trial,
+        "a file, even an empty one"
+    );
 }
 
 #[test]
 fn what_is_shown_has_sources_and_no_secrets() {
-    let (_directory, args) = file(
-        "[otlp]\nheaders = \"authorization=sesame\"\n[provider.irc]\nserver = \"sesame\"\n",
-    );
+    let (_directory, args) =
+        file("[otlp]\nheaders = \"authorization=sesame\"\n[provider.irc]\nserver = \"sesame\"\n");
     let (config, layers) = with(&args, &[("ANYPORT_LOG", "debug")]).unwrap();
     let rows = show::rows(&config, &layers).unwrap();
     let row = |key: &str| rows.iter().find(|row| row.key == key).unwrap();

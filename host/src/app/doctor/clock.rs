@@ -8,7 +8,7 @@ const CHECK: &str = "clock";
 const EARLIEST_MS: u64 = 1_767_225_600_000;
 const LATEST_MS: u64 = 4_102_444_800_000;
 /// Two machines' clocks may differ so far.
-const SLACK_MS: u64 = 60_000;
+const APART_MS: u64 = 60_000;
 
 pub fn examine(newest_event_at: Option<u64>) -> Vec<Finding> {
     vec![judge(Timestamp::now(), newest_event_at.map(Timestamp))]
@@ -25,7 +25,7 @@ fn judge(now: Timestamp, newest_event_at: Option<Timestamp>) -> Finding {
         );
     }
     if let Some(newest) = newest_event_at
-        && newest.0 > now.0 + SLACK_MS
+        && newest.0 > now.0 + APART_MS
     {
         return Finding::warning(
             CHECK,

@@ -32,7 +32,10 @@ pub fn examine(config: &Config) -> (Vec<Finding>, Option<u64>) {
             return (vec![unreadable], None);
         }
     };
-    let looked = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let looked = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime.block_on(inspect(&path, key.as_ref())),
         Err(error) => Err(error.to_string()),
     };
@@ -66,7 +69,10 @@ fn judge(path: &Path, key_path: &Path, found: &Inspection) -> Vec<Finding> {
             )];
         }
         Whose::Empty => {
-            return vec![Finding::note(CHECK, format!("{shown} is empty; a start fills it"))];
+            return vec![Finding::note(
+                CHECK,
+                format!("{shown} is empty; a start fills it"),
+            )];
         }
         Whose::Ours => {}
     }
@@ -74,14 +80,20 @@ fn judge(path: &Path, key_path: &Path, found: &Inspection) -> Vec<Finding> {
     if found.schema > newest {
         findings.push(Finding::problem(
             "schema",
-            format!("{shown} has schema {}, this host knows {newest}", found.schema),
+            format!(
+                "{shown} has schema {}, this host knows {newest}",
+                found.schema
+            ),
             "a newer host has run on it, and an older one could not keep what that one promised",
             "run the newer version, or restore a backup from before the upgrade",
         ));
     } else if found.schema < newest {
         findings.push(Finding::note(
             "schema",
-            format!("schema {}; the next start brings it to {newest}", found.schema),
+            format!(
+                "schema {}; the next start brings it to {newest}",
+                found.schema
+            ),
         ));
     }
     if !found.damage.is_empty() {
@@ -117,11 +129,18 @@ fn judge(path: &Path, key_path: &Path, found: &Inspection) -> Vec<Finding> {
         ));
     }
     if findings.iter().all(|finding| finding.check != CHECK) {
-        let used = if found.in_use { ", in use by a host" } else { "" };
+        let used = if found.in_use {
+            ", in use by a host"
+        } else {
+            ""
+        };
         let megabytes = found.bytes as f64 / 1e6;
         findings.push(Finding::ok(
             CHECK,
-            format!("{shown}: {megabytes:.1} MB, {} accounts, whole{used}", found.accounts),
+            format!(
+                "{shown}: {megabytes:.1} MB, {} accounts, whole{used}",
+                found.accounts
+            ),
         ));
     }
     findings

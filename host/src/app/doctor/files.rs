@@ -71,7 +71,11 @@ fn directory(path: &Path) -> Finding {
 }
 
 fn is_writable(path: &Path) -> bool {
-    rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+    rustix::fs::access(
+        path,
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    )
+    .is_ok()
 }
 
 fn key(data: &Path) -> Vec<Finding> {
@@ -144,7 +148,12 @@ fn disk(data: &Path) -> Finding {
     let why = "on a full disk sends are refused and accounts stand still until there is room; nothing is lost";
     let todo = "make room, or move `data` to a larger disk";
     if space.f_files > 0 && space.f_favail < 1_000 {
-        return Finding::problem(CHECK, "the file system has no room for files (inodes)", why, todo);
+        return Finding::problem(
+            CHECK,
+            "the file system has no room for files (inodes)",
+            why,
+            todo,
+        );
     }
     match free {
         ..LITTLE => Finding::problem(CHECK, what, why, todo),

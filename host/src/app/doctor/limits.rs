@@ -25,7 +25,10 @@ pub fn examine(config: &Config) -> Vec<Finding> {
     if let Some(space) = space {
         findings.push(Finding::warning(
             "limits.address_space",
-            format!("the address space is limited to {} MiB (ulimit -v)", space / 1024 / 1024),
+            format!(
+                "the address space is limited to {} MiB (ulimit -v)",
+                space / 1024 / 1024
+            ),
             "every instance reserves far more address space than it uses, so that few or none fit",
             "remove the limit; limit memory with a control group (MemoryMax=) instead",
         ));

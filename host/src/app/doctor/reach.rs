@@ -64,7 +64,10 @@ fn listening(check: &'static str, address: SocketAddr, api: bool) -> Vec<Finding
             check,
             format!("{address} is in use, and what answers there is no Anyport"),
             "the host cannot start",
-            format!("stop the other program (ss -ltnp 'sport = :{}'), or choose another port", address.port()),
+            format!(
+                "stop the other program (ss -ltnp 'sport = :{}'), or choose another port",
+                address.port()
+            ),
         )];
     }
     if !api {
@@ -88,7 +91,11 @@ fn listening(check: &'static str, address: SocketAddr, api: bool) -> Vec<Finding
 }
 
 fn is_ours(body: &serde_json::Value, api: bool) -> bool {
-    let status = if api { &body["data"]["status"] } else { &body["status"] };
+    let status = if api {
+        &body["data"]["status"]
+    } else {
+        &body["status"]
+    };
     status == "ok"
 }
 
@@ -115,8 +122,12 @@ fn allowed(network: &IpNet) -> Option<Finding> {
     }
     let first = network.network();
     if first.is_loopback() {
-        return Some(Finding::warning(CHECK, format!("{network} opens this machine itself"), why,
-            "fine for a receiver on this machine that belongs to you alone; else take it off the list"));
+        return Some(Finding::warning(
+            CHECK,
+            format!("{network} opens this machine itself"),
+            why,
+            "fine for a receiver on this machine that belongs to you alone; else take it off the list",
+        ));
     }
     if guard::refusal(first).is_none() && guard::refusal(network.broadcast()).is_none() {
         return Some(Finding::note(
@@ -128,7 +139,14 @@ fn allowed(network: &IpNet) -> Option<Finding> {
 }
 
 fn proxies(is_set: impl Fn(&str) -> bool) -> Option<Finding> {
-    let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+    let names = [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ];
     let set: Vec<_> = names.into_iter().filter(|name| is_set(name)).collect();
     (!set.is_empty()).then(|| {
         Finding::note(

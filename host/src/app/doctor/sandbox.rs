@@ -24,7 +24,10 @@ pub fn examine() -> Vec<Finding> {
     vec![match engine.check(bytes) {
         Ok(provider) => Finding::ok(
             CHECK,
-            format!("provider `{name}` {} compiled and answered", provider.manifest.version),
+            format!(
+                "provider `{name}` {} compiled and answered",
+                provider.manifest.version
+            ),
         ),
         Err(refusal) => broken(format!("provider `{name}` does not run: {}", refusal.0)),
     }]

@@ -28,8 +28,8 @@ mod sends;
 mod state;
 mod workspaces;
 
-pub(super) use open::known_version;
 pub use open::KeySource;
+pub(super) use open::known_version;
 
 use self::keys::Keyring;
 use super::seal::{OperatorKey, TokenSealer};

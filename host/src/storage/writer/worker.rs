@@ -286,11 +286,7 @@ impl Worker {
             answer(done, Ok(written));
         }
         if appended > 0 {
-            self.shared
-                .settings
-                .metrics
-                .events
-                .inc_by(appended as u64);
+            self.shared.settings.metrics.events.inc_by(appended as u64);
             self.shared
                 .log
                 .send_modify(|count| *count += appended as u64);
