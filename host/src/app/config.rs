@@ -6,6 +6,7 @@
 
 mod cli;
 mod layers;
+mod reading;
 mod secret;
 pub mod show;
 

@@ -4,6 +4,8 @@
 //! Labels are bounded: route templates, error codes, provider ids, words of ours. What is counted
 //! on the path of a turn is a plain atomic that was resolved when its account was loaded.
 
+mod register;
+
 use super::process::Process;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -304,9 +306,9 @@ impl Metrics {
             network.dialed.get_or_create(&Dialed { result });
         }
         let traces = Traces::default();
-        register(&mut registry, &http, &turns.families);
-        register_writer(&mut registry, &writer);
-        register_rest(&mut registry, &delivery, &network, &traces);
+        register::counted(&mut registry, &http, &turns.families);
+        register::writer(&mut registry, &writer);
+        register::rest(&mut registry, &delivery, &network, &traces);
         registry.register_collector(Box::new(Process::new()));
         Arc::new(Self {
             registry: RwLock::new(registry),
@@ -338,128 +340,4 @@ impl Metrics {
             Err(_) => String::new(),
         }
     }
-}
-
-fn register(registry: &mut Registry, http: &Http, turns: &Families) {
-    registry.register(
-        "anyport_http_requests",
-        "Requests by route template, method and status",
-        http.requests.clone(),
-    );
-    registry.register(
-        "anyport_http_request_duration_seconds",
-        "From a request's head to its answer's, by route template",
-        http.duration.clone(),
-    );
-    registry.register(
-        "anyport_api_errors",
-        "Answers that were errors, by code",
-        http.errors.clone(),
-    );
-    registry.register(
-        "anyport_turns",
-        "Calls of a provider, starts among them",
-        turns.turns.clone(),
-    );
-    registry.register(
-        "anyport_guest_cpu_seconds",
-        "CPU time of guest threads while they worked for a provider's accounts",
-        turns.cpu.clone(),
-    );
-    registry.register(
-        "anyport_instances_started",
-        "Provider instances made",
-        turns.instances.clone(),
-    );
-    registry.register(
-        "anyport_faults",
-        "Turns that failed: trap, err, limit; unreadable and no_room are not the provider's",
-        turns.faults.clone(),
-    );
-    registry.register(
-        "anyport_sends",
-        "Sends that came to their end: sent, failed, unknown",
-        turns.sends.clone(),
-    );
-    registry.register(
-        "anyport_send_duration_seconds",
-        "From a send's record to its end",
-        turns.send_duration.clone(),
-    );
-}
-
-fn register_writer(registry: &mut Registry, writer: &Writer) {
-    registry.register(
-        "anyport_commits",
-        "Writes that were committed",
-        writer.commits.clone(),
-    );
-    registry.register(
-        "anyport_commit_groups",
-        "Transactions that they were committed in",
-        writer.groups.clone(),
-    );
-    registry.register(
-        "anyport_commit_failures",
-        "Transactions that the database refused",
-        writer.failures.clone(),
-    );
-    registry.register(
-        "anyport_commit_duration_seconds",
-        "Of one transaction",
-        writer.duration.clone(),
-    );
-    registry.register(
-        "anyport_events_appended",
-        "Events appended to the log",
-        writer.events.clone(),
-    );
-    registry.register(
-        "anyport_writer_waiting_entries",
-        "Writes that wait for their transaction",
-        writer.waiting.clone(),
-    );
-    registry.register(
-        "anyport_writer_waiting_bytes",
-        "About what they take",
-        writer.waiting_bytes.clone(),
-    );
-    registry.register(
-        "anyport_writer_trouble",
-        "1 while the database refuses writes",
-        writer.trouble.clone(),
-    );
-}
-
-fn register_rest(registry: &mut Registry, delivery: &Delivery, network: &Network, traces: &Traces) {
-    registry.register(
-        "anyport_delivery_attempts",
-        "Webhook attempts: delivered, retry, given_up, parked, gone",
-        delivery.attempts.clone(),
-    );
-    registry.register(
-        "anyport_delivery_attempt_duration_seconds",
-        "Of one webhook attempt",
-        delivery.duration.clone(),
-    );
-    registry.register(
-        "anyport_connections",
-        "Connections of accounts that are open",
-        network.open.clone(),
-    );
-    registry.register(
-        "anyport_dials",
-        "Connections that were tried: opened, failed",
-        network.dialed.clone(),
-    );
-    registry.register(
-        "anyport_spans_exported",
-        "Spans that the receiver took",
-        traces.exported.clone(),
-    );
-    registry.register(
-        "anyport_spans_dropped",
-        "Spans that were lost: too many waited, or the receiver did not take them",
-        traces.dropped.clone(),
-    );
 }

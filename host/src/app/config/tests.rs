@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
-use super::layers::{DEFAULT, names, variable_of};
+use super::layers::{DEFAULT, names};
+use super::reading::variable_of;
 use super::*;
 use std::path::Path;
 
