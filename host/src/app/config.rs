@@ -7,15 +7,16 @@
 mod cli;
 mod layers;
 mod reading;
-mod secret;
+pub mod secret;
 pub mod show;
 
 pub use cli::{Cli, Command, ConfigArgs, ConfigCommand, DoctorArgs, HealthArgs, ServeArgs};
 pub use layers::{Layers, Problems, Setting, Source};
-pub use secret::Secret;
 
+use crate::storage::postgres::DatabaseUrl;
 use crate::supervisor::FaultInjection;
 use ipnet::IpNet;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +29,9 @@ use std::path::PathBuf;
 pub struct Config {
     pub listen: SocketAddr,
     pub data: PathBuf,
+    /// `postgres://user:password@host/database`; SQLite in `data` when absent.
+    #[serde(serialize_with = "secret::shown")]
+    pub database: Option<SecretString>,
     /// The inbox for components; `providers` below `data` when absent.
     pub providers: Option<PathBuf>,
     pub network: NetworkConfig,
@@ -103,7 +107,8 @@ pub struct OtlpConfig {
     /// The base URL of an OTLP/HTTP receiver.
     pub endpoint: Option<String>,
     /// `name=value`, separated by commas.
-    pub headers: Option<Secret>,
+    #[serde(serialize_with = "secret::shown")]
+    pub headers: Option<SecretString>,
     /// 0 to 1, of traces that begin here.
     pub sample_ratio: f64,
     pub service_name: String,
@@ -214,7 +219,7 @@ impl Config {
             self.otlp
                 .headers
                 .as_ref()
-                .is_none_or(|headers| headers.pairs().is_some()),
+                .is_none_or(|headers| secret::pairs(headers).is_some()),
             "otlp.headers",
             "must be name=value, separated by commas",
         );
@@ -228,6 +233,10 @@ impl Config {
             "shutdown.within_s",
             "must be 5 to 3600 seconds",
         );
+        let database = self.database.as_ref().map(DatabaseUrl::try_from);
+        if let Some(Err(error)) = database {
+            rule(false, "database", &error.to_string());
+        }
         let loopback = self.listen.ip().is_loopback();
         rule(
             loopback || !self.trial,

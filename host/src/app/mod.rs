@@ -3,6 +3,7 @@
 
 mod collect;
 pub mod config;
+mod database;
 mod dial;
 pub mod doctor;
 mod first_start;
@@ -19,7 +20,7 @@ use crate::delivery::Delivery;
 use crate::network::guard::AddressPolicy;
 use crate::network::{Network, NetworkSettings, egress};
 use crate::runtime::{Engine, EngineSettings};
-use crate::storage::sqlite::{SqliteSettings, SqliteStore};
+use crate::storage::sql::SqlStore;
 use crate::storage::writer::Writer;
 use crate::storage::{Store, writer};
 use crate::supervisor::{Supervisor, service};
@@ -47,7 +48,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// Keys that are known in plain text: those just made, or kept for a trial.
     pub keys: Keys,
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<SqlStore>,
     pub writer: Writer,
     pub supervisor: Arc<Supervisor>,
     pub simulator: Option<SocketAddr>,
@@ -73,7 +74,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         .local_addr()
         .context("the listener has no address")?;
     private_directory(&config.data)?;
-    let store = Arc::new(SqliteStore::open(SqliteSettings::in_directory(&config.data)).await?);
+    let store = database::open(&config).await?;
     let keys = first_start::keys(&*store, &config).await?;
     let leases = store.claim().await?;
     let metrics = Metrics::new();
@@ -106,6 +107,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         ..AddressPolicy::default()
     };
     policy.own.add_port(address.port());
+    database::guard(&store, &policy.own).await;
     let network = Network::new(NetworkSettings {
         policy,
         extra_ca: config.network.extra_ca.clone(),

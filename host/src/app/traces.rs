@@ -1,6 +1,6 @@
 //! Joins the tracer with the network: traces go where the operator says.
 
-use super::config::OtlpConfig;
+use super::config::{OtlpConfig, secret};
 use crate::network::Network;
 use crate::network::post::Poster;
 use crate::telemetry::{Exporter, ExporterSettings, Metrics, Tracer};
@@ -21,7 +21,7 @@ pub fn start(
     let headers = config
         .headers
         .as_ref()
-        .and_then(|headers| headers.pairs())
+        .and_then(secret::pairs)
         .unwrap_or_default();
     let poster = Poster::new(&network.dialer(), endpoint, PATH, headers)
         .map_err(|reason| anyhow!("otlp.endpoint: {reason}"))?;

@@ -1,8 +1,11 @@
-//! A look at a SQLite database without opening it for work: whose it is, how old, whether it is
-//! whole and fits the operator's key. Writes nothing into it, and takes no lock that a running
-//! host would notice.
+//! A look at a database without opening it for work: whose it is, how old, whether it is whole and
+//! fits the operator's key. Writes nothing into it, and takes no lock that a running host would
+//! notice for longer than a moment.
 
+use super::key::KeySource;
+use super::postgres::{DatabaseUrl, PostgresSettings, Server, read_marks};
 use super::seal::OperatorKey;
+use super::sql::{Connection, query};
 use super::sqlite::known_version;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
@@ -143,4 +146,50 @@ fn is_locked(path: &Path) -> bool {
         Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
         Err(_) => false,
     }
+}
+
+/// What a PostgreSQL server says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerInspection {
+    /// Host, port and database, for people.
+    pub name: String,
+    /// None: there is no schema of ours yet.
+    pub schema: Option<usize>,
+    pub key_fits: Option<bool>,
+    pub accounts: u64,
+}
+
+/// The error says why it cannot be used: not reachable, too old, foreign, newer.
+pub async fn inspect_server(
+    url: DatabaseUrl,
+    key: Option<OperatorKey>,
+) -> Result<ServerInspection, String> {
+    let source = match &key {
+        Some(key) => KeySource::Given(key.clone()),
+        None => KeySource::File(PathBuf::new()),
+    };
+    let looked = async {
+        let server = Server::new(&PostgresSettings::new(url, source))?;
+        let mut connection = Connection::from(server.connect().await?);
+        connection.run("BEGIN").await?;
+        let name = server.name();
+        let marks = read_marks(&mut connection, &name).await?;
+        let mut found = ServerInspection {
+            name,
+            schema: marks.as_ref().map(|marks| marks.version),
+            key_fits: None,
+            accounts: 0,
+        };
+        if let Some(marks) = marks {
+            let fits = |key: &OperatorKey| key.wrapping_key().accepts(&marks.operator_check);
+            found.key_fits = key.as_ref().map(fits);
+            let accounts = query("SELECT count(*) FROM account WHERE deleted_at IS NULL")
+                .fetch_one(&mut connection)
+                .await?;
+            found.accounts = accounts.try_get::<i64, _>(0)?.unsigned_abs();
+        }
+        connection.run("ROLLBACK").await?;
+        Ok::<_, super::StorageError>(found)
+    };
+    looked.await.map_err(|error| error.to_string())
 }

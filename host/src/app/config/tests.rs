@@ -183,6 +183,16 @@ fn wrong_values_are_named_with_place_and_rule_and_not_shown() {
         ("otlp.headers", "Bearer sesame", "must be name=value"),
         ("otlp.sample_ratio", "2", "must be 0 to 1"),
         ("shutdown.within_s", "1", "must be 5 to 3600"),
+        (
+            "database",
+            "mysql://me:sesame@db/anyport",
+            "database: it is not of the form postgres://",
+        ),
+        (
+            "database",
+            "postgres://me:sesame@db",
+            "it names no database",
+        ),
     ] {
         let text = wrong(&ServeArgs::default(), &[(&variable_of(name), value)]);
         assert!(text.contains(part), "{name}={value}: {text}");
@@ -190,6 +200,13 @@ fn wrong_values_are_named_with_place_and_rule_and_not_shown() {
     }
     let (_directory, args) = file("listen = \n");
     assert!(wrong(&args, &[]).contains("anyport.toml line 1: "));
+    // The parser's own text would quote the line.
+    let (_directory, args) = file("\ndatabase = \"postgres://me:sesame@db/x\" oops\n");
+    let text = wrong(&args, &[]);
+    assert!(
+        text.contains("line 2") && !text.contains("sesame"),
+        "{text}"
+    );
     let absent = ServeArgs {
         config: Some("/nowhere/anyport.toml".into()),
         ..ServeArgs::default()
@@ -227,13 +244,15 @@ fn a_trial_stays_on_loopback() {
 
 #[test]
 fn what_is_shown_has_sources_and_no_secrets() {
-    let (_directory, args) =
-        file("[otlp]\nheaders = \"authorization=sesame\"\n[provider.irc]\nserver = \"sesame\"\n");
+    let (_directory, args) = file(
+        "database = \"postgres://me:sesame@db/anyport\"\n[otlp]\nheaders = \"authorization=sesame\"\n[provider.irc]\nserver = \"sesame\"\n",
+    );
     let (config, layers) = with(&args, &[("ANYPORT_LOG", "debug")]).unwrap();
     let rows = show::rows(&config, &layers).unwrap();
     let row = |key: &str| rows.iter().find(|row| row.key == key).unwrap();
     assert_eq!(row("otlp.headers").value, "(set)");
     assert_eq!(row("provider.irc.server").value, "(set)");
+    assert_eq!(row("database").value, "(set)");
     assert_eq!(row("log.level").value, "debug");
     assert_eq!(row("log.level").source, "environment ANYPORT_LOG");
     assert_eq!(row("metrics.listen").value, serde_json::Value::Null);

@@ -3,7 +3,10 @@
 
 use super::Finding;
 use crate::app::config::Config;
-use crate::storage::inspect::{Inspection, Whose, inspect, newest_schema};
+use crate::storage::inspect::{
+    Inspection, ServerInspection, Whose, inspect, inspect_server, newest_schema,
+};
+use crate::storage::postgres::DatabaseUrl;
 use crate::storage::seal::OperatorKey;
 use std::path::Path;
 
@@ -13,7 +16,7 @@ const CHECK: &str = "database";
 pub fn examine(config: &Config) -> (Vec<Finding>, Option<u64>) {
     let path = config.data.join("anyport.db");
     let key_path = config.data.join("operator.key");
-    if !path.exists() {
+    if config.database.is_none() && !path.exists() {
         let there = "is not there yet; the first start makes it";
         return (
             vec![Finding::note(CHECK, format!("{} {there}", path.display()))],
@@ -32,27 +35,80 @@ pub fn examine(config: &Config) -> (Vec<Finding>, Option<u64>) {
             return (vec![unreadable], None);
         }
     };
-    let looked = match tokio::runtime::Builder::new_current_thread()
+    let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
     {
-        Ok(runtime) => runtime.block_on(inspect(&path, key.as_ref())),
-        Err(error) => Err(error.to_string()),
+        Ok(runtime) => runtime,
+        Err(error) => return (vec![unreadable("the database", &error.to_string())], None),
     };
+    let url = config.database.as_ref().map(DatabaseUrl::try_from);
+    // The configuration was checked.
+    if let Some(Ok(url)) = url {
+        let findings = match runtime.block_on(inspect_server(url, key)) {
+            Ok(found) => judge_server(&key_path, &found),
+            Err(error) => vec![unreachable(&error)],
+        };
+        return (findings, None);
+    }
+    let looked = runtime.block_on(inspect(&path, key.as_ref()));
     match looked {
         Ok(found) => {
             let newest = found.newest_event_at;
             (judge(&path, &key_path, &found), newest)
         }
-        Err(error) => {
-            let unreadable = Finding::problem(
-                CHECK,
-                format!("{} cannot be read: {error}", path.display()),
-                "the host cannot start on it",
-                "run this as the user that the host runs as; if it is damaged, restore a backup",
-            );
-            (vec![unreadable], None)
-        }
+        Err(error) => (vec![unreadable(&path.display().to_string(), &error)], None),
+    }
+}
+
+fn unreadable(what: &str, error: &str) -> Finding {
+    Finding::problem(
+        CHECK,
+        format!("{what} cannot be read: {error}"),
+        "the host cannot start on it",
+        "run this as the user that the host runs as; if it is damaged, restore a backup",
+    )
+}
+
+fn unreachable(error: &str) -> Finding {
+    Finding::problem(
+        CHECK,
+        error,
+        "the host cannot start on it, and one that runs refuses sends until it is back",
+        "look at the server, at `database` (ANYPORT_DATABASE) and at who may log in from here (pg_hba.conf)",
+    )
+}
+
+fn judge_server(key_path: &Path, found: &ServerInspection) -> Vec<Finding> {
+    let name = &found.name;
+    let Some(schema) = found.schema else {
+        let empty = format!("{name}: nothing of ours is in it yet; the first start makes it");
+        return vec![Finding::note(CHECK, empty)];
+    };
+    let well = format!("{name}: schema {schema}, {} accounts", found.accounts);
+    let mut findings = vec![Finding::ok(CHECK, well)];
+    findings.push(key_fits(key_path, name, found.key_fits));
+    findings
+}
+
+/// `fits`: none is a key that is missing.
+fn key_fits(key_path: &Path, database: &str, fits: Option<bool>) -> Finding {
+    const CHECK: &str = "operator_key";
+    let shown = key_path.display();
+    match fits {
+        Some(true) => Finding::ok(CHECK, "it opens the database"),
+        Some(false) => Finding::problem(
+            CHECK,
+            format!("{shown} is not the key of {database}"),
+            "nothing in the database can be read with it, and the host refuses to start",
+            "put back the key that was made together with this database",
+        ),
+        None => Finding::problem(
+            CHECK,
+            format!("{shown} is missing"),
+            "without it nothing in the database can be read, and the host refuses to start",
+            "put it back from its backup; it cannot be made anew",
+        ),
     }
 }
 
@@ -104,23 +160,8 @@ fn judge(path: &Path, key_path: &Path, found: &Inspection) -> Vec<Finding> {
             "stop the host, keep a copy of the data directory, restore the last backup, and look at the disk",
         ));
     }
-    match found.key_fits {
-        Some(true) => findings.push(Finding::ok("operator_key", "it opens the database")),
-        Some(false) => findings.push(Finding::problem(
-            "operator_key",
-            format!("{} is not the key of {shown}", key_path.display()),
-            "nothing in the database can be read with it, and the host refuses to start",
-            "put back the key that was made together with this database",
-        )),
-        None if found.schema <= newest && found.damage.is_empty() => {
-            findings.push(Finding::problem(
-                "operator_key",
-                format!("{} is missing", key_path.display()),
-                "without it nothing in the database can be read, and the host refuses to start",
-                "put it back from its backup; it cannot be made anew",
-            ));
-        }
-        None => {}
+    if found.schema <= newest && found.damage.is_empty() {
+        findings.push(key_fits(key_path, &shown.to_string(), found.key_fits));
     }
     if found.unclean {
         findings.push(Finding::note(

@@ -23,14 +23,6 @@ pub(in crate::storage) fn known_version() -> i64 {
     MIGRATIONS.len() as i64
 }
 
-/// Where the operator's key comes from.
-#[derive(Clone, Debug)]
-pub enum KeySource {
-    /// This file. It is made together with a new database, and must be there for an old one.
-    File(PathBuf),
-    Given(OperatorKey),
-}
-
 fn unusable(text: String) -> StorageError {
     StorageError::Unusable(text)
 }
@@ -131,9 +123,7 @@ pub(super) async fn connect_writer(
 }
 
 /// Checks and prepares the database; the key that wraps its data keys.
-pub(super) async fn prepare(
-    settings: &SqliteSettings,
-) -> Result<(SqliteConnection, OperatorKey), StorageError> {
+pub(super) async fn prepare(settings: &SqliteSettings) -> Result<OperatorKey, StorageError> {
     let name = settings.path.display();
     // Looked at before anything is written: a foreign file stays as it is.
     let mut look = SqliteConnection::connect_with(&options(settings)).await?;
@@ -153,7 +143,9 @@ pub(super) async fn prepare(
         )));
     }
     let new = application == 0;
-    let key = operator_key(settings, new)?;
+    let key = settings
+        .key
+        .operator_key(new, &settings.path.display().to_string())?;
     if !new {
         check_key(&mut look, &key.wrapping_key(), settings).await?;
     }
@@ -163,29 +155,12 @@ pub(super) async fn prepare(
     if version < known {
         migrate(&mut connection, version, &key.wrapping_key()).await?;
     }
-    Ok((connection, key))
+    connection.close().await?;
+    Ok(key)
 }
 
 async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StorageError> {
     Ok(sqlx::query(sql).fetch_one(connection).await?.try_get(0)?)
-}
-
-fn operator_key(settings: &SqliteSettings, new: bool) -> Result<OperatorKey, StorageError> {
-    let path = match &settings.key {
-        KeySource::Given(key) => return Ok(key.clone()),
-        KeySource::File(path) => path,
-    };
-    let failed =
-        |error: std::io::Error| unusable(format!("the operator key {}: {error}", path.display()));
-    match OperatorKey::load(path).map_err(failed)? {
-        Some(key) => Ok(key),
-        None if new => OperatorKey::create(path).map_err(failed),
-        None => Err(unusable(format!(
-            "the operator key {} is missing; without it {} cannot be read",
-            path.display(),
-            settings.path.display()
-        ))),
-    }
 }
 
 async fn check_key(

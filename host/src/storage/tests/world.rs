@@ -75,7 +75,7 @@ impl World {
     }
 
     pub async fn commit(&self, group: Vec<Write>) -> Vec<Written> {
-        self.store.commit(&group, false).await.unwrap()
+        self.store.commit(0, &group, false).await.unwrap()
     }
 
     pub async fn commit_one(&self, write: impl Into<Write>) -> Written {

@@ -89,7 +89,7 @@ pub fn writer(registry: &mut Registry, handles: &Writer) {
     );
     registry.register(
         "anyport_writer_trouble",
-        "1 while the database refuses writes",
+        "Writers that the database refuses; 0 is well",
         handles.trouble.clone(),
     );
 }

@@ -1,16 +1,18 @@
 //! Accounts: made, read, changed, destroyed.
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::commit::write_secret;
+use super::connection::{Backend, Connection};
 use super::error::{damaged, not_found};
+use super::query::query;
 use super::rows::{from_json, from_word, partition, signed, time, to_json, to_json_text, unsigned};
+use super::state::{lock_partition, lock_workspace};
+use super::value::Row;
 use crate::domain::account::{Account, Profile};
 use crate::domain::{AccountId, Timestamp, WorkspaceId};
 use crate::storage::seal::{DataKey, Kind};
 use crate::storage::{AccountUpdate, Conflict, SecretWrite, StorageError};
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 macro_rules! select_account {
     ($condition:literal) => {
@@ -28,7 +30,7 @@ macro_rules! select_account {
     };
 }
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn insert_account(
         &self,
         account: &Account,
@@ -43,16 +45,17 @@ impl SqliteStore {
 
     async fn insert_account_rows(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         account: &Account,
         secrets: &[SecretWrite],
     ) -> Result<(), StorageError> {
-        let workspace = sqlx::query(
+        lock_workspace(connection, &account.workspace).await?;
+        let workspace = query(
             "SELECT account_quota, (SELECT count(*) FROM account \
              WHERE workspace = workspace.id AND deleted_at IS NULL) FROM workspace WHERE id = ?",
         )
-        .bind(account.workspace.as_str().to_owned())
-        .fetch_optional(&mut *connection)
+        .bind(account.workspace.as_str())
+        .fetch_optional(connection)
         .await?
         .ok_or_else(not_found)?;
         let quota: Option<i64> = workspace.try_get(0)?;
@@ -77,15 +80,15 @@ impl SqliteStore {
             .last_error
             .as_ref()
             .map(|text| key.seal(Kind::LastError, b"", text.as_bytes()));
-        sqlx::query(
+        query(
             "INSERT INTO account (id, workspace, partition, name, provider, provider_alias, \
              region, status, auth_mode, metadata, config_sealed, proxy_sealed, profile_sealed, \
              last_error_sealed, provider_account_ref, auth_status, wanted, provider_digest, \
              turn_seq, kv_bytes, created_at) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
-        .bind(account.id.as_str().to_owned())
-        .bind(account.workspace.as_str().to_owned())
+        .bind(account.id.as_str())
+        .bind(account.workspace.as_str())
         .bind(i64::from(account.partition.0))
         .bind(account.name.clone())
         .bind(account.provider.clone())
@@ -105,7 +108,7 @@ impl SqliteStore {
         .bind(signed(account.turn_seq))
         .bind(signed(account.kv_bytes))
         .bind(signed(account.created_at.0))
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
         for secret in secrets {
             let value = secret.value.as_deref();
@@ -126,11 +129,11 @@ impl SqliteStore {
 
     async fn read_account(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
     ) -> Result<Option<Account>, StorageError> {
-        let row = sqlx::query(select_account!("AND account.id = ?"))
-            .bind(id.as_str().to_owned())
+        let row = query(select_account!("AND account.id = ?"))
+            .bind(id.as_str())
             .fetch_optional(connection)
             .await?;
         row.map(|row| self.account_of(&row)).transpose()
@@ -143,17 +146,17 @@ impl SqliteStore {
     ) -> Result<Vec<Account>, StorageError> {
         let mut connection = self.reader().await?;
         let query = match workspace {
-            Some(workspace) => sqlx::query(select_account!(
+            Some(workspace) => query(select_account!(
                 "AND account.workspace = ? ORDER BY account.created_at, account.id"
             ))
-            .bind(workspace.as_str().to_owned()),
-            None => sqlx::query(select_account!("ORDER BY account.created_at, account.id")),
+            .bind(workspace.as_str()),
+            None => query(select_account!("ORDER BY account.created_at, account.id")),
         };
-        let rows = query.fetch_all(&mut *connection).await?;
+        let rows = query.fetch_all(&mut connection).await?;
         rows.iter().map(|row| self.account_of(row)).collect()
     }
 
-    fn account_of(&self, row: &SqliteRow) -> Result<Account, StorageError> {
+    fn account_of(&self, row: &Row) -> Result<Account, StorageError> {
         let id = AccountId::from_text(row.try_get::<String, _>(0)?);
         let key = self
             .keys
@@ -162,7 +165,7 @@ impl SqliteStore {
             Some(sealed) => Some(open_text(&key.key, Kind::LastError, sealed)?),
             None => None,
         };
-        let metadata: &str = row.try_get(9)?;
+        let metadata: String = row.try_get(9)?;
         Ok(Account {
             id,
             workspace: key.workspace,
@@ -205,15 +208,25 @@ impl SqliteStore {
 
     async fn change_account_rows(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
         update: &AccountUpdate,
         secrets: &[SecretWrite],
     ) -> Result<Account, StorageError> {
-        let before = self
+        let mut before = self
             .read_account(connection, id)
             .await?
             .ok_or_else(not_found)?;
+        if connection.is_postgres() {
+            if update.provider_account_ref.is_some() {
+                lock_workspace(connection, &before.workspace).await?;
+            }
+            lock_partition(connection, before.partition).await?;
+            before = self
+                .read_account(connection, id)
+                .await?
+                .ok_or_else(not_found)?;
+        }
         let key = self
             .keys
             .account(connection, id)
@@ -236,12 +249,12 @@ impl SqliteStore {
             Some(Some(proxy)) => Some(key.seal(Kind::Proxy, b"", &to_json(proxy)?)),
             _ => None,
         };
-        sqlx::query(
+        query(
             "UPDATE account SET name = coalesce(?, name), status = coalesce(?, status), \
              auth_mode = coalesce(?, auth_mode), metadata = coalesce(?, metadata), \
              config_sealed = coalesce(?, config_sealed), \
-             proxy_sealed = CASE WHEN ? THEN ? ELSE proxy_sealed END, \
-             provider_account_ref = CASE WHEN ? THEN ? ELSE provider_account_ref END \
+             proxy_sealed = CASE WHEN ? = 1 THEN ? ELSE proxy_sealed END, \
+             provider_account_ref = CASE WHEN ? = 1 THEN ? ELSE provider_account_ref END \
              WHERE id = ?",
         )
         .bind(update.name.clone())
@@ -253,8 +266,8 @@ impl SqliteStore {
         .bind(proxy)
         .bind(update.provider_account_ref.is_some())
         .bind(update.provider_account_ref.clone().flatten())
-        .bind(id.as_str().to_owned())
-        .execute(&mut *connection)
+        .bind(id.as_str())
+        .execute(connection)
         .await?;
         for secret in secrets {
             let value = secret.value.as_deref();
@@ -273,27 +286,34 @@ impl SqliteStore {
             .await;
         transaction.end(result).await?;
         self.keys.forget_account(id);
-        // Older pages of the write-ahead log may still hold the key.
-        let mut state = self.write.lock().await;
-        state.truncate_log().await;
+        if matches!(self.backend, Backend::Sqlite(_)) {
+            // Older pages of the write-ahead log may still hold the key.
+            self.writer(0).lock().await.truncate_log().await;
+        }
         Ok(())
     }
 
     async fn destroy_account_rows(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
     ) -> Result<(), StorageError> {
         let now = signed(Timestamp::now().0);
-        let found = sqlx::query(
+        let partition_of = query("SELECT partition FROM account WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(connection)
+            .await?
+            .ok_or_else(not_found)?;
+        lock_partition(connection, partition(partition_of.try_get(0)?)?).await?;
+        let found = query(
             "UPDATE account SET deleted_at = coalesce(deleted_at, ?), name = '', metadata = '{}', \
              config_sealed = NULL, proxy_sealed = NULL, profile_sealed = NULL, \
              last_error_sealed = NULL, provider_account_ref = NULL, wanted = 0, kv_bytes = 0 \
              WHERE id = ?",
         )
         .bind(now)
-        .bind(id.as_str().to_owned())
-        .execute(&mut *connection)
+        .bind(id.as_str())
+        .execute(connection)
         .await?
         .rows_affected();
         if found == 0 {
@@ -307,26 +327,26 @@ impl SqliteStore {
             "DELETE FROM dedupe WHERE account = ?",
             "DELETE FROM sent_message WHERE account = ?",
         ] {
-            sqlx::query(statement)
-                .bind(id.as_str().to_owned())
-                .execute(&mut *connection)
+            query(statement)
+                .bind(id.as_str())
+                .execute(connection)
                 .await?;
         }
-        sqlx::query(
+        query(
             "UPDATE send SET settled_at = ?, \
              state = CASE state WHEN 'recorded' THEN 'failed' ELSE 'unknown' END \
              WHERE account = ? AND state IN ('recorded', 'dispatched')",
         )
         .bind(now)
-        .bind(id.as_str().to_owned())
-        .execute(&mut *connection)
+        .bind(id.as_str())
+        .execute(connection)
         .await?;
         Ok(())
     }
 }
 
 async fn refuse_double_identity(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: &AccountId,
     workspace: &WorkspaceId,
     provider: &str,
@@ -335,14 +355,14 @@ async fn refuse_double_identity(
     let Some(identity) = identity else {
         return Ok(());
     };
-    let other = sqlx::query(
+    let other = query(
         "SELECT 1 FROM account WHERE provider_account_ref = ? AND workspace = ? AND provider = ? \
          AND id <> ? AND deleted_at IS NULL",
     )
     .bind(identity.to_owned())
-    .bind(workspace.as_str().to_owned())
+    .bind(workspace.as_str())
     .bind(provider.to_owned())
-    .bind(id.as_str().to_owned())
+    .bind(id.as_str())
     .fetch_optional(connection)
     .await?;
     match other {

@@ -1,12 +1,13 @@
 //! The data keys of accounts and workspaces: made, wrapped into the database, unwrapped once and
 //! kept in memory. Never hands out a key of an account that was deleted.
 
+use super::connection::Connection;
 use super::error::damaged;
+use super::query::query;
 use super::rows::Many;
 use crate::domain::{AccountId, WorkspaceId};
 use crate::storage::StorageError;
 use crate::storage::seal::{DataKey, WrappingKey};
-use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -58,7 +59,7 @@ impl Keyring {
     /// Of a live account, else none.
     pub async fn account(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
     ) -> Result<Option<AccountKey>, StorageError> {
         Ok(self
@@ -70,7 +71,7 @@ impl Keyring {
     /// Those of `ids` that are live.
     pub async fn accounts<'i>(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         ids: impl Iterator<Item = &'i AccountId>,
     ) -> Result<HashMap<AccountId, AccountKey>, StorageError> {
         const FIND: Many = Many {
@@ -99,7 +100,7 @@ impl Keyring {
         let deletions = self.deletions.load(Ordering::SeqCst);
         let rows = FIND
             .fetch(connection, missing.into_iter(), |statement, id| {
-                statement.bind(id.as_str().to_owned())
+                statement.bind(id.as_str())
             })
             .await?;
         for row in rows {
@@ -142,7 +143,7 @@ impl Keyring {
     /// still fail.
     pub async fn create_account(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
     ) -> Result<DataKey, StorageError> {
         let owner = account_owner(id);
@@ -153,11 +154,11 @@ impl Keyring {
 
     async fn insert(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         owner: String,
         key: &DataKey,
     ) -> Result<(), StorageError> {
-        sqlx::query("INSERT INTO data_key (owner, wrapped) VALUES (?, ?)")
+        query("INSERT INTO data_key (owner, wrapped) VALUES (?, ?)")
             .bind(owner)
             .bind(self.wrapping.wrap(key))
             .execute(connection)
@@ -168,10 +169,10 @@ impl Keyring {
     /// Destroys it within the caller's transaction; [`Self::forget_account`] follows.
     pub async fn delete_account(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
     ) -> Result<(), StorageError> {
-        sqlx::query("DELETE FROM data_key WHERE owner = ?")
+        query("DELETE FROM data_key WHERE owner = ?")
             .bind(account_owner(id))
             .execute(connection)
             .await?;
@@ -187,14 +188,14 @@ impl Keyring {
     /// None: there is no such workspace.
     pub async fn workspace(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &WorkspaceId,
     ) -> Result<Option<Arc<DataKey>>, StorageError> {
         if let Some(key) = self.read().workspaces.get(id) {
             return Ok(Some(key.clone()));
         }
         let owner = workspace_owner(id);
-        let row = sqlx::query("SELECT wrapped FROM data_key WHERE owner = ?")
+        let row = query("SELECT wrapped FROM data_key WHERE owner = ?")
             .bind(owner.clone())
             .fetch_optional(connection)
             .await?;
@@ -213,13 +214,13 @@ impl Keyring {
     /// Makes a workspace's key within the caller's transaction, if it has none.
     pub async fn ensure_workspace(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &WorkspaceId,
     ) -> Result<(), StorageError> {
         let owner = workspace_owner(id);
-        let present = sqlx::query("SELECT 1 FROM data_key WHERE owner = ?")
+        let present = query("SELECT 1 FROM data_key WHERE owner = ?")
             .bind(owner.clone())
-            .fetch_optional(&mut *connection)
+            .fetch_optional(connection)
             .await?;
         if present.is_none() {
             let key = DataKey::generate(&owner);

@@ -1,0 +1,55 @@
+//! PostgreSQL, 14 and newer: opening, its connections, its bounds on time, its errors.
+//!
+//! Statements that both databases understand are written once, in `storage/sql`; here stands what
+//! only PostgreSQL needs. Everything of ours is in the schema `anyport`, so that a database may be
+//! shared with other programs. What is plain and what is sealed is the same as in SQLite.
+
+mod error;
+mod link;
+mod open;
+mod server;
+pub(in crate::storage) mod text;
+mod url;
+
+pub(in crate::storage) use error::meaning;
+pub(in crate::storage) use link::Link;
+pub(in crate::storage) use open::read_marks;
+
+pub(in crate::storage) use server::Server;
+pub use url::{DatabaseUrl, UrlError};
+
+use crate::storage::StorageError;
+use crate::storage::key::KeySource;
+use crate::storage::sql::{Backend, SqlStore};
+
+/// How a database on a PostgreSQL server is opened.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    pub url: DatabaseUrl,
+    pub key: KeySource,
+    /// Writers that commit at once, each with a connection of its own.
+    pub writers: usize,
+    /// Connections for everything else, at most.
+    pub shared: u32,
+}
+
+impl PostgresSettings {
+    pub fn new(url: DatabaseUrl, key: KeySource) -> Self {
+        Self {
+            url,
+            key,
+            writers: 3,
+            shared: 10,
+        }
+    }
+
+    /// Opens the database, and makes our schema (and the operator's key file) when it is not there
+    /// yet. Refuses with [`StorageError::Unusable`] what is foreign, newer, older than PostgreSQL
+    /// 14, half migrated, or sealed with another operator key.
+    pub async fn open(self) -> Result<SqlStore, StorageError> {
+        let server = Server::new(&self)?;
+        let operator = open::prepare(&server, &self.key).await?;
+        let writers = self.writers.clamp(1, 64);
+        Ok(SqlStore::new(Backend::Postgres(server), operator, writers))
+    }
+}
