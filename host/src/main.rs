@@ -1,26 +1,31 @@
 //! The binary: what it was asked to do.
 
 use anyport::app::config::{Cli, Command};
-use anyport::app::{config, doctor, health, serve};
-use clap::Parser;
+use anyport::app::{config, doctor, health, migrate, serve};
+use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let root = anyport_cli::grouped(Cli::command());
+    let cli =
+        Cli::from_arg_matches(&root.clone().get_matches()).unwrap_or_else(|error| error.exit());
     let code = match cli.command {
         None => serve::serve(&cli.serve),
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(args)) => config::show::run(&args),
         Some(Command::Health(args)) => health::run(&args),
-        Some(Command::Simulator(args)) => simulator(args),
+        Some(Command::Migrate(args)) => run(migrate::run(args)),
+        Some(Command::Simulator(args)) => run(anyport_simulator::run(args)),
+        Some(Command::Client(command)) => return anyport_cli::run(&command, root),
     };
     code.into()
 }
 
-fn simulator(args: anyport_simulator::SimulatorArgs) -> u8 {
+/// What needs no configuration; the exit code.
+fn run(work: impl Future<Output = anyhow::Result<()>>) -> u8 {
     serve::log(&config::Config::default().log);
-    let run = || tokio::runtime::Runtime::new()?.block_on(anyport_simulator::run(args));
+    let run = || tokio::runtime::Runtime::new()?.block_on(work);
     match run() {
         Ok(()) => serve::DONE,
         Err(error) => {

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admin;
 mod architecture;
+mod authorization;
 mod conformance;
 mod crash;
 mod doctor;
@@ -11,7 +13,9 @@ mod full;
 mod held;
 mod irc;
 mod operations;
+mod postgres;
 mod runtime;
 mod stop;
 mod support;
 mod traces;
+mod two_hosts;

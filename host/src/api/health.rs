@@ -5,19 +5,23 @@
 use super::codes;
 use super::envelope::{Answer, Reply};
 use super::error::ApiError;
-use super::keys::OperatorKey;
+use super::query::Query;
+use super::routes::Routes;
 use super::{Api, Operations};
+use crate::storage::lease::OwnershipState;
 use crate::telemetry::metrics::CONTENT_TYPE;
 use async_trait::async_trait;
-use axum::Router;
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde::Serialize;
 use serde_json::json;
-use std::sync::Arc;
+
+const METRICS: &str = "/metrics";
+/// The check that says who owns the log.
+pub const LEASES: &str = "leases";
+/// Its reason on a host that waits to take over.
+pub const STANDBY: &str = "this host is a standby; another one works";
 
 /// Looks at what the host needs to do its work.
 #[async_trait]
@@ -41,8 +45,12 @@ pub struct Check {
 }
 
 impl Report {
-    pub fn is_ready(&self) -> bool {
-        self.checks.iter().all(|check| check.ok)
+    /// Everything is well; `may_stand_by`: or this host could take over.
+    pub fn is_ready(&self, may_stand_by: bool) -> bool {
+        let stands_by = |check: &Check| {
+            may_stand_by && check.name == LEASES && check.reason.as_deref() == Some(STANDBY)
+        };
+        self.checks.iter().all(|check| check.ok || stands_by(check))
     }
 
     pub fn check(&mut self, name: &'static str, result: Result<Option<String>, String>) {
@@ -51,87 +59,79 @@ impl Report {
         self.checks.push(Check { name, ok, reason });
     }
 
-    fn reasons(&self) -> String {
-        let wrong = self.checks.iter().filter(|check| !check.ok);
+    /// What is wrong among these, for people.
+    fn reasons(&self, among: impl Fn(&Check) -> bool) -> Option<String> {
+        let wrong = self.checks.iter().filter(|check| !check.ok && among(check));
         let each = wrong.map(|check| {
             let reason = check.reason.as_deref().unwrap_or("not ready");
             format!("{}: {reason}", check.name)
         });
-        each.collect::<Vec<_>>().join("; ")
+        Some(each.collect::<Vec<_>>().join("; ")).filter(|reasons| !reasons.is_empty())
     }
 }
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/livez", get(live))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/livez", live)
+        .get("/readyz", ready)
+        .get(METRICS, metrics)
 }
 
 async fn live() -> Answer {
     Reply::ok(&json!({"status": "ok"}))
 }
 
-async fn ready(State(api): State<Api>) -> Answer {
+/// A standby is not ready: what needs the owner of an account is refused here. `?standby=ok` is for
+/// those who want to know whether it could take over.
+async fn ready(State(api): State<Api>, query: Query) -> Answer {
     let report = api.operations.readiness.look().await;
-    if report.is_ready() {
-        return Reply::ok(&json!({"status": "ok", "checks": report.checks}));
+    if report.reasons(|check| check.name != LEASES).is_some() {
+        let reasons = report.reasons(|_| true).unwrap_or_default();
+        let mut error = ApiError::new(codes::NOT_READY, reasons).retry_after(1);
+        error.details.checks = report.checks;
+        return Err(error);
     }
-    let mut error = ApiError::new(codes::NOT_READY, report.reasons()).retry_after(1);
-    error.details.checks = report.checks;
-    Err(error)
+    let (ownership, partitions) = match api.control.ownership() {
+        OwnershipState::Active { partitions } => ("active", partitions),
+        OwnershipState::Starting => ("starting", 0),
+        OwnershipState::Standby => ("standby", 0),
+    };
+    if partitions == 0 && (ownership == "starting" || query.text("standby") != Some("ok")) {
+        let message = if ownership == "starting" {
+            "the accounts of this host are being brought back"
+        } else {
+            STANDBY
+        };
+        return Err(ApiError::new(codes::STANDBY, message).retry_after(1));
+    }
+    Reply::ok(&json!({
+        "status": "ok",
+        "ownership": ownership,
+        "partitions": partitions,
+        "checks": report.checks,
+    }))
 }
 
-async fn metrics(State(api): State<Api>, _: Scraper) -> Response {
+async fn metrics(State(api): State<Api>) -> Response {
     exposition(&api.operations)
 }
 
-fn exposition(operations: &Operations) -> Response {
+pub fn exposition(operations: &Operations) -> Response {
     let kind = HeaderValue::from_static(CONTENT_TYPE);
     ([(header::CONTENT_TYPE, kind)], operations.metrics.encode()).into_response()
 }
 
-/// The operator's key was shown, as `X-Api-Key` or as the bearer token that scrapers can send.
-struct Scraper;
-
-impl FromRequestParts<Api> for Scraper {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        const KEY: HeaderName = HeaderName::from_static("x-api-key");
-        let bearer = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-            .and_then(|token| HeaderValue::from_str(token.trim()).ok());
-        if let Some(token) = bearer.filter(|_| !parts.headers.contains_key(KEY)) {
-            parts.headers.insert(KEY, token);
-        }
-        OperatorKey::from_request_parts(parts, api)
-            .await
-            .map(|_| Self)
+/// Scrapers send a key as a bearer token; here, and only here, that is the same.
+pub(super) fn take_bearer(path: &str, headers: &mut HeaderMap) {
+    const KEY: HeaderName = HeaderName::from_static("x-api-key");
+    if path != METRICS || headers.contains_key(KEY) {
+        return;
     }
-}
-
-/// The routes of a listener of their own, for whoever can reach it: no key, and no envelope.
-pub fn management(operations: Operations) -> Router {
-    Router::new()
-        .route("/livez", get(async || axum::Json(json!({"status": "ok"}))))
-        .route("/readyz", get(managed_ready))
-        .route(
-            "/metrics",
-            get(async |State(operations): State<Arc<Operations>>| exposition(&operations)),
-        )
-        .with_state(Arc::new(operations))
-}
-
-async fn managed_ready(State(operations): State<Arc<Operations>>) -> Response {
-    let report = operations.readiness.look().await;
-    let (status, word) = if report.is_ready() {
-        (StatusCode::OK, "ok")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
-    };
-    let body = axum::Json(json!({"status": word, "checks": report.checks}));
-    (status, body).into_response()
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+        .and_then(|token| HeaderValue::from_str(token.trim()).ok());
+    if let Some(token) = token {
+        headers.insert(KEY, token);
+    }
 }

@@ -1,8 +1,9 @@
 //! Metrics that are looked at when somebody asks: what accounts and endpoints are doing.
 
-use super::readiness::Ownership;
 use crate::delivery::Delivery;
+use crate::storage::lease::OwnershipState;
 use crate::supervisor::Supervisor;
+use crate::supervisor::control::Control as _;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 pub struct Looked {
     pub supervisor: Arc<Supervisor>,
     pub delivery: Delivery,
-    pub ownership: Arc<dyn Fn() -> Ownership + Send + Sync>,
 }
 
 impl fmt::Debug for Looked {
@@ -46,7 +46,11 @@ impl Collector for Looked {
             let labels = [("state", state)];
             ConstGauge::new(count as i64).encode(family.encode_family(&labels)?)?;
         }
-        let owned = (self.ownership)();
+        let (partitions, standby) = match self.supervisor.ownership() {
+            OwnershipState::Active { partitions } => (partitions, 0),
+            OwnershipState::Starting => (0, 0),
+            OwnershipState::Standby => (0, 1),
+        };
         for (name, help, value) in [
             (
                 "anyport_delivery_behind_events",
@@ -71,12 +75,12 @@ impl Collector for Looked {
             (
                 "anyport_partitions_owned",
                 "Of the log's 64",
-                owned.partitions as u64,
+                partitions as u64,
             ),
             (
                 "anyport_standby",
                 "1 while another host owns the log",
-                u64::from(owned.standby),
+                standby,
             ),
         ] {
             let gauge = ConstGauge::new(value as i64);

@@ -10,9 +10,12 @@ mod reading;
 pub mod secret;
 pub mod show;
 
-pub use cli::{Cli, Command, ConfigArgs, ConfigCommand, DoctorArgs, HealthArgs, ServeArgs};
+pub use cli::{
+    Cli, Command, ConfigArgs, ConfigCommand, DoctorArgs, HealthArgs, MigrateArgs, ServeArgs,
+};
 pub use layers::{Layers, Problems, Setting, Source};
 
+use crate::domain::key::Rate;
 use crate::storage::postgres::DatabaseUrl;
 use crate::supervisor::FaultInjection;
 use ipnet::IpNet;
@@ -41,6 +44,7 @@ pub struct Config {
     pub metrics: MetricsConfig,
     pub otlp: OtlpConfig,
     pub shutdown: ShutdownConfig,
+    pub limits: LimitsConfig,
     pub simulator: SimulatorConfig,
     /// Configuration of a provider under that of its accounts, by provider id.
     #[serde(default)]
@@ -121,6 +125,36 @@ pub struct ShutdownConfig {
     pub drain_s: u64,
     /// Seconds for all that follows.
     pub within_s: u64,
+}
+
+/// Requests; 0 a second is no limit.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Of one key that has no rate of its own.
+    pub requests_per_second: u32,
+    pub burst: u32,
+    /// Of one address without a good key.
+    pub unauthenticated_per_second: u32,
+    pub unauthenticated_burst: u32,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl LimitsConfig {
+    pub fn limits(&self) -> crate::api::Limits {
+        let rate = |per_second: u32, burst: u32| {
+            (per_second > 0).then(|| Rate {
+                per_second,
+                burst: burst.max(1),
+            })
+        };
+        crate::api::Limits {
+            key: rate(self.requests_per_second, self.burst),
+            peer: rate(self.unauthenticated_per_second, self.unauthenticated_burst),
+            trusted_proxies: self.trusted_proxies.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -2,11 +2,13 @@
 
 use super::config::Config;
 use crate::network::guard::OwnPorts;
+use crate::storage::instance::Identity;
 use crate::storage::key::KeySource;
 use crate::storage::postgres::{DatabaseUrl, PostgresSettings};
 use crate::storage::sql::SqlStore;
 use crate::storage::sqlite::SqliteSettings;
 use anyhow::Context;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +17,27 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The PostgreSQL server that is configured, else the file in `data`. The operator's key is in
 /// `data` for both.
-pub async fn open(config: &Config) -> anyhow::Result<Arc<SqlStore>> {
+pub async fn open(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<SqlStore>> {
     let store = match &config.database {
         Some(text) => {
             let url = DatabaseUrl::try_from(text).context("`database` is wrong")?;
             let key = KeySource::File(config.data.join("operator.key"));
-            PostgresSettings::new(url, key).open().await?
+            let name = format!("{} {address}", machine());
+            let settings = PostgresSettings {
+                identity: Identity::of_directory(&config.data, &name)?,
+                ..PostgresSettings::new(url, key)
+            };
+            settings.open().await?
         }
         None => SqliteSettings::in_directory(&config.data).open().await?,
     };
     Ok(Arc::new(store))
+}
+
+/// The machine's name, for people.
+fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| "host".to_owned(), |name| name.trim().to_owned())
 }
 
 /// Closes the database's port to providers and webhooks: on this machine by its number, elsewhere

@@ -8,7 +8,11 @@ mod dial;
 pub mod doctor;
 mod first_start;
 pub mod health;
+mod management;
+pub mod migrate;
 mod notify;
+mod operator_settings;
+mod others;
 mod readiness;
 pub mod serve;
 mod tokens;
@@ -20,6 +24,8 @@ use crate::delivery::Delivery;
 use crate::network::guard::AddressPolicy;
 use crate::network::{Network, NetworkSettings, egress};
 use crate::runtime::{Engine, EngineSettings};
+use crate::storage::keeper::Keeper;
+use crate::storage::lease::Notice;
 use crate::storage::sql::SqlStore;
 use crate::storage::writer::Writer;
 use crate::storage::{Store, writer};
@@ -29,7 +35,7 @@ use anyhow::Context;
 use config::Config;
 pub use first_start::Keys;
 use notify::Notify;
-use readiness::{HostReadiness, Ownership};
+use readiness::HostReadiness;
 use serve::Patience;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -65,6 +71,11 @@ pub struct Running {
     managing: Option<JoinHandle<std::io::Result<()>>>,
     exporter: Option<Exporter>,
     inbox: JoinHandle<()>,
+    keeping: JoinHandle<()>,
+    operator_settings: Arc<operator_settings::Settings>,
+    /// Tasks that listen to other hosts.
+    followers: Vec<JoinHandle<()>>,
+    keeper: Arc<Keeper>,
     simulator_server: Option<anyport_simulator::Simulator>,
 }
 
@@ -74,9 +85,11 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         .local_addr()
         .context("the listener has no address")?;
     private_directory(&config.data)?;
-    let store = database::open(&config).await?;
-    let keys = first_start::keys(&*store, &config).await?;
-    let leases = store.claim().await?;
+    let store = database::open(&config, address).await?;
+    let keeper = Arc::new(Keeper::start(store.clone()).await?);
+    let ownership = keeper.ownership();
+    let keys = first_start::keys(&*store, &config, &ownership).await?;
+    first_start::keep_address(&config, address)?;
     let metrics = Metrics::new();
     let patience = Patience::within(Duration::from_secs(config.shutdown.within_s));
     let writer = Writer::start(
@@ -88,15 +101,9 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         },
     );
     let (leaving, is_leaving) = watch::channel(false);
-    let owned = Ownership {
-        partitions: leases.len(),
-        standby: false,
-    };
-    let ownership: Arc<dyn Fn() -> Ownership + Send + Sync> = Arc::new(move || owned);
     let readiness = Arc::new(HostReadiness {
         store: store.clone(),
         writer: writer.clone(),
-        ownership: ownership.clone(),
         leaving: is_leaving,
         supervisor: OnceLock::new(),
     });
@@ -120,10 +127,14 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         metrics: metrics.clone(),
         tracer: tracer.clone(),
     };
-    let (management, managing) = manage(&config, operations.clone()).await?;
+    let (management, managing) = management::start(&config, operations.clone()).await?;
     if let Some(address) = management {
         network.own_ports().add_port(address.port());
     }
+
+    // In effect before any account starts.
+    let stored = operator_settings::read(&*store).await?;
+    network.apply(stored.policy);
 
     let simulator_server = start_simulator(&config).await?;
     let simulator = simulator_server
@@ -139,14 +150,16 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     })
     .map_err(|error| anyhow::anyhow!("{error:?}"))?;
 
+    let settings = supervisor_settings(&config, simulator, &metrics, &tracer);
+    settings.operator_config.set_live(stored.configs);
     let supervisor = Supervisor::start(service::Parts {
         store: store.clone(),
         writer: writer.clone(),
         connector: network.clone(),
         reply_tokens: tokens.clone(),
         engine,
-        leases,
-        settings: supervisor_settings(&config, simulator, &metrics, &tracer),
+        ownership: ownership.clone(),
+        settings,
         bundled: BUNDLED
             .iter()
             .map(|(id, bytes)| ((*id).to_owned(), bytes.to_vec()))
@@ -162,6 +175,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         store.clone(),
         writer.clone(),
         Arc::new(dial::Guarded(network.dialer())),
+        ownership,
         crate::delivery::Settings {
             grace: patience.deliveries / 2,
             metrics: metrics.delivery.clone(),
@@ -172,23 +186,51 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     metrics.collect_from(Box::new(collect::Looked {
         supervisor: supervisor.clone(),
         delivery: delivery.clone(),
-        ownership,
     }));
+    let shared_store: Arc<dyn Store> = store.clone();
+    let followers = [
+        others::listen(&shared_store, &keeper, &supervisor, &delivery),
+        others::follow_log(shared_store.clone(), &keeper, writer.clone()),
+    ];
     let (stopping, stopped) = watch::channel(false);
+    let key_use = Arc::new(api::KeyUse::default());
+    let operator_settings = operator_settings::Settings::new(
+        store.clone(),
+        network.clone(),
+        supervisor.clone(),
+        key_use.clone(),
+    );
+    let keeping = tokio::spawn(operator_settings.clone().keep());
+    let lags = delivery.clone();
     let reload = delivery.clone();
+    let trouble = writer.clone();
     let router = api::router(api::ApiState {
         store: store.clone(),
         control: supervisor.clone(),
+        operate: supervisor.clone(),
+        operator_settings: operator_settings.clone(),
+        key_use,
+        lag: Arc::new(move |id| lags.lag(id)),
         log: writer.log_changed(),
         stopping: stopped.clone(),
         endpoint_changed: Arc::new(move |id| {
-            let (reload, id) = (reload.clone(), id.clone());
-            tokio::spawn(async move { reload.reload(&id).await });
+            let (reload, id, store) = (reload.clone(), id.clone(), shared_store.clone());
+            tokio::spawn(async move {
+                reload.reload(&id).await;
+                if let Err(error) = store.notify(&Notice::Endpoint(id)).await {
+                    tracing::debug!(%error, "other hosts were not told of an endpoint");
+                }
+            });
         }),
+        trouble: Arc::new(move || trouble.trouble()),
         operations,
         reply_tokens: tokens,
-        settings: api::Settings::default(),
-    });
+        settings: api::Settings {
+            limits: config.limits.limits(),
+            ..api::Settings::default()
+        },
+    })
+    .into_make_service_with_connect_info::<SocketAddr>();
     let mut stopped = stopped;
     let serving = tokio::spawn(async move {
         axum::serve(listener, router)
@@ -214,13 +256,17 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         managing,
         exporter,
         inbox,
+        keeping,
+        operator_settings,
+        followers: followers.into_iter().flatten().collect(),
+        keeper,
         simulator_server,
     })
 }
 
 impl Running {
-    /// Stops taking requests, lets accounts say goodbye and commits what is left. False: not all
-    /// of it was done in time.
+    /// Stops taking requests, lets accounts say goodbye, commits what is left and gives up what
+    /// this host owns, so that another one goes on at once. False: not all of it was done in time.
     pub async fn stop(self) -> bool {
         let patience = Patience::within(Duration::from_secs(self.shutdown.within_s));
         let _ = self.leaving.send(true);
@@ -230,6 +276,7 @@ impl Running {
         }
         let _ = self.stopping.send(true);
         self.inbox.abort();
+        self.keeping.abort();
         let mut in_time = true;
         let mut step = |what: &str, done: bool| {
             if !done {
@@ -243,9 +290,16 @@ impl Running {
         step("some accounts", stopped);
         let ended = timeout(patience.deliveries, self.delivery.shutdown()).await;
         step("some deliveries", ended.is_ok());
+        let written = timeout(patience.rest, self.operator_settings.write_down()).await;
+        step("the last counts", written.is_ok());
         // It has a patience of its own; this is for a database that hangs.
         let ended = timeout(patience.writer * 5 / 4, self.writer.shutdown()).await;
         step("the last commits", ended.is_ok());
+        for follower in &self.followers {
+            follower.abort();
+        }
+        let released = timeout(patience.rest, self.keeper.release()).await;
+        step("giving up what it owns", released.is_ok());
         if let Some(simulator) = self.simulator_server {
             simulator.stop().await;
         }
@@ -277,23 +331,6 @@ pub async fn run(
     Ok(running.stop().await)
 }
 
-/// The listener for metrics and health, if there is to be one. It answers to the very end.
-async fn manage(
-    config: &Config,
-    operations: api::Operations,
-) -> anyhow::Result<(Option<SocketAddr>, Option<JoinHandle<std::io::Result<()>>>)> {
-    let Some(address) = config.metrics.listen else {
-        return Ok((None, None));
-    };
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("metrics cannot listen on {address}"))?;
-    let address = listener.local_addr()?;
-    let router = api::health::management(operations);
-    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
-    Ok((Some(address), Some(serving)))
-}
-
 async fn start_simulator(config: &Config) -> anyhow::Result<Option<anyport_simulator::Simulator>> {
     if !config.runs_simulator() {
         return Ok(None);
@@ -315,7 +352,7 @@ fn supervisor_settings(
 ) -> crate::supervisor::Settings {
     let grants = Arc::new(
         |manifest: &crate::domain::manifest::Manifest, config: &serde_json::Value| {
-            egress::grant(&manifest.egress, config)
+            egress::grant(&manifest.id, &manifest.egress, config)
         },
     );
     let mut settings = crate::supervisor::Settings::new(grants);
@@ -324,18 +361,16 @@ fn supervisor_settings(
     if let Some(threads) = config.runtime.guest_threads {
         settings.guest_threads = threads;
     }
-    settings.provider_config.clone_from(&config.provider);
     settings.metrics = metrics.turns.clone();
     settings.tracer = tracer.clone();
     settings.fault_injection.clone_from(&config.fault_injection);
+    let mut providers = config.provider.clone();
     if let Some(address) = simulator {
-        settings
-            .provider_config
-            .entry("simulator".to_owned())
-            .or_insert_with(
-                || serde_json::json!({"server": address.ip().to_string(), "port": address.port()}),
-            );
+        providers.entry("simulator".to_owned()).or_insert_with(
+            || serde_json::json!({"server": address.ip().to_string(), "port": address.port()}),
+        );
     }
+    settings.operator_config = crate::supervisor::OperatorConfig::new(providers);
     settings
 }
 

@@ -1,10 +1,11 @@
 //! What `/readyz` looks at: may traffic come to this host now?
 
-use crate::api::health::{Readiness, Report};
-use crate::domain::PartitionId;
+use crate::api::health::{LEASES, Readiness, Report, STANDBY};
 use crate::storage::Store;
+use crate::storage::lease::OwnershipState;
 use crate::storage::writer::Writer;
 use crate::supervisor::Supervisor;
+use crate::supervisor::control::Control as _;
 use async_trait::async_trait;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,18 +14,9 @@ use tokio::sync::watch;
 /// For a database that hangs; it is not ready then.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Which part of the log this host owns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ownership {
-    pub partitions: usize,
-    /// Another host owns the rest, and this one waits to take over.
-    pub standby: bool,
-}
-
 pub struct HostReadiness {
     pub store: Arc<dyn Store>,
     pub writer: Writer,
-    pub ownership: Arc<dyn Fn() -> Ownership + Send + Sync>,
     /// True from the moment a stop was asked for.
     pub leaving: watch::Receiver<bool>,
     /// Filled once it is there.
@@ -45,8 +37,15 @@ impl Readiness for HostReadiness {
             },
         );
         report.check("database", self.database().await.map(|()| None));
-        report.check("leases", leases((self.ownership)()));
-        report.check("providers", self.providers());
+        let ownership = match self.supervisor.get() {
+            Some(supervisor) => supervisor.ownership(),
+            None => OwnershipState::Starting,
+        };
+        report.check(LEASES, leases(ownership));
+        // A standby loads them when it takes over.
+        if ownership != OwnershipState::Standby {
+            report.check("providers", self.providers());
+        }
         report
     }
 }
@@ -77,32 +76,12 @@ impl HostReadiness {
     }
 }
 
-fn leases(owned: Ownership) -> Result<Option<String>, String> {
-    let all = usize::from(PartitionId::COUNT);
-    let held = owned.partitions;
-    match owned.standby {
-        true => Err(format!(
-            "standby: {held} of {all} partitions; another host owns the others"
-        )),
-        false if held < all => Err(format!("{held} of {all} partitions are held")),
-        false => Ok(Some(format!("{all} of {all} partitions"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_standby_is_not_ready_and_says_so() {
-        let of = |partitions, standby| {
-            leases(Ownership {
-                partitions,
-                standby,
-            })
-        };
-        assert!(of(64, false).is_ok());
-        assert!(of(0, true).unwrap_err().starts_with("standby"));
-        assert!(of(63, false).unwrap_err().contains("63 of 64"));
+fn leases(ownership: OwnershipState) -> Result<Option<String>, String> {
+    match ownership {
+        OwnershipState::Active { partitions } => Ok(Some(format!("{partitions} partitions"))),
+        OwnershipState::Starting => {
+            Err("the accounts of this host are being brought back".to_owned())
+        }
+        OwnershipState::Standby => Err(STANDBY.to_owned()),
     }
 }

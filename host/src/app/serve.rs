@@ -107,6 +107,8 @@ pub(super) struct Patience {
     pub deliveries: Duration,
     pub writer: Duration,
     pub traces: Duration,
+    /// What is small, each.
+    pub rest: Duration,
 }
 
 impl Patience {
@@ -116,8 +118,9 @@ impl Patience {
             requests: share(25),
             accounts: share(25),
             deliveries: share(20),
-            writer: share(20),
+            writer: share(15),
             traces: share(5),
+            rest: share(5),
         }
     }
 }

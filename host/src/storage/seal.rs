@@ -44,6 +44,7 @@ pub enum Kind {
     Endpoint,
     Detour,
     Attempt,
+    Setting,
 }
 
 impl Kind {
@@ -63,6 +64,7 @@ impl Kind {
             Self::Endpoint => "endpoint",
             Self::Detour => "detour",
             Self::Attempt => "attempt",
+            Self::Setting => "setting",
         }
     }
 }

@@ -5,6 +5,7 @@
 use super::clock::{Alarm, Clock};
 use super::core::{Core, OpenSend};
 use super::mailbox::{Due, Input, Mailbox, Order, Signal};
+use super::meter::Meter;
 use super::waiters::Waiters;
 use super::workers::{Lane, Workers};
 use crate::domain::account::AuthStatus;
@@ -16,6 +17,7 @@ use crate::runtime::ledger::ColdKv;
 use crate::runtime::meter::thread_cpu;
 use crate::runtime::normalize::ReplyTokens;
 use crate::runtime::port::{ConnectionSink, Connector, Report};
+use crate::storage::lease::Ownership;
 use crate::storage::writer::Writer;
 use crate::storage::{AccountCommit, StorageError, Store, Write};
 use crate::telemetry::metrics::ProviderMeters;
@@ -29,6 +31,7 @@ use std::time::Duration;
 pub struct Shared {
     pub store: Arc<dyn Store>,
     pub writer: Writer,
+    pub ownership: Arc<Ownership>,
     pub connector: Arc<dyn Connector>,
     pub reply_tokens: Arc<dyn ReplyTokens + Send + Sync>,
     pub workers: Arc<Workers>,
@@ -67,6 +70,7 @@ pub struct Actor {
     core: Mutex<Core>,
     pub live: Mutex<Live>,
     meters: Arc<ProviderMeters>,
+    pub meter: Meter,
     state: AtomicU8,
     slow: AtomicBool,
 }
@@ -97,6 +101,7 @@ impl Actor {
             mailbox: Mutex::default(),
             core: Mutex::new(core),
             live: Mutex::new(live),
+            meter: Meter::default(),
             state: AtomicU8::new(IDLE),
             slow: AtomicBool::new(false),
         })
@@ -161,6 +166,11 @@ impl Actor {
         self.shared.clock.set(at, self, Alarm::Host(due));
     }
 
+    /// May anything of this account leave the host now? Asked before every turn and flush.
+    pub fn holds(&self) -> bool {
+        self.shared.ownership.holds(self.partition, self.epoch)
+    }
+
     pub fn look<T>(&self, look: impl FnOnce(&mut Live) -> T) -> T {
         let mut live = self
             .live
@@ -218,7 +228,10 @@ impl Actor {
             deferred: false,
             trace: None,
         };
-        self.with_core(|core| core.sends.insert(id, send));
+        self.with_core(|core| {
+            core.recovered.insert(id);
+            core.sends.insert(id, send);
+        });
     }
 
     /// The channel has as long for it as for one that leaves now.
@@ -317,6 +330,10 @@ pub struct Sink {
 }
 
 impl ConnectionSink for Sink {
+    fn may_write(&self) -> bool {
+        self.actor.upgrade().is_some_and(|actor| actor.holds())
+    }
+
     fn report(&self, report: Report) {
         let Some(actor) = self.actor.upgrade() else {
             return;

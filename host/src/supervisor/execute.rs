@@ -54,8 +54,12 @@ impl Core {
                 ..
             }
         );
+        if let Call::Frame { bytes, .. } = &call {
+            actor.meter.bytes_in(bytes.len());
+        }
         self.begin_turn(actor, input.trace(), input.turn_name());
         let outcome = instance.call(&call, turn);
+        actor.meter.turn(outcome.cpu.as_micros() as u64);
         self.account_cpu(actor, outcome.cpu.as_micros() as u64);
         match outcome.result {
             Ok(_) => {
@@ -239,6 +243,7 @@ impl Core {
         let status = self.status_events();
         flush.show |= !status.is_empty();
         events.extend(status);
+        actor.meter.events(events.len());
         commit.events = events;
         commit.kv = effects
             .kv
@@ -287,7 +292,7 @@ impl Core {
         if durable || !step.is_root() {
             step.end();
         }
-        if !durable && self.in_flight.is_empty() {
+        if !durable && self.in_flight.is_empty() && actor.holds() {
             return self.flush(actor, flush);
         }
         self.commits += 1;

@@ -10,8 +10,13 @@ pub mod control;
 mod core;
 mod execute;
 mod flush;
+mod hand_over;
 pub mod inbox;
 mod mailbox;
+mod meter;
+pub mod operate;
+pub mod operator_config;
+mod ownership;
 mod providers;
 mod replace;
 mod schema;
@@ -23,6 +28,7 @@ mod strikes;
 mod waiters;
 mod workers;
 
+pub use operator_config::OperatorConfig;
 pub use service::Supervisor;
 
 use crate::domain::AccountId;
@@ -30,7 +36,6 @@ use crate::domain::manifest::Manifest;
 use crate::runtime::port::EgressGrant;
 use crate::telemetry::{Tracer, metrics};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Fills an account's configuration into its manifest's egress rules.
@@ -57,8 +62,8 @@ pub struct Settings {
     pub flow_ms: u64,
     /// Sends of one account that may wait.
     pub open_sends: usize,
-    /// The operator's configuration by provider id, under every account's own.
-    pub provider_config: BTreeMap<String, Value>,
+    /// Under every account's own.
+    pub operator_config: OperatorConfig,
     pub grants: Arc<Grants>,
     pub fault_injection: Option<FaultInjection>,
     pub metrics: metrics::Turns,
@@ -73,23 +78,11 @@ impl Settings {
             send_deadline_ms: 5 * 60_000,
             flow_ms: 10 * 60_000,
             open_sends: 1_000,
-            provider_config: BTreeMap::new(),
+            operator_config: OperatorConfig::default(),
             grants,
             fault_injection: None,
             metrics: metrics::Turns::default(),
             tracer: Tracer::default(),
         }
-    }
-
-    /// The operator's configuration for the provider with the account's over it, key by key.
-    pub fn merged_config(&self, provider: &str, account: &Value) -> Value {
-        let mut merged = match self.provider_config.get(provider) {
-            Some(Value::Object(defaults)) => defaults.clone(),
-            _ => serde_json::Map::new(),
-        };
-        if let Value::Object(own) = account {
-            merged.extend(own.clone());
-        }
-        Value::Object(merged)
     }
 }

@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
 ];
 
 /// (crate, modules that may use it)
-const CRATES: [(&str, &[&str]); 14] = [
+const CRATES: [(&str, &[&str]); 16] = [
     ("wasmtime", &["runtime"]),
     ("wasmtime_wasi", &["runtime"]),
     ("wasmparser", &["runtime"]),
@@ -39,6 +39,8 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("tokio_rustls", &["network"]),
     ("tokio_socks", &["network"]),
     ("axum", &["api", "app"]),
+    ("anyport_cli", &["app", "main"]),
+    ("anyport_signing", &["delivery"]),
     ("anyport_simulator", &["app", "main"]),
     ("prometheus_client", &["telemetry", "app"]),
 ];

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
+use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -28,8 +29,29 @@ pub enum Command {
     Config(ConfigArgs),
     /// Ask a running host whether it is alive and ready.
     Health(HealthArgs),
+    /// Move a SQLite installation to PostgreSQL, while no host runs on it.
+    Migrate(MigrateArgs),
     /// Run the simulator channel's own server.
     Simulator(anyport_simulator::SimulatorArgs),
+    /// What speaks REST to a host that runs.
+    #[command(flatten)]
+    Client(anyport_cli::Command),
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct MigrateArgs {
+    /// The database to move to: `postgres://user:password@host/database`. Better in the
+    /// environment, since other users of the machine see arguments.
+    #[arg(
+        long,
+        env = "ANYPORT_DATABASE",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub to: SecretString,
+    /// Where the SQLite database and the operator's key are.
+    #[arg(long, env = "ANYPORT_DATA", default_value = "anyport-data")]
+    pub data: PathBuf,
 }
 
 /// What is set for one start.

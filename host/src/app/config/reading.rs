@@ -11,14 +11,17 @@ const PREFIX: &str = "ANYPORT_";
 /// (variable, setting): shorter names.
 const ALIASES: [(&str, &str); 2] = [("ANYPORT_ALLOW", ALLOW), ("ANYPORT_LOG", "log.level")];
 /// Variables that are no settings of the host: the path of its file, the command line's, tests'.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 8] = [
     "ANYPORT_CONFIG",
     "ANYPORT_URL",
-    "ANYPORT_API_KEY",
-    "ANYPORT_OPERATOR_KEY",
+    "ANYPORT_KEY",
+    "ANYPORT_KEY_FILE",
+    "ANYPORT_CA",
+    "ANYPORT_PROFILE",
+    "ANYPORT_LISTEN_SECRET",
     "ANYPORT_PROVE",
-    "ANYPORT_TEST_HOST",
 ];
+const OF_TESTS: &str = "ANYPORT_TEST_";
 const ALLOW: &str = "network.allow";
 
 /// All settings that have a value.
@@ -77,7 +80,7 @@ impl Reading {
     }
 
     fn variable(&mut self, variable: String, text: &str) {
-        if OTHERS.contains(&variable.as_str()) {
+        if OTHERS.contains(&variable.as_str()) || variable.starts_with(OF_TESTS) {
             return;
         }
         let alias = ALIASES.iter().find(|(alias, _)| *alias == variable);

@@ -10,8 +10,11 @@ use crate::storage::sql::{Connection, query};
 use std::time::Duration;
 
 /// Applied in order; `schema_version` in `meta` counts those a database has.
-pub(in crate::storage) const MIGRATIONS: [&str; 1] =
-    [include_str!("../../../migrations/postgres/0001_first.sql")];
+pub(in crate::storage) const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/postgres/0001_first.sql"),
+    include_str!("../../../migrations/postgres/0002_ownership.sql"),
+    include_str!("../../../migrations/postgres/0003_admin.sql"),
+];
 
 /// PostgreSQL 14.
 const OLDEST: i64 = 140_000;
@@ -73,16 +76,18 @@ async fn prepare_in(
                 .await?
         }
     }
-    let version = marks.map_or(0, |marks| marks.version);
-    migrate(connection, version, &wrapping).await?;
+    apply_migrations(connection, marks.as_ref().map_or(0, |marks| marks.version)).await?;
+    if marks.is_none() {
+        found(connection, &wrapping).await?;
+    }
+    // Of processes that are long gone.
+    connection
+        .run("DELETE FROM writer WHERE used_at < now() - interval '30 days'")
+        .await?;
     Ok(key)
 }
 
-pub(in crate::storage) fn check_key(
-    marks: &Marks,
-    key: &WrappingKey,
-    name: &str,
-) -> Result<(), StorageError> {
+fn check_key(marks: &Marks, key: &WrappingKey, name: &str) -> Result<(), StorageError> {
     if key.accepts(&marks.operator_check) {
         return Ok(());
     }
@@ -164,26 +169,28 @@ pub(in crate::storage) async fn read_marks(
     Ok(Some(marks))
 }
 
+/// Makes what a new installation starts with.
+async fn found(connection: &mut Connection, key: &WrappingKey) -> Result<(), StorageError> {
+    for partition in PartitionId::all() {
+        query("INSERT INTO partition (id, epoch, head) VALUES (?, 0, 0)")
+            .bind(i64::from(partition.0))
+            .execute(connection)
+            .await?;
+    }
+    query("INSERT INTO meta (name, value) VALUES ('operator_check', ?)")
+        .bind(key.check_value())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Applies what is missing.
-pub(in crate::storage) async fn migrate(
+pub(in crate::storage) async fn apply_migrations(
     connection: &mut Connection,
     from: usize,
-    key: &WrappingKey,
 ) -> Result<(), StorageError> {
     for migration in MIGRATIONS.iter().skip(from) {
         connection.run(migration).await?;
-    }
-    if from == 0 {
-        for partition in PartitionId::all() {
-            query("INSERT INTO partition (id, epoch, head) VALUES (?, 0, 0)")
-                .bind(i64::from(partition.0))
-                .execute(connection)
-                .await?;
-        }
-        query("INSERT INTO meta (name, value) VALUES ('operator_check', ?)")
-            .bind(key.check_value())
-            .execute(connection)
-            .await?;
     }
     query(
         "INSERT INTO meta (name, value) VALUES ('schema_version', ?) \

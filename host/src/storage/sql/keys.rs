@@ -23,6 +23,7 @@ pub(super) struct Keyring {
 struct Cache {
     accounts: HashMap<AccountId, AccountKey>,
     workspaces: HashMap<WorkspaceId, Arc<DataKey>>,
+    installation: Option<Arc<DataKey>>,
 }
 
 #[derive(Clone)]
@@ -30,6 +31,9 @@ pub(super) struct AccountKey {
     pub workspace: WorkspaceId,
     pub key: Arc<DataKey>,
 }
+
+/// Of what belongs to no workspace.
+const INSTALLATION: &str = "installation";
 
 fn account_owner(id: &AccountId) -> String {
     format!("account:{id}")
@@ -227,5 +231,69 @@ impl Keyring {
             self.insert(connection, owner, &key).await?;
         }
         Ok(())
+    }
+
+    /// Destroys a workspace's key within the caller's transaction; [`Self::forget_workspace`]
+    /// follows.
+    pub async fn delete_workspace(
+        &self,
+        connection: &mut Connection,
+        id: &WorkspaceId,
+    ) -> Result<(), StorageError> {
+        query("DELETE FROM data_key WHERE owner = ?")
+            .bind(workspace_owner(id))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    pub fn forget_workspace(&self, id: &WorkspaceId) {
+        self.write().workspaces.remove(id);
+    }
+
+    /// None: nothing was ever sealed with it.
+    pub async fn installation(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Option<Arc<DataKey>>, StorageError> {
+        if let Some(key) = self.read().installation.clone() {
+            return Ok(Some(key));
+        }
+        let key = self.read_installation(connection).await?;
+        self.write().installation.clone_from(&key);
+        Ok(key)
+    }
+
+    async fn read_installation(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Option<Arc<DataKey>>, StorageError> {
+        let row = query("SELECT wrapped FROM data_key WHERE owner = ?")
+            .bind(INSTALLATION)
+            .fetch_optional(connection)
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let key = self
+            .wrapping
+            .unwrap(INSTALLATION, row.try_get(0)?)
+            .ok_or_else(|| damaged("data key of the installation"))?;
+        Ok(Some(Arc::new(key)))
+    }
+
+    /// Makes it within the caller's transaction, if there is none. One that was just made is not
+    /// cached: the transaction may still fail.
+    pub async fn ensure_installation(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Arc<DataKey>, StorageError> {
+        if let Some(key) = self.installation(connection).await? {
+            return Ok(key);
+        }
+        let key = DataKey::generate(INSTALLATION);
+        self.insert(connection, INSTALLATION.to_owned(), &key)
+            .await?;
+        Ok(Arc::new(key))
     }
 }
