@@ -16,7 +16,7 @@ use std::time::Duration;
 const APPLICATION_ID: i64 = 0x416e_796f;
 
 /// Applied in order; `user_version` counts those a database has.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/sqlite/0001_first.sql"),
     include_str!("../../../migrations/sqlite/0002_ownership.sql"),
     include_str!("../../../migrations/sqlite/0003_admin.sql"),
