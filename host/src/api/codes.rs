@@ -90,6 +90,7 @@ codes! { own:
     RATE_LIMITED "rate_limited" 429;
     INTERNAL_ERROR "internal_error" 500;
     STORAGE_UNAVAILABLE "storage_unavailable" 503;
+    NOT_READY "not_ready" 503;
     PROVIDER_UNAVAILABLE "provider_unavailable" 503;
     TOO_MANY_STREAMS "too_many_streams" 503;
     OWNER_ELSEWHERE "owner_elsewhere" 503;

@@ -172,7 +172,11 @@ impl Supervisor {
                     // The one of its first dispatch went with the process before.
                     actor.await_end(id);
                 }
-                actor.input(Input::Send { id, outgoing });
+                actor.input(Input::Send {
+                    id,
+                    outgoing,
+                    trace: None,
+                });
             } else {
                 actor.recover_send(send.id, Arc::new(send.outgoing), send.state);
                 let failure = Failure::new(
