@@ -132,10 +132,9 @@ async fn a_workspace_comes_rests_and_goes() {
     host.stop().await;
 }
 
-/// The simulator's component with a manifest that asks for twice the memory.
-fn greedy() -> Vec<u8> {
+/// The component with a manifest that asks for twice the memory.
+fn greedy(mut bytes: Vec<u8>) -> Vec<u8> {
     let (modest, greedy) = (b"memory-bytes = 16777216", b"memory-bytes = 33554432");
-    let mut bytes = guests::simulator_no_dedupe().to_vec();
     let at = bytes
         .windows(modest.len())
         .position(|window| window == modest)
@@ -152,8 +151,10 @@ async fn a_version_that_asks_for_more_waits_for_an_operator() {
     let first = before["versions"][0]["digest"].as_str().unwrap().to_owned();
     assert_eq!(before["granted"]["limits"]["memory-bytes"], 16_777_216);
 
+    let bundled = host.running.store.provider_bytes(&first).await.unwrap();
+    let greedy = greedy(bundled.unwrap());
     let upload = async |path: &str| {
-        let request = host.as_operator(Method::POST, path).body(greedy());
+        let request = host.as_operator(Method::POST, path).body(greedy.clone());
         host.send(request).await
     };
     for path in ["/v1/providers", "/admin/v1/providers"] {
