@@ -2,8 +2,8 @@
 //! configuration, usage, keys.
 
 use crate::support::eventually;
-use crate::support::guests;
 use crate::support::host::{Answer, Host};
+use anyport::storage::Store as _;
 use http::Method;
 use serde_json::{Value, json};
 
