@@ -164,7 +164,7 @@ async fn metrics_say_what_happened_and_name_nobody() {
         id,
         endpoint["data"]["id"].as_str().unwrap(),
         "acc_",
-        "ada",
+        "\"ada\"",
         "hello",
         &host.key,
     ] {

@@ -96,9 +96,19 @@ impl World {
     }
 
     async fn upload(&self, component: Vec<u8>) -> Answer {
+        self.upload_to("/v1/providers", component).await
+    }
+
+    /// With the operator's consent to whatever its manifest asks for.
+    async fn upload_approved(&self, component: Vec<u8>) -> Answer {
+        self.upload_to("/v1/providers?approve=true", component)
+            .await
+    }
+
+    async fn upload_to(&self, path: &str, component: Vec<u8>) -> Answer {
         let request = self
             .host
-            .as_operator(Method::POST, "/v1/providers")
+            .as_operator(Method::POST, path)
             .header("Content-Type", "application/wasm")
             .body(component);
         self.host.send(request).await

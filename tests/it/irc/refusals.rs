@@ -123,7 +123,7 @@ async fn a_component_that_is_refused() {
     assert_eq!(account.show().await["provider_digest"], digest.as_str());
     assert_eq!(registrations(&server, "anyport"), 2, "{}", server.log());
     let stubborn = patched(guests::evil(), "id = \"evil\"", "id = \"irc\" ");
-    world.upload(stubborn).await.expect(201);
+    world.upload_approved(stubborn).await.expect(201);
     let provider = eventually("the refusal of the account", async || {
         let provider = world.provider().await;
         (provider["last_refusal"] != Value::Null).then_some(provider)
