@@ -22,6 +22,8 @@ fn main() -> ExitCode {
                 match cli.command {
                     None => serve(cli.serve).await,
                     Some(Command::Serve(args)) => serve(args).await,
+                    Some(Command::Backup(args)) => anyport::app::backup::back_up(args).await,
+                    Some(Command::Restore(args)) => anyport::app::backup::restore(args).await,
                     Some(Command::Simulator(args)) => anyport_simulator::run(args).await,
                 }
             })

@@ -40,6 +40,9 @@ pub struct Details {
     /// The field of the request that broke a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Where reading the log can begin without missing anything that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_cursor: Option<String>,
 }
 
 impl ApiError {
@@ -196,6 +199,9 @@ impl Operation {
                 Conflict::DuplicateIdentity.to_string(),
             ),
             StorageError::Conflict(Conflict::NotFound) => self.missing(),
+            StorageError::Conflict(Conflict::NextKeyMissing) => {
+                ApiError::new(codes::CONFLICT, Conflict::NextKeyMissing.to_string())
+            }
             StorageError::Unusable(log) => {
                 let mut error = ApiError::new(self.failed, "the database cannot be used");
                 error.log = Some(log);

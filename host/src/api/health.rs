@@ -22,7 +22,11 @@ async fn live() -> Answer {
 
 async fn ready(State(api): State<Api>) -> Answer {
     check(&api).await?;
-    Reply::ok(&json!({"status": "ok"}))
+    let restored = api.store.restored().await;
+    match restored.map_err(|error| Operation::OWN.storage(error))? {
+        None => Reply::ok(&json!({"status": "ok"})),
+        Some(at) => Reply::ok(&json!({"status": "restored", "restored_at": at.rfc3339()})),
+    }
 }
 
 async fn check(api: &Shared) -> Result<(), ApiError> {

@@ -19,9 +19,11 @@ mod query;
 mod request_id;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod v1;
 
 pub use keys::{hash_key, mint_key};
+pub use upkeep::rotate_all;
 
 use crate::domain::{AccountId, EndpointId};
 use crate::storage::Store;
@@ -140,6 +142,7 @@ pub fn router(state: ApiState) -> Router {
     });
     v1::routes()
         .merge(health::routes())
+        .merge(upkeep::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_route)
         .layer(axum::middleware::from_fn(envelope::wrap))

@@ -1,6 +1,8 @@
 //! What an operator can set. Defaults ← TOML file ← environment (`ANYPORT_…`) ← flags; unknown
 //! keys are refused.
 
+use super::backup::{BackupArgs, RestoreArgs};
+use super::retention::RetentionConfig;
 use crate::supervisor::FaultInjection;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
@@ -27,6 +29,10 @@ pub struct Cli {
 pub enum Command {
     /// Run the host (what happens without a command, too).
     Serve(ServeArgs),
+    /// Copy the database of a host, which may be running, to a file.
+    Backup(BackupArgs),
+    /// Make an installation of a backup.
+    Restore(RestoreArgs),
     /// Run the simulator channel's own server.
     Simulator(anyport_simulator::SimulatorArgs),
 }
@@ -53,11 +59,14 @@ pub struct ServeArgs {
 pub struct Config {
     pub listen: SocketAddr,
     pub data: PathBuf,
+    /// The operator's key; `operator.key` below `data` when absent.
+    pub operator_key_file: Option<PathBuf>,
     /// The inbox for components; `providers` below `data` when absent.
     pub providers: Option<PathBuf>,
     pub network: NetworkConfig,
     pub runtime: RuntimeConfig,
     pub webhooks: WebhookConfig,
+    pub retention: RetentionConfig,
     pub simulator: SimulatorConfig,
     /// Configuration of a provider under that of its accounts, by provider id.
     pub provider: BTreeMap<String, serde_json::Value>,
@@ -109,10 +118,12 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data: PathBuf::from("anyport-data"),
+            operator_key_file: None,
             providers: None,
             network: NetworkConfig::default(),
             runtime: RuntimeConfig::default(),
             webhooks: WebhookConfig::default(),
+            retention: RetentionConfig::default(),
             simulator: SimulatorConfig::default(),
             provider: BTreeMap::new(),
             trial: false,

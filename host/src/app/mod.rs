@@ -1,9 +1,12 @@
 //! The only place that builds and joins parts: `start` for tests and embedding, `run` for the
 //! binary.
 
+pub mod backup;
 pub mod config;
 mod dial;
 mod first_start;
+mod operator_key;
+pub mod retention;
 mod tokens;
 mod welcome;
 
@@ -55,7 +58,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         .local_addr()
         .context("the listener has no address")?;
     private_directory(&config.data)?;
-    let store = Arc::new(SqliteStore::open(SqliteSettings::in_directory(&config.data)).await?);
+    let store = Arc::new(SqliteStore::open(store_settings(&config)?).await?);
     let keys = first_start::keys(&*store, &config).await?;
     let leases = store.claim().await?;
     let writer = Writer::start(store.clone(), writer::WriterSettings::default());
@@ -110,6 +113,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         Arc::new(dial::Guarded(network.dialer())),
         crate::delivery::Settings::default(),
     );
+    go_on_rotating(store.clone());
     let (stopping, stopped) = watch::channel(false);
     let reload = delivery.clone();
     let trouble = writer.clone();
@@ -180,6 +184,24 @@ pub async fn run(
     tracing::info!("stopping");
     running.stop().await;
     Ok(())
+}
+
+/// A rotation of the operator's key that a process before began.
+fn go_on_rotating(store: Arc<SqliteStore>) {
+    tokio::spawn(async move {
+        if let Err(error) = api::rotate_all(store).await {
+            tracing::error!(%error, "the rotation of the operator key does not go on");
+        }
+    });
+}
+
+/// Of the database in the data directory.
+fn store_settings(config: &Config) -> anyhow::Result<SqliteSettings> {
+    Ok(SqliteSettings {
+        key: operator_key::source(config)?,
+        retention: config.retention.check()?,
+        ..SqliteSettings::in_directory(&config.data)
+    })
 }
 
 async fn start_simulator(config: &Config) -> anyhow::Result<Option<anyport_simulator::Simulator>> {

@@ -1,12 +1,12 @@
 //! Accounts come, change and go.
 
 use super::Supervisor;
-use super::control::{AccountChange, NewAccount, Refusal, SignInCall};
+use super::control::{AccountChange, NewAccount, Refusal};
 use super::mailbox::Order;
 use super::schema;
 use crate::domain::account::{Account, AuthStatus, Profile};
 use crate::domain::{AccountId, PartitionId, Timestamp, WorkspaceId};
-use crate::storage::{AccountUpdate, Conflict, StorageError};
+use crate::storage::AccountUpdate;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -159,39 +159,6 @@ impl Supervisor {
             _ => {}
         }
         Ok(account)
-    }
-
-    pub(super) async fn end_account(
-        &self,
-        workspace: &WorkspaceId,
-        id: &AccountId,
-    ) -> Result<(), Refusal> {
-        const GOODBYE: Duration = Duration::from_secs(3);
-        if self.shared.store.account(workspace, id).await?.is_none() {
-            return Err(Refusal::UnknownAccount);
-        }
-        if let Some(actor) = self.actor(id) {
-            let live = actor.look(|live| live.clone());
-            if live.auth_status == AuthStatus::Authorized && live.wanted {
-                // If the channel does not answer, its session ends with our credentials.
-                let _ = self.call_sign_in(id, SignInCall::SignOut, GOODBYE).await;
-            }
-            let (done, stopped) = oneshot::channel();
-            actor.order(Order::Stop {
-                wanted: None,
-                restart: false,
-                done: Some(done),
-            });
-            let _ = tokio::time::timeout(GOODBYE, stopped).await;
-        }
-        match self.shared.store.delete_account(id).await {
-            Ok(()) | Err(StorageError::Conflict(Conflict::NotFound)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        if let Ok(mut actors) = self.actors.write() {
-            actors.remove(id);
-        }
-        Ok(())
     }
 }
 

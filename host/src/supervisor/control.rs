@@ -181,6 +181,11 @@ pub trait Control: std::marker::Send + Sync + 'static {
     async fn runtime(&self, id: &AccountId, action: RuntimeAction)
     -> Result<RuntimeState, Refusal>;
 
+    /// After a restore: the host goes on in the original's place. How many accounts start.
+    async fn resume_restored(&self) -> Result<u64, StorageError> {
+        Ok(0)
+    }
+
     /// The running or last flow of the account, if the process knows one.
     fn flow(&self, id: &AccountId) -> Option<Flow>;
     /// Waits until the provider has answered the call, at most `wait`; then the flow as it is.

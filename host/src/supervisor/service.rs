@@ -37,7 +37,7 @@ pub struct Supervisor {
     pub(super) epochs: HashMap<PartitionId, u64>,
     /// One installation at a time, so that versions follow each other.
     installing: tokio::sync::Mutex<()>,
-    me: std::sync::Weak<Self>,
+    pub(super) me: std::sync::Weak<Self>,
 }
 
 /// What the supervisor is built from.
@@ -123,10 +123,17 @@ impl Supervisor {
     }
 
     async fn load_accounts(self: &Arc<Self>) -> anyhow::Result<()> {
+        let deletions = self.shared.store.deletions().await?;
+        let restored = self.shared.store.restored().await?;
         for account in self.shared.store.all_accounts().await? {
             let sends = self.shared.store.unsettled_sends(&account.id).await?;
-            match self.add_actor(account.clone()) {
-                Some(actor) => self.recover(&actor, &account, sends),
+            let actor = self.add_actor(account.clone());
+            if deletions.contains(&account.id) {
+                self.go_on_deleting(account.workspace, account.id);
+                continue;
+            }
+            match actor {
+                Some(actor) => self.recover(&actor, &account, sends, restored),
                 None => tracing::error!(
                     account = %account.id,
                     provider = account.provider,
@@ -138,13 +145,21 @@ impl Supervisor {
     }
 
     /// After a restart: what was recorded is called again, what was dispatched only where the
-    /// channel drops repeats; else nobody can say what became of it.
-    fn recover(&self, actor: &Arc<Actor>, account: &Account, sends: Vec<Send>) {
+    /// channel drops repeats; else nobody can say what became of it. In a copy of another
+    /// installation nobody can say it of either: the original may have gone on with it.
+    fn recover(
+        &self,
+        actor: &Arc<Actor>,
+        account: &Account,
+        sends: Vec<Send>,
+        restored: Option<Timestamp>,
+    ) {
         let dedupes = self
             .provider_of(account)
             .is_some_and(|provider| provider.manifest.dedupes_sends);
         for send in sends {
-            if send.state == SendState::Recorded || dedupes {
+            let copied = restored.is_some_and(|at| send.recorded_at <= at);
+            if !copied && (send.state == SendState::Recorded || dedupes) {
                 let (id, outgoing) = (send.id, Arc::new(send.outgoing));
                 actor.recover_send(id, outgoing.clone(), send.state);
                 if send.state == SendState::Dispatched {
@@ -156,7 +171,11 @@ impl Supervisor {
                 actor.recover_send(send.id, Arc::new(send.outgoing), send.state);
                 let failure = Failure::new(
                     FailureCode::Unavailable,
-                    "the host stopped after it had left and before the channel answered",
+                    if copied {
+                        "this host was restored from a backup, and the original may have sent it"
+                    } else {
+                        "the host stopped after it had left and before the channel answered"
+                    },
                 );
                 let outcome = SendOutcome::Failed {
                     failure,
@@ -483,6 +502,16 @@ impl Control for Supervisor {
         wait: Duration,
     ) -> Result<Option<Flow>, Refusal> {
         self.call_sign_in(id, call, wait).await
+    }
+
+    async fn resume_restored(&self) -> Result<u64, StorageError> {
+        let held = self.shared.store.resume_restored().await?;
+        for id in &held {
+            if let Some(actor) = self.actor(id) {
+                actor.order(Order::Start { done: None });
+            }
+        }
+        Ok(held.len() as u64)
     }
 
     async fn send(&self, send: NewSend, wait: Duration) -> Result<SendAnswer, Refusal> {

@@ -265,7 +265,38 @@ impl SqliteStore {
             .ok_or_else(not_found)
     }
 
-    /// The row stays as a mark that the id was used; deleting it again is no error.
+    pub(super) async fn mark_deleting(&self, id: &AccountId) -> Result<(), StorageError> {
+        let mut transaction = self.begin().await?;
+        let result = sqlx::query(
+            "UPDATE account SET deleting_at = coalesce(deleting_at, ?) \
+             WHERE id = ? AND deleted_at IS NULL",
+        )
+        .bind(signed(Timestamp::now().0))
+        .bind(id.as_str().to_owned())
+        .execute(&mut transaction.connection)
+        .await
+        .map_err(StorageError::from)
+        .and_then(|done| match done.rows_affected() {
+            0 => Err(not_found()),
+            _ => Ok(()),
+        });
+        transaction.end(result).await
+    }
+
+    pub(super) async fn list_deleting(&self) -> Result<Vec<AccountId>, StorageError> {
+        let mut connection = self.reader().await?;
+        let rows = sqlx::query(
+            "SELECT id FROM account WHERE deleting_at IS NOT NULL AND deleted_at IS NULL",
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        rows.iter()
+            .map(|row| Ok(AccountId::from_text(row.try_get::<String, _>(0)?)))
+            .collect()
+    }
+
+    /// The row stays as a mark that the id was used; deleting it again is no error. What else it
+    /// leaves cannot be read without its key, and `maintain` removes it.
     pub(super) async fn destroy_account(&self, id: &AccountId) -> Result<(), StorageError> {
         let mut transaction = self.begin().await?;
         let result = self
@@ -300,18 +331,6 @@ impl SqliteStore {
             return Err(not_found());
         }
         self.keys.delete_account(connection, id).await?;
-        for statement in [
-            "DELETE FROM secret WHERE account = ?",
-            "DELETE FROM kv WHERE account = ?",
-            "DELETE FROM timer WHERE account = ?",
-            "DELETE FROM dedupe WHERE account = ?",
-            "DELETE FROM sent_message WHERE account = ?",
-        ] {
-            sqlx::query(statement)
-                .bind(id.as_str().to_owned())
-                .execute(&mut *connection)
-                .await?;
-        }
         sqlx::query(
             "UPDATE send SET settled_at = ?, \
              state = CASE state WHEN 'recorded' THEN 'failed' ELSE 'unknown' END \

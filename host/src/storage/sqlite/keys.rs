@@ -5,14 +5,15 @@ use super::error::damaged;
 use super::rows::Many;
 use crate::domain::{AccountId, WorkspaceId};
 use crate::storage::StorageError;
-use crate::storage::seal::{DataKey, WrappingKey};
+use crate::storage::operator::Wrapping;
+use crate::storage::seal::{DataKey, TOKENS, TokenSealer};
 use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub(super) struct Keyring {
-    wrapping: WrappingKey,
+    wrapping: Wrapping,
     cache: RwLock<Cache>,
     /// Counts deletions: what was read before one is not put into the cache after it.
     deletions: AtomicU64,
@@ -39,7 +40,7 @@ fn workspace_owner(id: &WorkspaceId) -> String {
 }
 
 impl Keyring {
-    pub fn new(wrapping: WrappingKey) -> Self {
+    pub fn new(wrapping: Wrapping) -> Self {
         Self {
             wrapping,
             cache: RwLock::default(),
@@ -157,12 +158,61 @@ impl Keyring {
         owner: String,
         key: &DataKey,
     ) -> Result<(), StorageError> {
-        sqlx::query("INSERT INTO data_key (owner, wrapped) VALUES (?, ?)")
-            .bind(owner)
-            .bind(self.wrapping.wrap(key))
-            .execute(connection)
+        let (version, wrapped) = self.wrapping.wrap(key);
+        // Only under the newest operator key: a host that missed a rotation must not leave keys
+        // that nobody else can open.
+        let made = sqlx::query(
+            "INSERT INTO data_key (owner, wrapped, key_version) SELECT ?, ?, ? \
+             WHERE ? = (SELECT max(version) FROM operator_key)",
+        )
+        .bind(owner)
+        .bind(wrapped)
+        .bind(version)
+        .bind(version)
+        .execute(connection)
+        .await?
+        .rows_affected();
+        if made == 1 { Ok(()) } else { Err(rotated_elsewhere()) }
+    }
+
+    pub fn wrapping(&self) -> &Wrapping {
+        &self.wrapping
+    }
+
+    /// What is wrapped, under the newest operator key.
+    pub fn wrap_anew(&self, owner: &str, wrapped: &[u8]) -> Result<(i64, Vec<u8>), StorageError> {
+        let key = self
+            .wrapping
+            .unwrap(owner, wrapped)
+            .ok_or_else(|| damaged("data key"))?;
+        Ok(self.wrapping.wrap(&key))
+    }
+
+    /// The key of tokens that clients carry; none when the installation has none yet.
+    pub async fn tokens(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Option<TokenSealer>, StorageError> {
+        let row = sqlx::query("SELECT wrapped FROM data_key WHERE owner = ?")
+            .bind(TOKENS)
+            .fetch_optional(connection)
             .await?;
-        Ok(())
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let key = self
+            .wrapping
+            .unwrap(TOKENS, row.try_get(0)?)
+            .ok_or_else(|| damaged("data key of tokens"))?;
+        Ok(Some(key.token_sealer()))
+    }
+
+    pub async fn insert_tokens(
+        &self,
+        connection: &mut SqliteConnection,
+        key: &DataKey,
+    ) -> Result<(), StorageError> {
+        self.insert(connection, TOKENS.to_owned(), key).await
     }
 
     /// Destroys it within the caller's transaction; [`Self::forget_account`] follows.
@@ -227,4 +277,11 @@ impl Keyring {
         }
         Ok(())
     }
+}
+
+fn rotated_elsewhere() -> StorageError {
+    StorageError::Unusable(
+        "the operator key was rotated by another host; give this one the new key and start it again"
+            .to_owned(),
+    )
 }

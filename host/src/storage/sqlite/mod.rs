@@ -13,6 +13,7 @@
 //! (dedupe keys, idempotency keys, the channel's message ids).
 
 mod accounts;
+pub mod backup;
 mod belongings;
 mod commit;
 mod endpoints;
@@ -21,26 +22,31 @@ mod error;
 pub(in crate::storage) mod faults;
 mod keys;
 mod log;
+mod maintain;
 mod open;
 mod providers;
+mod restore;
+mod rotation;
 mod rows;
 mod sends;
 mod state;
 mod workspaces;
 
-pub use open::KeySource;
+pub use super::operator::KeySource;
 
 use self::keys::Keyring;
-use super::seal::{OperatorKey, TokenSealer};
+use super::seal::TokenSealer;
 use super::{
-    AccountUpdate, ApiKey, DurableTimer, Lease, Page, ProviderVersion, SecretWrite, StorageError,
+    AccountUpdate, ApiKey, DurableTimer, Lease, Page, ProviderVersion, Retention, Rotation, SecretWrite, StorageError,
     Store, Workspace, Write, Written,
 };
 use crate::domain::account::Account;
 use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::event::LoggedEvent;
 use crate::domain::send::{Send, SendState};
-use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, WorkspaceId};
+use crate::domain::{
+    AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId,
+};
 use async_trait::async_trait;
 use sqlx::Sqlite;
 use sqlx::SqlitePool;
@@ -63,6 +69,8 @@ pub struct SqliteSettings {
     pub readers: u32,
     /// The database refuses to grow beyond this many pages of 4 KiB, as on a full disk.
     pub max_pages: u32,
+    /// How long what is over is kept.
+    pub retention: Retention,
 }
 
 impl SqliteSettings {
@@ -82,6 +90,7 @@ impl SqliteSettings {
             readers: 4,
             // SQLite's own limit.
             max_pages: 4_294_967_294,
+            retention: Retention::default(),
         }
     }
 }
@@ -89,7 +98,7 @@ impl SqliteSettings {
 /// All durable state in one SQLite file.
 pub struct SqliteStore {
     settings: SqliteSettings,
-    operator: OperatorKey,
+    tokens: TokenSealer,
     keys: Keyring,
     write: Mutex<state::WriteState>,
     readers: SqlitePool,
@@ -116,16 +125,16 @@ impl SqliteStore {
         let lock = open::lock(&settings.path)?;
         open::survive_file_size_limit();
         open::create_private(&settings.path)?;
-        let (connection, operator) = open::prepare(&settings).await?;
+        let prepared = open::prepare(&settings).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(settings.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
             .test_before_acquire(false)
             .connect_lazy_with(open::reader_options(&settings));
         Ok(Self {
-            keys: Keyring::new(operator.wrapping_key()),
-            operator,
-            write: Mutex::new(state::WriteState::new(connection)),
+            keys: prepared.keys,
+            tokens: prepared.tokens,
+            write: Mutex::new(state::WriteState::new(prepared.connection)),
             readers,
             max_pages: AtomicU32::new(settings.max_pages),
             #[cfg(test)]
@@ -137,7 +146,7 @@ impl SqliteStore {
 
     /// Seals what clients carry around, such as reply tokens.
     pub fn token_sealer(&self) -> TokenSealer {
-        self.operator.token_sealer()
+        self.tokens.clone()
     }
 
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, StorageError> {
@@ -161,6 +170,14 @@ impl Store for SqliteStore {
 
     async fn maintain(&self) -> Result<bool, StorageError> {
         self.prune().await
+    }
+
+    async fn begin_key_rotation(&self) -> Result<(), StorageError> {
+        self.begin_rotation().await
+    }
+
+    async fn go_on_rotating_keys(&self) -> Result<Rotation, StorageError> {
+        self.go_on_rotating().await
     }
 
     async fn read_events(
@@ -191,6 +208,22 @@ impl Store for SqliteStore {
 
     async fn heads(&self) -> Result<Vec<u64>, StorageError> {
         self.partition_heads().await
+    }
+
+    async fn tails(&self) -> Result<Vec<u64>, StorageError> {
+        self.partition_tails().await
+    }
+
+    async fn restored(&self) -> Result<Option<Timestamp>, StorageError> {
+        self.restore_mark().await
+    }
+
+    async fn mark_restored(&self, at: Timestamp) -> Result<(), StorageError> {
+        self.write_restore_mark(at).await
+    }
+
+    async fn resume_restored(&self) -> Result<Vec<AccountId>, StorageError> {
+        self.remove_restore_mark().await
     }
 
     async fn create_account(
@@ -224,6 +257,14 @@ impl Store for SqliteStore {
         secrets: &[SecretWrite],
     ) -> Result<Account, StorageError> {
         self.change_account(id, update, secrets).await
+    }
+
+    async fn begin_deletion(&self, id: &AccountId) -> Result<(), StorageError> {
+        self.mark_deleting(id).await
+    }
+
+    async fn deletions(&self) -> Result<Vec<AccountId>, StorageError> {
+        self.list_deleting().await
     }
 
     async fn delete_account(&self, id: &AccountId) -> Result<(), StorageError> {

@@ -2,9 +2,11 @@
 //! key, the schema, and the settings of every connection.
 
 use super::SqliteSettings;
+use super::keys::Keyring;
 use crate::domain::PartitionId;
 use crate::storage::StorageError;
-use crate::storage::seal::{OperatorKey, WrappingKey};
+use crate::storage::operator::{KeyRow, Wrapping};
+use crate::storage::seal::{DataKey, TOKENS, TokenSealer};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -16,15 +18,10 @@ use std::time::Duration;
 const APPLICATION_ID: i64 = 0x416e_796f;
 
 /// Applied in order; `user_version` counts those a database has.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_first.sql")];
-
-/// Where the operator's key comes from.
-#[derive(Clone, Debug)]
-pub enum KeySource {
-    /// This file. It is made together with a new database, and must be there for an old one.
-    File(PathBuf),
-    Given(OperatorKey),
-}
+pub(super) const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../../migrations/sqlite/0004_secrets.sql"),
+];
 
 fn unusable(text: String) -> StorageError {
     StorageError::Unusable(text)
@@ -125,16 +122,63 @@ pub(super) async fn connect_writer(
     SqliteConnection::connect_with(&options).await
 }
 
-/// Checks and prepares the database; the key that wraps its data keys.
-pub(super) async fn prepare(
-    settings: &SqliteSettings,
-) -> Result<(SqliteConnection, OperatorKey), StorageError> {
-    let name = settings.path.display();
+/// A database that was opened: the connection that writes, the keys, the sealer of tokens.
+pub(super) struct Prepared {
+    pub connection: SqliteConnection,
+    pub keys: Keyring,
+    pub tokens: TokenSealer,
+}
+
+/// Checks and prepares the database.
+pub(super) async fn prepare(settings: &SqliteSettings) -> Result<Prepared, StorageError> {
     // Looked at before anything is written: a foreign file stays as it is.
     let mut look = SqliteConnection::connect_with(&options(settings)).await?;
-    let tables = number(&mut look, "SELECT count(*) FROM sqlite_master").await?;
-    let application = number(&mut look, "PRAGMA application_id").await?;
-    let version = number(&mut look, "PRAGMA user_version").await?;
+    let found = look_at(&mut look, &settings.path).await?;
+    let (wrapping, first) = match &found {
+        Some(found) => {
+            let name = settings.path.display().to_string();
+            let wrapping = Wrapping::open(&settings.key, &found.keys, &name)?;
+            (wrapping, None)
+        }
+        None => {
+            let (wrapping, row) = Wrapping::create(&settings.key)?;
+            (wrapping, Some(row))
+        }
+    };
+    look.close().await?;
+
+    let mut connection = connect_writer(settings, settings.max_pages).await?;
+    let version = found.as_ref().map_or(0, |found| found.version);
+    let keys = Keyring::new(wrapping);
+    if version < MIGRATIONS.len() as i64 {
+        migrate(&mut connection, version, first).await?;
+    }
+    let tokens = match keys.tokens(&mut connection).await? {
+        Some(tokens) => tokens,
+        None => make_tokens(&mut connection, &keys, settings, found.is_some()).await?,
+    };
+    Ok(Prepared {
+        connection,
+        keys,
+        tokens,
+    })
+}
+
+/// What a database of ours says of itself.
+pub(super) struct Found {
+    pub version: i64,
+    pub keys: Vec<KeyRow>,
+}
+
+/// None: it is empty. Refuses another program's and a newer one. Reads only.
+pub(super) async fn look_at(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<Option<Found>, StorageError> {
+    let name = path.display();
+    let tables = number(connection, "SELECT count(*) FROM sqlite_master").await?;
+    let application = number(connection, "PRAGMA application_id").await?;
+    let version = number(connection, "PRAGMA user_version").await?;
     let known = MIGRATIONS.len() as i64;
     if (tables > 0 || application != 0) && application != APPLICATION_ID {
         return Err(unusable(format!(
@@ -147,68 +191,62 @@ pub(super) async fn prepare(
              up to {known}); nothing was changed"
         )));
     }
-    let new = application == 0;
-    let key = operator_key(settings, new)?;
-    if !new {
-        check_key(&mut look, &key.wrapping_key(), settings).await?;
+    if application == 0 {
+        return Ok(None);
     }
-    look.close().await?;
-
-    let mut connection = connect_writer(settings, settings.max_pages).await?;
-    if version < known {
-        migrate(&mut connection, version, &key.wrapping_key()).await?;
-    }
-    Ok((connection, key))
+    Ok(Some(Found {
+        version,
+        keys: key_rows(connection).await?,
+    }))
 }
 
 async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StorageError> {
     Ok(sqlx::query(sql).fetch_one(connection).await?.try_get(0)?)
 }
 
-fn operator_key(settings: &SqliteSettings, new: bool) -> Result<OperatorKey, StorageError> {
-    let path = match &settings.key {
-        KeySource::Given(key) => return Ok(key.clone()),
-        KeySource::File(path) => path,
-    };
-    let failed =
-        |error: std::io::Error| unusable(format!("the operator key {}: {error}", path.display()));
-    match OperatorKey::load(path).map_err(failed)? {
-        Some(key) => Ok(key),
-        None if new => OperatorKey::create(path).map_err(failed),
-        None => Err(unusable(format!(
-            "the operator key {} is missing; without it {} cannot be read",
-            path.display(),
-            settings.path.display()
-        ))),
-    }
-}
-
-async fn check_key(
-    connection: &mut SqliteConnection,
-    key: &WrappingKey,
-    settings: &SqliteSettings,
-) -> Result<(), StorageError> {
-    let row = sqlx::query("SELECT value FROM meta WHERE name = 'operator_check'")
-        .fetch_optional(connection)
-        .await?;
-    let accepted = match &row {
-        Some(row) => key.accepts(row.try_get(0)?),
-        None => false,
-    };
-    if accepted {
-        Ok(())
+/// The operator's keys that the database names, oldest first.
+async fn key_rows(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>, StorageError> {
+    let has_table = number(
+        connection,
+        "SELECT count(*) FROM sqlite_master WHERE name = 'operator_key'",
+    );
+    let sql = if has_table.await? > 0 {
+        "SELECT version, check_value FROM operator_key ORDER BY version"
     } else {
-        Err(unusable(format!(
-            "{} was sealed with another operator key; nothing was changed",
-            settings.path.display()
-        )))
-    }
+        "SELECT 1, value FROM meta WHERE name = 'operator_check'"
+    };
+    let rows = sqlx::query(sql).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(KeyRow {
+                version: row.try_get(0)?,
+                check_value: row.try_get(1)?,
+            })
+        })
+        .collect()
 }
 
-async fn migrate(
+/// Tokens that clients got from an installation without this key must go on to open.
+pub(super) async fn make_tokens(
+    connection: &mut SqliteConnection,
+    keys: &Keyring,
+    settings: &SqliteSettings,
+    is_old: bool,
+) -> Result<TokenSealer, StorageError> {
+    let key = if is_old {
+        settings.key.present()?.first_token_key()
+    } else {
+        DataKey::generate(TOKENS)
+    };
+    keys.insert_tokens(connection, &key).await?;
+    Ok(key.token_sealer())
+}
+
+/// `first`: the operator's key of a new database.
+pub(super) async fn migrate(
     connection: &mut SqliteConnection,
     from: i64,
-    key: &WrappingKey,
+    first: Option<KeyRow>,
 ) -> Result<(), StorageError> {
     sqlx::query("BEGIN IMMEDIATE")
         .execute(&mut *connection)
@@ -216,7 +254,7 @@ async fn migrate(
     for migration in MIGRATIONS.iter().skip(from as usize) {
         sqlx::raw_sql(*migration).execute(&mut *connection).await?;
     }
-    if from == 0 {
+    if let Some(key) = first {
         for partition in PartitionId::all() {
             sqlx::query("INSERT INTO partition (id, epoch, head) VALUES (?, 0, 0)")
                 .bind(i64::from(partition.0))
@@ -224,12 +262,14 @@ async fn migrate(
                 .await?;
         }
         // `last_group`: see `commit/mod.rs`.
-        sqlx::query(
-            "INSERT INTO meta (name, value) VALUES ('operator_check', ?), ('last_group', x'')",
-        )
-        .bind(key.check_value())
-        .execute(&mut *connection)
-        .await?;
+        sqlx::query("INSERT INTO meta (name, value) VALUES ('last_group', x'')")
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query("INSERT INTO operator_key (version, check_value) VALUES (?, ?)")
+            .bind(key.version)
+            .bind(key.check_value)
+            .execute(&mut *connection)
+            .await?;
     }
     // Both stand in the database's header and belong to the transaction.
     let header = format!(

@@ -22,6 +22,7 @@ pub(super) struct WriteState {
     pub last_group: Option<LastGroup>,
     /// Dedupe keys added per account since its window was last pruned.
     pub dedupe_added: HashMap<AccountId, u32>,
+    pub pass: super::maintain::Pass,
 }
 
 impl WriteState {
@@ -31,6 +32,7 @@ impl WriteState {
             endpoints: HashMap::new(),
             last_group: None,
             dedupe_added: HashMap::new(),
+            pass: super::maintain::Pass::default(),
         }
     }
 }
@@ -97,10 +99,20 @@ impl SqliteStore {
             .collect()
     }
 
+    pub(super) async fn partition_tails(&self) -> Result<Vec<u64>, StorageError> {
+        let mut connection = self.reader().await?;
+        let rows = sqlx::query("SELECT tail FROM partition ORDER BY id")
+            .fetch_all(&mut *connection)
+            .await?;
+        rows.iter()
+            .map(|row| Ok(unsigned(row.try_get(0)?)))
+            .collect()
+    }
+
     /// One step of tidying; true when there may be more to do.
     pub(super) async fn prune(&self) -> Result<bool, StorageError> {
         let mut transaction = self.begin().await?;
-        let result = super::commit::prune(&mut transaction).await;
+        let result = super::maintain::step(&mut transaction, &self.settings.retention).await;
         transaction.end(result).await
     }
 

@@ -5,6 +5,7 @@
 mod contract;
 mod model;
 mod sqlite;
+mod upkeep;
 mod world;
 mod writer;
 

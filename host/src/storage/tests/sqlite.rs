@@ -164,7 +164,10 @@ async fn foreign_newer_and_otherwise_sealed_databases_are_refused() {
     assert!(text.contains("is missing"), "{text}");
     assert!(!key.exists());
     let mut settings = SqliteSettings::in_directory(directory.path());
-    settings.key = KeySource::Given(OperatorKey::generate());
+    settings.key = KeySource::Given {
+        key: OperatorKey::generate(),
+        next: None,
+    };
     let text = refusal(SqliteStore::open(settings).await);
     assert!(text.contains("another operator key"), "{text}");
     std::fs::rename(directory.path().join("kept"), &key).unwrap();

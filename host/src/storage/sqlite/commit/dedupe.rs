@@ -170,32 +170,39 @@ async fn give_offsets(
     Ok(())
 }
 
-/// One step of tidying: the window of one account, else expired idempotency keys. True when there
-/// may be more to do.
-pub(in super::super) async fn prune(
+/// The window of one account that has grown. True: there may be more to do.
+pub(in super::super) async fn prune_windows(
     transaction: &mut Transaction<'_>,
+    now: Timestamp,
 ) -> Result<bool, StorageError> {
-    let now = Timestamp::now();
     let full = transaction
         .state
         .dedupe_added
         .iter()
         .find(|(_, added)| **added >= PRUNE_AFTER)
         .map(|(account, _)| account.clone());
-    if let Some(account) = full {
-        let removed = prune_window(&mut transaction.connection, &account, now).await?;
-        if removed < STEP as u64 {
-            transaction.state.dedupe_added.insert(account, 0);
-        }
-        return Ok(true);
+    let Some(account) = full else {
+        return Ok(false);
+    };
+    let removed = prune_window(&mut transaction.connection, &account, now).await?;
+    if removed < STEP as u64 {
+        transaction.state.dedupe_added.insert(account, 0);
     }
+    Ok(true)
+}
+
+/// Idempotency keys that have expired. True: there may be more.
+pub(in super::super) async fn prune_idempotency(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
     let removed = sqlx::query(
         "DELETE FROM idempotency WHERE (workspace, key) IN \
          (SELECT workspace, key FROM idempotency WHERE expires_at <= ? LIMIT ?)",
     )
     .bind(signed(now.0))
     .bind(STEP)
-    .execute(&mut transaction.connection)
+    .execute(connection)
     .await?
     .rows_affected();
     Ok(removed >= STEP as u64)

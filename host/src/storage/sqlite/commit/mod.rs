@@ -18,7 +18,7 @@ mod load;
 mod plan;
 
 pub(super) use apply::write_secret;
-pub(super) use dedupe::prune;
+pub(super) use dedupe::{prune_idempotency, prune_windows};
 pub(super) use load::{idempotency_hash, send_id};
 
 use self::plan::{Outcome, Plan};
