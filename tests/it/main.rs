@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod architecture;
+mod backup;
 mod conformance;
 mod crash;
 mod evil;
 mod full;
 mod held;
 mod irc;
+mod markers;
+mod retention;
+mod rotation;
 mod runtime;
 mod support;

@@ -61,7 +61,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     let store = Arc::new(SqliteStore::open(store_settings(&config)?).await?);
     let keys = first_start::keys(&*store, &config).await?;
     let leases = store.claim().await?;
-    let writer = Writer::start(store.clone(), writer::WriterSettings::default());
+    let writer = Writer::start(store.clone(), writer_settings(&config)?);
 
     let policy = AddressPolicy {
         allow: config.network.allow.clone(),
@@ -176,6 +176,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    forbid_core_dumps();
     let trial = config.trial;
     let directory = config.data.clone();
     let running = start(config, listener).await?;
@@ -195,6 +196,16 @@ fn go_on_rotating(store: Arc<SqliteStore>) {
     });
 }
 
+/// What is kept for a short time only is tidied more often.
+fn writer_settings(config: &Config) -> anyhow::Result<writer::WriterSettings> {
+    let mut settings = writer::WriterSettings::default();
+    let retention = config.retention.check()?;
+    let shortest = retention.events_ms.min(retention.attempts_ms);
+    let often = Duration::from_millis(shortest / 10).max(Duration::from_millis(100));
+    settings.tidy_interval = settings.tidy_interval.min(often);
+    Ok(settings)
+}
+
 /// Of the database in the data directory.
 fn store_settings(config: &Config) -> anyhow::Result<SqliteSettings> {
     Ok(SqliteSettings {
@@ -202,6 +213,18 @@ fn store_settings(config: &Config) -> anyhow::Result<SqliteSettings> {
         retention: config.retention.check()?,
         ..SqliteSettings::in_directory(&config.data)
     })
+}
+
+/// The memory of the process holds keys and messages: it must not end up in a file.
+fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = Rlimit {
+        current: Some(0),
+        ..getrlimit(Resource::Core)
+    };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::warn!(%error, "a crash may write the process's memory, with its keys, to a file");
+    }
 }
 
 async fn start_simulator(config: &Config) -> anyhow::Result<Option<anyport_simulator::Simulator>> {

@@ -15,6 +15,8 @@ use tokio::process::{Child, Command};
 
 /// The configuration that the process runs with, in the environment.
 const VARIABLE: &str = "ANYPORT_TEST_HOST";
+/// What it logs.
+const FILTER: &str = "ANYPORT_TEST_LOG";
 
 /// Not a test: what [`Home::spawn`] starts.
 #[test]
@@ -24,7 +26,7 @@ fn host_process() {
         return;
     };
     tracing_subscriber::fmt()
-        .with_env_filter("info")
+        .with_env_filter(std::env::var(FILTER).unwrap_or_default())
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
@@ -54,6 +56,7 @@ pub struct Home {
     directory: TempDir,
     config: PathBuf,
     log: PathBuf,
+    filter: &'static str,
 }
 
 /// The keys that a first start printed.
@@ -83,7 +86,19 @@ impl Home {
             config: path,
             log: directory.path().join("log"),
             directory,
+            filter: "info",
         }
+    }
+
+    /// The same with another log filter.
+    pub fn logging(mut self, filter: &'static str) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// The host's configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.config.clone()
     }
 
     pub fn data(&self) -> PathBuf {
@@ -108,6 +123,9 @@ impl Home {
             .args(["--exact", "support::process::host_process"])
             .args(["--ignored", "--nocapture"])
             .env(VARIABLE, &self.config)
+            .env(FILTER, self.filter)
+            .env("RUST_BACKTRACE", "full")
+            .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -185,6 +203,13 @@ impl Drop for Home {
 impl HostProcess {
     pub fn id(&self) -> u32 {
         self.child.id().expect("it was not waited for")
+    }
+
+    /// As a fault of its own would end it, and waits until it is gone.
+    pub async fn abort(mut self) {
+        let pid = rustix::process::Pid::from_raw(self.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::ABORT).unwrap();
+        self.child.wait().await.unwrap();
     }
 
     /// `kill -9`, and waits until it is gone.
