@@ -40,7 +40,7 @@ async fn who_reads_on_misses_nothing_and_who_comes_late_is_told() {
     // Reads all the time, over several times the retention.
     let mut seen = HashSet::new();
     let mut cursor = "earliest".to_owned();
-    let mut read = async |cursor: &mut String, seen: &mut HashSet<String>| {
+    let read = async |cursor: &mut String, seen: &mut HashSet<String>| {
         let path = format!("/v1/events?after={cursor}&limit=500&wait=1&types=message.received");
         let page = client.get(&path).await.expect(200);
         for event in page["data"]["items"].as_array().unwrap() {
