@@ -7,7 +7,7 @@ use anyport::runtime::port::{
     Connection, ConnectionSink, ConnectionSpec, Connector, Credit, EgressGrant, Report,
 };
 use anyport::runtime::{Engine, EngineSettings};
-use anyport::storage::sqlite::{SqliteSettings, SqliteStore};
+use anyport::storage::sqlite::SqliteSettings;
 use anyport::storage::writer::{Writer, WriterSettings};
 use anyport::storage::{Store, Workspace};
 use anyport::supervisor::control::{Control, NewAccount, SignInCall};
@@ -108,7 +108,7 @@ impl World {
     pub async fn start() -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let settings = SqliteSettings::in_directory(directory.path());
-        let store = Arc::new(SqliteStore::open(settings).await?);
+        let store = Arc::new(settings.open().await?);
         let workspace = Workspace {
             id: WorkspaceId::generate(),
             name: "Bench".into(),

@@ -8,7 +8,7 @@ use crate::support::process::{Client, Home};
 use crate::support::proves;
 use crate::support::traffic::{Channel, Senders, configuration, traffic};
 use anyport::app::backup::{BackupArgs, RestoreArgs, back_up, restore};
-use anyport::storage::operator::KeySource;
+use anyport::storage::key::KeySource;
 use anyport::storage::sqlite::backup::check;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -93,15 +93,30 @@ async fn backups_under_traffic_are_whole_and_one_becomes_a_host() {
         }
         let sends = sends_of(file).await;
         for id in told {
-            assert!(sends.contains(id), "{id} was answered before the backup began");
+            assert!(
+                sends.contains(id),
+                "{id} was answered before the backup began"
+            );
         }
     }
     println!(
         "{rounds} backups; the last has {} events, {} were read before it",
-        log_of(&backups[rounds - 1].0).await.values().flatten().count(),
+        log_of(&backups[rounds - 1].0)
+            .await
+            .values()
+            .flatten()
+            .count(),
         backups[rounds - 1].1.len()
     );
-    becomes_a_host(&mut channel, &last, &keys, &accounts[0].id, &owed, &original_cursor).await;
+    becomes_a_host(
+        &mut channel,
+        &last,
+        &keys,
+        &accounts[0].id,
+        &owed,
+        &original_cursor,
+    )
+    .await;
 }
 
 /// As an operator does it, on another machine.
@@ -134,11 +149,17 @@ async fn becomes_a_host(
     assert!(told["data"]["restored_at"].is_string(), "{told:#}");
     client.get("/admin/v1/restore").await.expect(403);
     eventually("every send is settled", async || {
-        let open = [client.sends("recorded").await, client.sends("dispatched").await];
+        let open = [
+            client.sends("recorded").await,
+            client.sends("dispatched").await,
+        ];
         open.iter().all(Vec::is_empty).then_some(())
     })
     .await;
-    let unknown = client.get(&format!("/v1/messages/{owed}")).await.expect(200);
+    let unknown = client
+        .get(&format!("/v1/messages/{owed}"))
+        .await
+        .expect(200);
     assert_eq!(unknown["data"]["state"], "unknown", "{unknown:#}");
     // Nobody has signed in, and nothing leaves.
     let shown = client.get("/v1/accounts").await.expect(200);
@@ -154,7 +175,8 @@ async fn becomes_a_host(
         .await
         .expect(200);
     let events = page["data"]["items"].as_array().unwrap();
-    let is_told = |event: &Value| event["type"] == "message.unknown" && event["data"]["send_id"] == owed;
+    let is_told =
+        |event: &Value| event["type"] == "message.unknown" && event["data"]["send_id"] == owed;
     assert!(events.iter().any(is_told), "{page:#}");
 
     let behaviour = anyport_simulator::Behaviour::default();
@@ -231,7 +253,10 @@ impl Reader {
             for event in data["items"].as_array().unwrap() {
                 self.seen.insert(event["id"].as_str().unwrap().to_owned());
             }
-            data["next_cursor"].as_str().unwrap().clone_into(&mut self.cursor);
+            data["next_cursor"]
+                .as_str()
+                .unwrap()
+                .clone_into(&mut self.cursor);
             if data["has_more"] != true {
                 return;
             }
@@ -242,10 +267,11 @@ impl Reader {
 /// (offset, id) of all events by partition; the offsets have no gap.
 async fn log_of(database: &Path) -> HashMap<i64, Vec<(i64, String)>> {
     let mut connection = connect(database).await;
-    let rows: Vec<(i64, String)> = sqlx::query_as("SELECT position, id FROM event ORDER BY position")
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
+    let rows: Vec<(i64, String)> =
+        sqlx::query_as("SELECT position, id FROM event ORDER BY position")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
     let heads: Vec<(i64, i64)> = sqlx::query_as("SELECT id, head FROM partition")
         .fetch_all(&mut connection)
         .await

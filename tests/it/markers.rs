@@ -71,10 +71,7 @@ fn forms(core: &str) -> Vec<(&'static str, Vec<u8>)> {
         let padded = [&vec![0; shift], bytes].concat();
         let first = (shift * 8).div_ceil(6);
         let last = padded.len() * 8 / 6;
-        for (name, digits) in [
-            ("base64", *b"+/"),
-            ("base64url", *b"-_"),
-        ] {
+        for (name, digits) in [("base64", *b"+/"), ("base64url", *b"-_")] {
             forms.push((name, base64(&padded, digits)[first..last].to_vec()));
         }
     }
@@ -497,13 +494,13 @@ async fn bad_requests(
             "/v1/messages".to_owned(),
             json!({"account_id": account, "to": {"id": "lines", "type": "user"}, "message": {"type": "text", "text": [markers.text_out.text()]}}),
         ),
-        (
-            "/v1/messages".to_owned(),
-            json!({"account_id": account, "to": {"id": "lines", "type": "user"}, "message": {"type": "text", "text": format!("!err {}", markers.text_out.word())}}),
-        ),
     ] {
         errors.keep(client.post(&path, body).await);
     }
+    // The guest fails on it, now or a little later.
+    let text = format!("!err {}", markers.text_out.word());
+    let send = json!({"account_id": account, "to": {"id": "lines", "type": "user"}, "message": {"type": "text", "text": text}});
+    client.post("/v1/messages", send).await;
     for path in ["/v1/accounts", "/v1/messages", "/v1/webhook-endpoints"] {
         let body = format!("{{\"password\": \"{}\", ", markers.password.text());
         let request = client.request(Method::POST, path).body(body);
@@ -540,11 +537,13 @@ async fn failing_accounts(client: &Client, markers: &Markers, errors: &mut Error
     let path = format!("/v1/accounts/{id}");
     let shown = client.get(&path).await.expect(200);
     assert!(!shown.to_string().contains(&markers.proxy_password.core));
-    let change = json!({"provider_data": {"server-password": markers.credential.word(), "port": "x"}});
+    let change =
+        json!({"provider_data": {"server-password": markers.credential.word(), "port": "x"}});
     let request = client.request(Method::PATCH, &path).json(&change);
     errors.keep(client.send(request).await);
 
-    let account = json!({"provider": "simulator", "auth_mode": "code", "provider_data": {"user": "ada"}});
+    let account =
+        json!({"provider": "simulator", "auth_mode": "code", "provider_data": {"user": "ada"}});
     let made = client.post("/v1/accounts", account).await.expect(201);
     let auth = format!("/v1/accounts/{}/auth", made["data"]["id"].as_str().unwrap());
     client

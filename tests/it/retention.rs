@@ -46,7 +46,10 @@ async fn who_reads_on_misses_nothing_and_who_comes_late_is_told() {
         for event in page["data"]["items"].as_array().unwrap() {
             seen.insert(message_id(event).to_owned());
         }
-        page["data"]["next_cursor"].as_str().unwrap().clone_into(cursor);
+        page["data"]["next_cursor"]
+            .as_str()
+            .unwrap()
+            .clone_into(cursor);
         page["data"]["has_more"] == true
     };
     let late = format!("/v1/events?after={old_cursor}&limit=10");
@@ -59,7 +62,9 @@ async fn who_reads_on_misses_nothing_and_who_comes_late_is_told() {
     assert_eq!(expired.body["error"]["code"], "cursor_expired");
     let oldest = expired.body["error"]["oldest_cursor"].as_str().unwrap();
     // Good at once; the log goes on meanwhile, so that it may be too old again at some time.
-    let page = client.get(&format!("/v1/events?after={oldest}&limit=10")).await;
+    let page = client
+        .get(&format!("/v1/events?after={oldest}&limit=10"))
+        .await;
     assert!(page.status == 200 || page.status == 410, "{page:?}");
     // The stream says the same, by its query and by the header of one that comes again.
     let stream = "/v1/events/stream";
@@ -88,9 +93,9 @@ async fn who_reads_on_misses_nothing_and_who_comes_late_is_told() {
     })
     .await;
 
-    // A receiver that is behind holds its events, and then gets them all.
+    // A receiver that is behind, for longer than events are kept, holds them and gets them all.
     sink.pause(true);
-    let waiting = channel.control.counters().await.unwrap().generated + 500;
+    let waiting = channel.control.counters().await.unwrap().generated + 120;
     channel
         .control
         .wait_for(None, crate::support::PATIENCE, |counted| {

@@ -108,7 +108,11 @@ async fn a_deletion_that_a_crash_cut_off_is_taken_up_again() {
         never_answer: true,
         ..anyport_simulator::Behaviour::default()
     };
-    channel.control.configure(Some("ada"), silent).await.unwrap();
+    channel
+        .control
+        .configure(Some("ada"), silent)
+        .await
+        .unwrap();
     let send = json!({
         "account_id": gone,
         "to": {"id": "somebody", "type": "user"},
@@ -133,8 +137,11 @@ async fn a_deletion_that_a_crash_cut_off_is_taken_up_again() {
     assert!(host.running.store.deletions().await.unwrap().is_empty());
     // What it owed was settled and told before its key went.
     sink.wait_until("the send that was owed", |arrived| {
-        let told = ["message.unknown", "message.sent"]
-            .map(|kind| arrived.of(kind, &gone).any(|event| event.text("send_id") == owed));
+        let told = ["message.unknown", "message.sent"].map(|kind| {
+            arrived
+                .of(kind, &gone)
+                .any(|event| event.text("send_id") == owed)
+        });
         told.contains(&true)
     })
     .await;
@@ -142,7 +149,9 @@ async fn a_deletion_that_a_crash_cut_off_is_taken_up_again() {
         .get(&format!("/v1/accounts/{stays}"))
         .await
         .expect(200);
-    let again = client.send(client.request(http::Method::DELETE, &path)).await;
+    let again = client
+        .send(client.request(http::Method::DELETE, &path))
+        .await;
     assert_eq!(again.status, 404, "{:#}", again.body);
     let stays = client
         .send(client.request(http::Method::DELETE, &format!("/v1/accounts/{stays}")))

@@ -1,4 +1,4 @@
--- The first schema. What is sealed and what is plain: `host/src/storage/sqlite/mod.rs`.
+-- The first schema. What is sealed and what is plain: `host/src/storage/sql/mod.rs`.
 --
 -- Written so that the PostgreSQL schema can be the same tables: ids are text, points in time are
 -- milliseconds since 1970 (bigint), `*_sealed` columns and fixed-size keys are blob (bytea),

@@ -1,13 +1,6 @@
--- Operator keys that some data key is wrapped with: one, and two while a rotation goes on. Each is
--- known by a check value, from which nobody can make it.
-CREATE TABLE operator_key (
-    version     INTEGER PRIMARY KEY,
-    check_value BLOB NOT NULL
-);
-INSERT INTO operator_key (version, check_value)
-    SELECT 1, value FROM meta WHERE name = 'operator_check';
-DELETE FROM meta WHERE name = 'operator_check';
-
+-- The version of the operator's key that wraps it. In `meta`: `operator_check` (of the newest key),
+-- `operator_version` (of that key; 1 if absent), and while a rotation goes on
+-- `operator_check_before`. Nobody can make a key of its check value.
 -- Owners: account:<id>, workspace:<id>, host:tokens.
 ALTER TABLE data_key ADD COLUMN key_version INTEGER NOT NULL DEFAULT 1;
 CREATE INDEX data_key_by_version ON data_key (key_version);

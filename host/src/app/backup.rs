@@ -1,12 +1,12 @@
 //! `anyport backup` and `anyport restore`: what touches files of an installation beside the host.
 
 use super::config::{Config, ServeArgs};
-use super::{operator_key, private_directory, store_settings};
+use super::{database, operator_key, private_directory};
 use crate::domain::Timestamp;
 use crate::storage::Store;
-use crate::storage::operator::{self, KeySource};
+use crate::storage::key::{self, KeySource};
+use crate::storage::sqlite::SqliteSettings;
 use crate::storage::sqlite::backup::{self, Copied};
-use crate::storage::sqlite::{SqliteSettings, SqliteStore};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::ffi::OsString;
@@ -60,6 +60,13 @@ fn load(config: &Option<PathBuf>, data: &Option<PathBuf>) -> anyhow::Result<Conf
     })
 }
 
+fn refuse_server(config: &Config, instead: &str) -> anyhow::Result<()> {
+    if config.database.is_some() {
+        bail!("the configured database is on a PostgreSQL server: {instead} (docs/operations.md)");
+    }
+    Ok(())
+}
+
 fn key_beside(backup: &Path) -> PathBuf {
     let mut name = OsString::from(backup);
     name.push(".key");
@@ -68,10 +75,14 @@ fn key_beside(backup: &Path) -> PathBuf {
 
 pub async fn back_up(args: BackupArgs) -> anyhow::Result<()> {
     let config = load(&args.config, &args.data)?;
+    refuse_server(&config, "back up with PostgreSQL's own means")?;
     let settings = SqliteSettings::in_directory(&config.data);
     let key_file = key_beside(&args.to);
     if args.with_key && key_file.exists() && !args.force {
-        bail!("{} is there already; nothing was written", key_file.display());
+        bail!(
+            "{} is there already; nothing was written",
+            key_file.display()
+        );
     }
     let copied = backup::back_up(&settings.path, &args.to, args.force).await?;
     print_copied(&copied, &args.to);
@@ -86,12 +97,12 @@ pub async fn back_up(args: BackupArgs) -> anyhow::Result<()> {
     }
     let source = operator_key::source(&config)?;
     let key = match &source {
-        KeySource::Given { key, .. } => key.clone(),
-        KeySource::File(path) => operator::load(path)
+        KeySource::Given(key) | KeySource::GivenWithNext { key, .. } => key.clone(),
+        KeySource::File(path) => key::load(path)
             .with_context(|| format!("the operator key {}", path.display()))?
             .with_context(|| format!("there is no operator key {}", path.display()))?,
     };
-    operator::store(&key_file, &key)
+    key::store(&key_file, &key)
         .with_context(|| format!("the key cannot be written to {}", key_file.display()))?;
     backup::check(&args.to, &KeySource::File(key_file.clone())).await?;
     println!(
@@ -106,7 +117,11 @@ pub async fn restore(args: RestoreArgs) -> anyhow::Result<()> {
     let Some(from) = &args.from else {
         return mark(&config).await;
     };
-    let settings = store_settings(&config)?;
+    refuse_server(
+        &config,
+        "restore with PostgreSQL's own means, then run `anyport restore --mark`",
+    )?;
+    let settings = database::file(&config)?;
     if settings.path.exists() {
         bail!(
             "{} is there already: a restore needs an empty directory; nothing was changed",
@@ -148,12 +163,12 @@ async fn bring_key(backup: &Path, given: Option<&Path>, to: &Path) -> anyhow::Re
     };
     backup::check(backup, &KeySource::File(from.clone())).await?;
     for (from, to) in [
-        (operator::next_file(&from), operator::next_file(to)),
+        (key::next_file(&from), key::next_file(to)),
         (from, to.to_owned()),
     ] {
-        let key = operator::load(&from).with_context(|| format!("{}", from.display()))?;
-        if let Some(key) = key {
-            operator::store(&to, &key)
+        let found = key::load(&from).with_context(|| format!("{}", from.display()))?;
+        if let Some(found) = found {
+            key::store(&to, &found)
                 .with_context(|| format!("the key cannot be written to {}", to.display()))?;
         }
     }
@@ -161,11 +176,11 @@ async fn bring_key(backup: &Path, given: Option<&Path>, to: &Path) -> anyhow::Re
 }
 
 async fn mark(config: &Config) -> anyhow::Result<()> {
-    let settings = store_settings(config)?;
-    if !settings.path.exists() {
-        bail!("there is no database {}", settings.path.display());
+    let path = database::file(config)?.path;
+    if config.database.is_none() && !path.exists() {
+        bail!("there is no database {}", path.display());
     }
-    let store = SqliteStore::open(settings).await?;
+    let store = database::open(config).await?;
     store.mark_restored(Timestamp::now()).await?;
     print_marked();
     Ok(())
@@ -182,7 +197,13 @@ fn print_copied(copied: &Copied, to: &Path) {
 }
 
 fn print_marked() {
-    println!("It is marked as a copy: no account starts by itself, since the original may still be");
-    println!("signed in, and sends that were not settled become `unknown`. Start the host, and when");
-    println!("the original is gone for good: anyport keys resume (POST /admin/v1/restore/resume).");
+    println!(
+        "It is marked as a copy: no account starts by itself, since the original may still be"
+    );
+    println!(
+        "signed in, and sends that were not settled become `unknown`. Start the host, and when"
+    );
+    println!(
+        "the original is gone for good: POST /admin/v1/restore/resume with an operator's API key."
+    );
 }

@@ -7,6 +7,7 @@ use crate::supervisor::FaultInjection;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
+use secrecy::SecretString;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -61,6 +62,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The operator's key; `operator.key` below `data` when absent.
     pub operator_key_file: Option<PathBuf>,
+    /// `postgres://user:password@host/database`; SQLite in `data` when absent.
+    pub database: Option<SecretString>,
     /// The inbox for components; `providers` below `data` when absent.
     pub providers: Option<PathBuf>,
     pub network: NetworkConfig,
@@ -119,6 +122,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data: PathBuf::from("anyport-data"),
             operator_key_file: None,
+            database: None,
             providers: None,
             network: NetworkConfig::default(),
             runtime: RuntimeConfig::default(),
@@ -168,6 +172,10 @@ impl Config {
         if let Some(listen) = args.listen {
             config.listen = listen;
         }
+        // Not a flag: other users of the machine see those.
+        if let Ok(database) = std::env::var("ANYPORT_DATABASE") {
+            config.database = Some(database.into());
+        }
         if let Some(data) = &args.data {
             config.data.clone_from(data);
         }
@@ -184,8 +192,16 @@ impl Config {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
-        toml::from_str(&text)
-            .with_context(|| format!("the configuration {} is wrong", path.display()))
+        toml::from_str(&text).map_err(|error| {
+            // Not the error's own text: it quotes the line, which may hold a password.
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+            anyhow::anyhow!(
+                "the configuration {} is wrong: line {line}: {}",
+                path.display(),
+                error.message()
+            )
+        })
     }
 
     pub fn providers_directory(&self) -> PathBuf {
@@ -213,6 +229,26 @@ mod tests {
         .unwrap();
         assert_eq!(config.network.allow.len(), 1);
         assert_eq!(config.provider["irc"]["server"], "irc.example.org");
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        let line = "database = \"postgres://me:hunter2@db.example.org/anyport\"";
+        let config: Config = toml::from_str(line).unwrap();
+        assert!(config.database.is_some());
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anyport.toml");
+        std::fs::write(&path, format!("\n{} oops", line)).unwrap();
+        let args = ServeArgs {
+            config: Some(path),
+            ..ServeArgs::default()
+        };
+        let error = format!("{:#}", Config::load(&args).unwrap_err());
+        assert!(
+            error.contains("line 2") && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod backup;
 pub mod config;
+mod database;
 mod dial;
 mod first_start;
 mod operator_key;
@@ -15,7 +16,7 @@ use crate::delivery::Delivery;
 use crate::network::guard::AddressPolicy;
 use crate::network::{Network, NetworkSettings, egress};
 use crate::runtime::{Engine, EngineSettings};
-use crate::storage::sqlite::{SqliteSettings, SqliteStore};
+use crate::storage::sql::SqlStore;
 use crate::storage::writer::Writer;
 use crate::storage::{Store, writer};
 use crate::supervisor::{Supervisor, service};
@@ -41,7 +42,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// Keys that are known in plain text: those just made, or kept for a trial.
     pub keys: Keys,
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<SqlStore>,
     pub writer: Writer,
     pub supervisor: Arc<Supervisor>,
     pub simulator: Option<SocketAddr>,
@@ -58,7 +59,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         .local_addr()
         .context("the listener has no address")?;
     private_directory(&config.data)?;
-    let store = Arc::new(SqliteStore::open(store_settings(&config)?).await?);
+    let store = database::open(&config).await?;
     let keys = first_start::keys(&*store, &config).await?;
     let leases = store.claim().await?;
     let writer = Writer::start(store.clone(), writer_settings(&config)?);
@@ -69,6 +70,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         ..AddressPolicy::default()
     };
     policy.own.add_port(address.port());
+    database::guard(&store, &policy.own).await;
     let network = Network::new(NetworkSettings {
         policy,
         extra_ca: config.network.extra_ca.clone(),
@@ -188,7 +190,7 @@ pub async fn run(
 }
 
 /// A rotation of the operator's key that a process before began.
-fn go_on_rotating(store: Arc<SqliteStore>) {
+fn go_on_rotating(store: Arc<SqlStore>) {
     tokio::spawn(async move {
         if let Err(error) = api::rotate_all(store).await {
             tracing::error!(%error, "the rotation of the operator key does not go on");
@@ -204,15 +206,6 @@ fn writer_settings(config: &Config) -> anyhow::Result<writer::WriterSettings> {
     let often = Duration::from_millis(shortest / 10).max(Duration::from_millis(100));
     settings.tidy_interval = settings.tidy_interval.min(often);
     Ok(settings)
-}
-
-/// Of the database in the data directory.
-fn store_settings(config: &Config) -> anyhow::Result<SqliteSettings> {
-    Ok(SqliteSettings {
-        key: operator_key::source(config)?,
-        retention: config.retention.check()?,
-        ..SqliteSettings::in_directory(&config.data)
-    })
 }
 
 /// The memory of the process holds keys and messages: it must not end up in a file.

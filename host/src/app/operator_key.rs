@@ -5,7 +5,7 @@
 //! them.
 
 use super::config::Config;
-use crate::storage::operator::{self, KeySource};
+use crate::storage::key::{self, KeySource};
 use crate::storage::seal::OperatorKey;
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
@@ -41,8 +41,8 @@ fn from(
         // An absolute path is never 64 hexadecimal digits.
         if text.starts_with('/') {
             let path = Path::new(text.as_str());
-            let key = operator::load(path)
-                .with_context(|| format!("{name}: the file {}", path.display()))?;
+            let key =
+                key::load(path).with_context(|| format!("{name}: the file {}", path.display()))?;
             return match key {
                 Some(key) => Ok(Some(key)),
                 None => bail!("{name}: there is no file {}", path.display()),
@@ -50,18 +50,23 @@ fn from(
         }
         match OperatorKey::parse(&text) {
             Some(key) => Ok(Some(key)),
-            None => bail!("{name}: must be 64 hexadecimal digits, or the absolute path of a file with them"),
+            None => bail!(
+                "{name}: must be 64 hexadecimal digits, or the absolute path of a file with them"
+            ),
         }
     };
     let file = variable(FILE)?.map(|path| PathBuf::from(path.as_str()));
-    match (key_of(VALUE)?, file.or_else(|| config.operator_key_file.clone())) {
+    match (
+        key_of(VALUE)?,
+        file.or_else(|| config.operator_key_file.clone()),
+    ) {
         (Some(_), Some(file)) => bail!(
             "the operator key is given twice: by {VALUE} and as the file {}",
             file.display()
         ),
-        (Some(key), None) => Ok(KeySource::Given {
-            key,
-            next: key_of(NEXT)?,
+        (Some(key), None) => Ok(match key_of(NEXT)? {
+            Some(next) => KeySource::GivenWithNext { key, next },
+            None => KeySource::Given(key),
         }),
         (None, file) => {
             if variable(NEXT)?.is_some() {
@@ -95,8 +100,8 @@ mod tests {
 
     #[test]
     fn the_key_comes_from_one_place() {
-        let (key, next) = (OperatorKey::generate(), OperatorKey::generate());
-        let text = key.text().to_string();
+        let (operator, next) = (OperatorKey::generate(), OperatorKey::generate());
+        let text = operator.text().to_string();
         let beside = with(&[], None).unwrap();
         assert!(matches!(beside, KeySource::File(path) if path.ends_with("operator.key")));
         let named = with(&[], Some("/run/key")).unwrap();
@@ -104,29 +109,28 @@ mod tests {
         let over = with(&[(FILE, "/run/other".into())], Some("/run/key")).unwrap();
         assert!(matches!(over, KeySource::File(path) if path == Path::new("/run/other")));
         let given = [(VALUE, text.clone()), (NEXT, next.text().to_string())];
-        let KeySource::Given {
-            key: found,
-            next: Some(_),
-        } = with(&given, None).unwrap()
-        else {
+        let KeySource::GivenWithNext { key: found, .. } = with(&given, None).unwrap() else {
             panic!("not taken from the environment");
         };
-        assert_eq!(found.text(), key.text());
+        assert_eq!(found.text(), operator.text());
 
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
-        operator::store(&path, &key).unwrap();
+        key::store(&path, &operator).unwrap();
         let path = path.to_str().unwrap().to_owned();
-        let KeySource::Given { key: found, .. } = with(&[(VALUE, path.clone())], None).unwrap()
-        else {
+        let KeySource::Given(found) = with(&[(VALUE, path.clone())], None).unwrap() else {
             panic!("not taken from the file");
         };
-        assert_eq!(found.text(), key.text());
+        assert_eq!(found.text(), operator.text());
 
         for (variables, file, says) in [
             (vec![(VALUE, text.clone())], Some("/run/key"), "twice"),
             (vec![(NEXT, text.clone())], None, "goes with"),
-            (vec![(VALUE, text[1..].to_owned())], None, "64 hexadecimal digits"),
+            (
+                vec![(VALUE, text[1..].to_owned())],
+                None,
+                "64 hexadecimal digits",
+            ),
             (vec![(VALUE, path + "-not")], None, "there is no file"),
         ] {
             let refusal = with(&variables, file).unwrap_err();

@@ -32,7 +32,9 @@ impl RetentionConfig {
     pub fn check(&self) -> anyhow::Result<Retention> {
         let ms = |name: &str, days: f64, least: f64| {
             if !(least..=36_500.0).contains(&days) {
-                bail!("retention.{name}: must be a number of days from {least} to 36500, not {days}");
+                bail!(
+                    "retention.{name}: must be a number of days from {least} to 36500, not {days}"
+                );
             }
             Ok((days * DAY_MS as f64) as u64)
         };
@@ -57,8 +59,7 @@ mod tests {
             RetentionConfig::default().check().unwrap(),
             Retention::default()
         );
-        let half: RetentionConfig =
-            toml::from_str("events_days = 0.5\nbacklog_days = 0").unwrap();
+        let half: RetentionConfig = toml::from_str("events_days = 0.5\nbacklog_days = 0").unwrap();
         let half = half.check().unwrap();
         assert_eq!((half.events_ms, half.backlog_ms), (DAY_MS / 2, 0));
         for (bad, name) in [

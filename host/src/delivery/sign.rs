@@ -6,8 +6,8 @@
 //! key, and a library wants them as `whsec_` + base64 of these bytes. Without a secret nothing is
 //! signed and the Standard Webhooks set is left out.
 
-use crate::domain::Timestamp;
 use crate::domain::endpoint::Endpoint;
+use crate::domain::{Secret, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -36,14 +36,15 @@ pub fn headers(
     put(&mut headers, EVENT_ID, event);
     put(&mut headers, DELIVERY_ID, delivery);
     put(&mut headers, TIMESTAMP, &written);
-    let Some(secret) = endpoint.secret.as_deref().filter(|it| !it.is_empty()) else {
+    let secret = endpoint.secret.as_ref().map(Secret::expose);
+    let Some(secret) = secret.filter(|it| !it.is_empty()) else {
         return headers;
     };
     let old = endpoint
         .old_secret
         .as_ref()
-        .filter(|(old, until)| now < *until && !old.is_empty())
-        .map(|(old, _)| old.as_str());
+        .filter(|(old, until)| now < *until && !old.expose().is_empty())
+        .map(|(old, _)| old.expose());
     let device = device_signature(old.unwrap_or(secret), &written, body);
     put(&mut headers, SIGNATURE, &device);
     let seconds = now.unix_seconds().to_string();
@@ -116,8 +117,8 @@ mod tests {
         body: &str,
     ) -> HeaderMap {
         let mut endpoint = endpoint("http://localhost/");
-        endpoint.secret = secret.map(str::to_owned);
-        endpoint.old_secret = old.map(|(old, until)| (old.to_owned(), Timestamp(until)));
+        endpoint.secret = secret.map(Secret::from);
+        endpoint.old_secret = old.map(|(old, until)| (old.into(), Timestamp(until)));
         headers(&endpoint, "evt_0001", "dlv_1", now, body.as_bytes())
     }
 

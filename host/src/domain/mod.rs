@@ -8,9 +8,11 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod manifest;
+pub mod secret;
 pub mod send;
 pub mod sign_in;
 pub mod time;
 
 pub use id::{AccountId, EndpointId, EventId, PartitionId, SendId, WorkspaceId};
+pub use secret::Secret;
 pub use time::Timestamp;

@@ -4,8 +4,10 @@
 //! configuration, contents of sends and events, endpoint secrets, proxies) with the account's or
 //! workspace's data key before it reaches the database.
 
-pub mod operator;
+pub mod key;
+pub mod postgres;
 pub mod seal;
+pub mod sql;
 pub mod sqlite;
 pub mod writer;
 
@@ -286,19 +288,31 @@ pub trait Store: std::marker::Send + Sync + 'static {
 
     // The hot path. One transaction; an error means that nothing of the group is known to be
     // committed and the caller retries the same group (`retry` true) or gives entries up.
-    // It has one caller (the writer): between an error and its retry comes no other group, and
-    // a retried group holds the same entries in the same order, but for sends that are left out.
-    async fn commit(&self, group: &[Write], retry: bool) -> Result<Vec<Written>, StorageError>;
+    // Each writer, 0 to `writers() - 1`, has one caller: between an error and its retry comes no
+    // other group of this writer, and a retried group holds the same entries in the same order, but
+    // for sends that are left out. Writers commit at the same time; what belongs to one partition,
+    // and the progress of one endpoint, goes through one of them always.
+    async fn commit(
+        &self,
+        writer: usize,
+        group: &[Write],
+        retry: bool,
+    ) -> Result<Vec<Written>, StorageError>;
+
+    /// How many groups may be committed at once.
+    fn writers(&self) -> usize {
+        1
+    }
 
     /// Takes back sends that are still `recorded`, with their idempotency keys: their clients were
     /// told that they were not taken, but a COMMIT whose answer was lost may have recorded them.
-    /// By default nothing: for stores whose errors leave nothing behind.
-    async fn withdraw_sends(&self, _ids: &[SendId]) -> Result<(), StorageError> {
+    /// They are this writer's. By default nothing: for stores whose errors leave nothing behind.
+    async fn withdraw_sends(&self, _writer: usize, _ids: &[SendId]) -> Result<(), StorageError> {
         Ok(())
     }
     /// One bounded step of tidying (a few milliseconds); true when there may be more to do. The
     /// writer calls it when nothing waits.
-    async fn maintain(&self) -> Result<bool, StorageError> {
+    async fn maintain(&self, _writer: usize) -> Result<bool, StorageError> {
         Ok(false)
     }
 

@@ -1,11 +1,16 @@
-//! The one writer: everything that waits goes into one transaction.
+//! The writer: everything that waits goes into one transaction.
+//!
+//! Where the store takes several groups at once there are as many *lanes*, each with a queue and a
+//! thread of its own. A lane takes whole partitions, so that the writes of an account stay in order;
+//! a step of delivery goes by its endpoint, so that cursors and detours of an endpoint stay in
+//! order and together.
 //!
 //! Owns grouping and retry. Account commits are retried until the database takes them (their
 //! accounts freeze meanwhile, and order is kept); a client's send is refused instead, since nobody
 //! was promised anything yet. Must never reorder writes, drop an account's commit, or answer before
 //! the commit.
 //!
-//! It is a thread of its own with a runtime of its own. Sealing and binding what a group holds is
+//! A lane is a thread of its own with a runtime of its own. Sealing and binding what a group holds is
 //! CPU time that would stand in the way of API requests on a shared runtime, and a runtime that is
 //! busy with guests' turns must not make every commit wait for its turn.
 
@@ -18,6 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 /// Called once, on the writer's thread, with what became of the write. Must not block. Those of a
 /// group are called in the order of the writes.
@@ -64,16 +70,17 @@ impl Default for WriterSettings {
 /// waits and ends.
 #[derive(Clone)]
 pub struct Writer {
-    queue: mpsc::UnboundedSender<Message>,
+    lanes: Arc<[mpsc::UnboundedSender<Message>]>,
     shared: Arc<Shared>,
 }
 
-/// What handles and the writer's thread both see.
+/// What handles and the lanes' threads see.
 struct Shared {
     settings: WriterSettings,
     entries: AtomicUsize,
     bytes: AtomicUsize,
-    trouble: Mutex<Option<String>>,
+    /// Why the database refuses, by lane.
+    trouble: Mutex<Vec<Option<String>>>,
     log: watch::Sender<u64>,
 }
 
@@ -87,38 +94,46 @@ enum Message {
 struct Entry {
     write: Write,
     bytes: usize,
+    since: Instant,
     done: Done,
 }
 
 impl Writer {
-    /// Starts the writer's thread.
+    /// Starts the lanes' threads.
     pub fn start(store: Arc<dyn Store>, settings: WriterSettings) -> Self {
-        let (queue, receiver) = mpsc::unbounded_channel();
+        let count = store.writers().max(1);
         let shared = Arc::new(Shared {
             settings,
             entries: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            trouble: Mutex::new(None),
+            trouble: Mutex::new(vec![None; count]),
             log: watch::channel(0).0,
         });
-        let worker = Worker::new(store, shared.clone(), receiver);
-        std::thread::Builder::new()
-            .name("anyport-writer".to_owned())
-            .spawn(move || {
-                tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .expect("a runtime for the writer")
-                    .block_on(worker.run());
+        let lanes = (0..count)
+            .map(|lane| {
+                let (queue, receiver) = mpsc::unbounded_channel();
+                let worker = Worker::new(lane, store.clone(), shared.clone(), receiver);
+                std::thread::Builder::new()
+                    .name(format!("anyport-write-{lane}"))
+                    .spawn(move || {
+                        tokio::runtime::Builder::new_current_thread()
+                            .enable_all()
+                            .build()
+                            .expect("a runtime for the writer")
+                            .block_on(worker.run());
+                    })
+                    .expect("a thread for the writer");
+                queue
             })
-            .expect("a thread for the writer");
-        Self { queue, shared }
+            .collect();
+        Self { lanes, shared }
     }
 
     /// Queues a write. Those of one account are committed in the order of the calls. After
     /// [`Self::shutdown`] the answer is an error, and `done` is called by this thread.
     pub fn submit(&self, write: Write, done: Done) {
         let shared = &self.shared;
+        let lane = lane_of(&write, self.lanes.len());
         let bytes = size_of_write(&write);
         let full = shared.entries.load(Ordering::Relaxed) >= shared.settings.queue_entries
             || shared.bytes.load(Ordering::Relaxed) >= shared.settings.queue_bytes;
@@ -127,9 +142,14 @@ impl Writer {
         } else {
             shared.entries.fetch_add(1, Ordering::Relaxed);
             shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-            Message::Write(Entry { write, bytes, done })
+            Message::Write(Entry {
+                write,
+                bytes,
+                since: Instant::now(),
+                done,
+            })
         };
-        if let Err(mpsc::error::SendError(message)) = self.queue.send(message) {
+        if let Err(mpsc::error::SendError(message)) = self.lanes[lane].send(message) {
             match message {
                 Message::Write(entry) => {
                     shared.count_off(entry.bytes);
@@ -160,21 +180,27 @@ impl Writer {
 
     /// Is the database refusing writes right now, and why? `/v1/messages` answers 503 while it does.
     pub fn trouble(&self) -> Option<String> {
-        self.shared.lock_trouble().clone()
+        self.shared.lock_trouble().iter().flatten().next().cloned()
     }
 
     /// Takes no more writes, writes what waits, and ends. While the database refuses, it tries for
     /// [`WriterSettings::shutdown_patience`] and then answers what is left with the error.
     pub async fn shutdown(&self) {
-        let (sender, receiver) = oneshot::channel();
-        if self.queue.send(Message::Shutdown(sender)).is_ok() {
-            let _ = receiver.await;
+        let mut ends = Vec::new();
+        for lane in self.lanes.iter() {
+            let (sender, receiver) = oneshot::channel();
+            if lane.send(Message::Shutdown(sender)).is_ok() {
+                ends.push(receiver);
+            }
+        }
+        for end in ends {
+            let _ = end.await;
         }
     }
 }
 
 impl Shared {
-    fn lock_trouble(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+    fn lock_trouble(&self) -> std::sync::MutexGuard<'_, Vec<Option<String>>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -194,6 +220,29 @@ fn answer(done: Done, result: Result<Written, StorageError>) {
     if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
         tracing::error!("what waited for a write panicked");
     }
+}
+
+/// Always the same for one partition, and for one endpoint.
+fn lane_of(write: &Write, lanes: usize) -> usize {
+    let number = match write {
+        Write::Account(commit) => usize::from(commit.partition.0),
+        Write::RecordSend(record) => usize::from(record.partition.0),
+        Write::Delivery(progress) => {
+            let endpoints = progress.cursors.iter().map(|(endpoint, ..)| endpoint);
+            let endpoint = endpoints
+                .chain(progress.detours.iter().map(|detour| &detour.endpoint))
+                .chain(progress.done.iter().map(|(endpoint, ..)| endpoint))
+                .chain(progress.attempts.iter().map(|attempt| &attempt.endpoint))
+                .next();
+            endpoint.map_or(0, |endpoint| {
+                let bytes = endpoint.as_str().bytes();
+                bytes.fold(0_usize, |sum, byte| {
+                    sum.wrapping_mul(31).wrapping_add(byte.into())
+                })
+            })
+        }
+    };
+    number % lanes
 }
 
 /// About what it takes in memory and in the transaction.

@@ -109,7 +109,10 @@ impl Supervisor {
                 for send in sends {
                     let (certainty, text) = if send.state == SendState::Recorded {
                         owed.failed += 1;
-                        (Certainty::NotDone, "the account was deleted before it was sent")
+                        (
+                            Certainty::NotDone,
+                            "the account was deleted before it was sent",
+                        )
                     } else {
                         owed.unknown += 1;
                         (

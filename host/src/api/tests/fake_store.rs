@@ -83,7 +83,7 @@ impl Store for FakeStore {
     async fn claim(&self) -> Result<Vec<Lease>, StorageError> {
         absent()
     }
-    async fn commit(&self, _: &[Write], _: bool) -> Result<Vec<Written>, StorageError> {
+    async fn commit(&self, _: usize, _: &[Write], _: bool) -> Result<Vec<Written>, StorageError> {
         absent()
     }
     async fn read_events(

@@ -81,10 +81,7 @@ async fn run(
         let mut changes = api.reader.changes();
         let mut more = false;
         let read = async {
-            let batch = api
-                .reader
-                .read(workspace, &position, filter, BATCH)
-                .await?;
+            let batch = api.reader.read(workspace, &position, filter, BATCH).await?;
             let missed = if batch.next == position {
                 None
             } else {

@@ -85,11 +85,7 @@ pub async fn begin(
 }
 
 /// Refuses a position behind which events were removed.
-pub async fn refuse_missed(
-    api: &Api,
-    from: &Position,
-    filter: &Filter,
-) -> Result<(), ApiError> {
+pub async fn refuse_missed(api: &Api, from: &Position, filter: &Filter) -> Result<(), ApiError> {
     let missed = api.reader.missed(from, filter).await;
     match missed.map_err(|error| Operation::OWN.storage(error))? {
         None => Ok(()),

@@ -7,7 +7,8 @@ use crate::domain::account::{Account, AccountPatch};
 use crate::domain::endpoint::{Attempt, Detour, Endpoint};
 use crate::domain::event::NewEvent;
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, Timestamp, WorkspaceId};
-use crate::storage::sqlite::{SqliteSettings, SqliteStore};
+use crate::storage::sql::SqlStore;
+use crate::storage::sqlite::SqliteSettings;
 use crate::storage::writer::{Writer, WriterSettings};
 use crate::storage::{AccountCommit, Store, Workspace, Write, Written};
 use serde_json::json;
@@ -18,7 +19,7 @@ use std::time::Duration;
 pub const START: u64 = 1_772_353_800_000;
 
 pub struct Bench {
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<SqlStore>,
     pub clock: Arc<ManualClock>,
     pub delivery: Delivery,
     /// The next worker that learns from an attempt panics.
@@ -37,7 +38,7 @@ impl Bench {
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let settings = SqliteSettings::in_directory(directory.path());
-        let store = Arc::new(SqliteStore::open(settings).await.unwrap());
+        let store = Arc::new(settings.open().await.unwrap());
         let leases = store.claim().await.unwrap();
         let workspace = WorkspaceId::from_text("ws_1");
         let row = Workspace {
@@ -227,7 +228,7 @@ impl Drop for Bench {
 }
 
 fn run(
-    store: &Arc<SqliteStore>,
+    store: &Arc<SqlStore>,
     writer: &Writer,
     settings: &Settings,
 ) -> (tokio::runtime::Runtime, Delivery) {

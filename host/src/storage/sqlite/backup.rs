@@ -5,11 +5,11 @@
 //! up in nothing but the write-ahead log, which grows until the copy is done. What was deleted is
 //! not in it. Must never change the database it copies, nor leave half a file under a file's name.
 
-use super::keys::Keyring;
-use super::{SqliteSettings, open, restore};
+use super::{SqliteSettings, open};
 use crate::domain::Timestamp;
 use crate::storage::StorageError;
-use crate::storage::operator::{KeySource, Wrapping};
+use crate::storage::key::{KeySource, Wrapping};
+use crate::storage::sql::{Connection, mark_restored};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 use std::ffi::OsString;
@@ -92,8 +92,8 @@ async fn copy(database: &Path, to: &Path) -> Result<Copied, StorageError> {
     copy.close().await?;
     Ok(Copied {
         bytes: fs::metadata(to).map_err(|error| of_file(to, &error))?.len(),
-        events: super::rows::unsigned(row.try_get(0)?),
-        accounts: super::rows::unsigned(row.try_get(1)?),
+        events: row.try_get::<i64, _>(0)?.unsigned_abs(),
+        accounts: row.try_get::<i64, _>(1)?.unsigned_abs(),
         operator_keys: found.map_or(0, |found| found.keys.len()),
     })
 }
@@ -205,19 +205,14 @@ async fn mark(
     let found = open::look_at(&mut connection, partial)
         .await?
         .ok_or_else(|| unusable("the copy is empty".to_owned()))?;
-    let wrapping = Wrapping::open(&settings.key, &found.keys, "the copy")?;
+    Wrapping::open(&settings.key, &found.keys, "the copy")?;
     if found.version < open::MIGRATIONS.len() as i64 {
         open::migrate(&mut connection, found.version, None).await?;
     }
-    let keys = Keyring::new(wrapping);
-    if keys.tokens(&mut connection).await?.is_none() {
-        open::make_tokens(&mut connection, &keys, settings, true).await?;
-    }
-    sqlx::query("BEGIN IMMEDIATE")
-        .execute(&mut connection)
-        .await?;
-    restore::mark(&mut connection, at).await?;
-    sqlx::query("COMMIT").execute(&mut connection).await?;
-    connection.close().await?;
+    let mut connection = Connection::from(connection);
+    connection.run("BEGIN IMMEDIATE").await?;
+    mark_restored(&mut connection, at).await?;
+    connection.run("COMMIT").await?;
+    connection.close().await;
     Ok(())
 }

@@ -2,11 +2,10 @@
 //! key, the schema, and the settings of every connection.
 
 use super::SqliteSettings;
-use super::keys::Keyring;
 use crate::domain::PartitionId;
 use crate::storage::StorageError;
-use crate::storage::operator::{KeyRow, Wrapping};
-use crate::storage::seal::{DataKey, TOKENS, TokenSealer};
+use crate::storage::key::{KeyRow, Wrapping};
+use crate::storage::seal::DataKey;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -122,51 +121,36 @@ pub(super) async fn connect_writer(
     SqliteConnection::connect_with(&options).await
 }
 
-/// A database that was opened: the connection that writes, the keys, the sealer of tokens.
-pub(super) struct Prepared {
-    pub connection: SqliteConnection,
-    pub keys: Keyring,
-    pub tokens: TokenSealer,
-}
-
-/// Checks and prepares the database.
-pub(super) async fn prepare(settings: &SqliteSettings) -> Result<Prepared, StorageError> {
+/// Checks and prepares the database; the keys that wrap its data keys, and what is to seal tokens
+/// if nothing does yet.
+pub(super) async fn prepare(
+    settings: &SqliteSettings,
+) -> Result<(Wrapping, DataKey), StorageError> {
     // Looked at before anything is written: a foreign file stays as it is.
     let mut look = SqliteConnection::connect_with(&options(settings)).await?;
     let found = look_at(&mut look, &settings.path).await?;
+    look.close().await?;
+    let name = settings.path.display().to_string();
     let (wrapping, first) = match &found {
-        Some(found) => {
-            let name = settings.path.display().to_string();
-            let wrapping = Wrapping::open(&settings.key, &found.keys, &name)?;
-            (wrapping, None)
-        }
+        Some(found) => (Wrapping::open(&settings.key, &found.keys, &name)?, None),
         None => {
             let (wrapping, row) = Wrapping::create(&settings.key)?;
             (wrapping, Some(row))
         }
     };
-    look.close().await?;
-
-    let mut connection = connect_writer(settings, settings.max_pages).await?;
     let version = found.as_ref().map_or(0, |found| found.version);
-    let keys = Keyring::new(wrapping);
     if version < MIGRATIONS.len() as i64 {
+        let mut connection = connect_writer(settings, settings.max_pages).await?;
         migrate(&mut connection, version, first).await?;
+        connection.close().await?;
     }
-    let tokens = match keys.tokens(&mut connection).await? {
-        Some(tokens) => tokens,
-        None => make_tokens(&mut connection, &keys, settings, found.is_some()).await?,
-    };
-    Ok(Prepared {
-        connection,
-        keys,
-        tokens,
-    })
+    Ok((wrapping, settings.key.token_key(found.is_none())?))
 }
 
 /// What a database of ours says of itself.
 pub(super) struct Found {
     pub version: i64,
+    /// The operator's keys that it names, oldest first.
     pub keys: Vec<KeyRow>,
 }
 
@@ -194,52 +178,23 @@ pub(super) async fn look_at(
     if application == 0 {
         return Ok(None);
     }
-    Ok(Some(Found {
-        version,
-        keys: key_rows(connection).await?,
-    }))
+    let mut value = async |name: &'static str| -> Result<Option<Vec<u8>>, StorageError> {
+        let row = sqlx::query("SELECT value FROM meta WHERE name = ?")
+            .bind(name)
+            .fetch_optional(&mut *connection)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    };
+    let keys = KeyRow::of_meta(
+        value("operator_check").await?,
+        value("operator_check_before").await?,
+        value("operator_version").await?,
+    )?;
+    Ok(Some(Found { version, keys }))
 }
 
 async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StorageError> {
     Ok(sqlx::query(sql).fetch_one(connection).await?.try_get(0)?)
-}
-
-/// The operator's keys that the database names, oldest first.
-async fn key_rows(connection: &mut SqliteConnection) -> Result<Vec<KeyRow>, StorageError> {
-    let has_table = number(
-        connection,
-        "SELECT count(*) FROM sqlite_master WHERE name = 'operator_key'",
-    );
-    let sql = if has_table.await? > 0 {
-        "SELECT version, check_value FROM operator_key ORDER BY version"
-    } else {
-        "SELECT 1, value FROM meta WHERE name = 'operator_check'"
-    };
-    let rows = sqlx::query(sql).fetch_all(connection).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(KeyRow {
-                version: row.try_get(0)?,
-                check_value: row.try_get(1)?,
-            })
-        })
-        .collect()
-}
-
-/// Tokens that clients got from an installation without this key must go on to open.
-pub(super) async fn make_tokens(
-    connection: &mut SqliteConnection,
-    keys: &Keyring,
-    settings: &SqliteSettings,
-    is_old: bool,
-) -> Result<TokenSealer, StorageError> {
-    let key = if is_old {
-        settings.key.present()?.first_token_key()
-    } else {
-        DataKey::generate(TOKENS)
-    };
-    keys.insert_tokens(connection, &key).await?;
-    Ok(key.token_sealer())
 }
 
 /// `first`: the operator's key of a new database.
@@ -262,14 +217,12 @@ pub(super) async fn migrate(
                 .await?;
         }
         // `last_group`: see `commit/mod.rs`.
-        sqlx::query("INSERT INTO meta (name, value) VALUES ('last_group', x'')")
-            .execute(&mut *connection)
-            .await?;
-        sqlx::query("INSERT INTO operator_key (version, check_value) VALUES (?, ?)")
-            .bind(key.version)
-            .bind(key.check_value)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "INSERT INTO meta (name, value) VALUES ('operator_check', ?), ('last_group', x'')",
+        )
+        .bind(key.check_value)
+        .execute(&mut *connection)
+        .await?;
     }
     // Both stand in the database's header and belong to the transaction.
     let header = format!(

@@ -310,20 +310,20 @@ pub async fn a_lost_answer_doubles_and_loses_nothing(world: World) {
         reuse.into(),
         delivery.into(),
     ];
-    let written = world.store.commit(&group, false).await.unwrap();
+    let written = world.store.commit(0, &group, false).await.unwrap();
     assert_eq!(applied(&written[1]), [true, false]);
     assert_eq!(written[3], Written::Fenced);
     let heads = world.store.heads().await.unwrap();
 
     // As it was, and without the sends, which the writer answers itself.
-    let again = world.store.commit(&group, true).await.unwrap();
+    let again = world.store.commit(0, &group, true).await.unwrap();
     assert_eq!(again, written);
     let without: Vec<Write> = group
         .iter()
         .filter(|write| !matches!(write, Write::RecordSend(_)))
         .cloned()
         .collect();
-    let again = world.store.commit(&without, true).await.unwrap();
+    let again = world.store.commit(0, &without, true).await.unwrap();
     assert_eq!(again[..5], written[..5]);
 
     assert_eq!(world.store.heads().await.unwrap(), heads);
@@ -491,7 +491,7 @@ pub async fn withdrawn_sends_free_their_keys(world: World) {
     }];
     world.commit_one(turn).await;
     let ids = [recorded.id, dispatched.id, SendId::generate()];
-    world.store.withdraw_sends(&ids).await.unwrap();
+    world.store.withdraw_sends(0, &ids).await.unwrap();
     let unsettled = world.store.unsettled_sends(&account.id).await.unwrap();
     assert_eq!(unsettled.len(), 1);
     assert_eq!(unsettled[0].id, dispatched.id);

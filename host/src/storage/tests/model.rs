@@ -1,14 +1,15 @@
 //! Random writes through the writer over a database with random faults, against what the answers
 //! promised: nothing lost, nothing doubled, nothing reordered, no refused send kept.
 
-use super::sqlite::store;
 use super::world::*;
 use crate::domain::SendId;
 use crate::domain::account::Account;
-use crate::storage::sqlite::faults::Fault;
+use crate::storage::sql::SqlStore;
+use crate::storage::sql::faults::Fault;
 use crate::storage::writer::{Writer, WriterSettings};
 use crate::storage::{KvWrite, StorageError, Write, Written};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// xorshift64*
@@ -81,8 +82,7 @@ enum Asked {
     Send(SendId),
 }
 
-async fn run(seed: u64) {
-    let (store, _directory) = store().await;
+async fn run(store: Arc<SqlStore>, seed: u64) {
     let world = World::new(store.clone()).await;
     let settings = WriterSettings {
         first_pause: Duration::from_micros(100),
@@ -167,6 +167,17 @@ async fn run(seed: u64) {
 #[tokio::test]
 async fn random_writes_with_random_faults_keep_their_promises() {
     for seed in 1..=8 {
-        run(seed * 0x9e37_79b9).await;
+        let (store, _directory) = super::sqlite::store().await;
+        run(store, seed * 0x9e37_79b9).await;
+    }
+}
+
+#[tokio::test]
+async fn also_on_postgres() {
+    for seed in 1..=4 {
+        let Some((store, _database)) = super::postgres::store().await else {
+            return;
+        };
+        run(store, seed * 0x9e37_79b9).await;
     }
 }

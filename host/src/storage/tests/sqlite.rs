@@ -6,10 +6,11 @@ use crate::domain::Timestamp;
 use crate::domain::account::{Profile, Proxy, ProxyKind};
 use crate::domain::endpoint::DetourState;
 use crate::domain::send::{SendChange, SendState, SentMessage};
+use crate::storage::key::KeySource;
 use crate::storage::seal::OperatorKey;
-use crate::storage::sqlite::faults::Fault;
-use crate::storage::sqlite::{KeySource, SqliteSettings, SqliteStore};
-use crate::storage::{DeliveryProgress, SecretWrite, StorageError, TimerWrite, Written};
+use crate::storage::sql::SqlStore;
+use crate::storage::sqlite::SqliteSettings;
+use crate::storage::{DeliveryProgress, SecretWrite, StorageError, TimerWrite};
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
@@ -19,21 +20,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-pub async fn world() -> (World, TempDir) {
+pub async fn world() -> Option<(World, TempDir)> {
     let (store, directory) = store().await;
-    (World::new(store).await, directory)
+    Some((World::new(store).await, directory))
 }
 
-pub async fn store() -> (Arc<SqliteStore>, TempDir) {
+async fn here() -> (World, TempDir) {
+    world().await.unwrap()
+}
+
+pub async fn store() -> (Arc<SqlStore>, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).await.unwrap();
     (Arc::new(store), directory)
 }
 
-pub async fn open(directory: &Path) -> Result<SqliteStore, StorageError> {
+pub async fn open(directory: &Path) -> Result<SqlStore, StorageError> {
     let mut settings = SqliteSettings::in_directory(directory);
     settings.busy_timeout = Duration::from_millis(20);
-    SqliteStore::open(settings).await
+    settings.open().await
 }
 
 /// A connection of somebody else to the same file.
@@ -48,27 +53,9 @@ pub async fn execute(connection: &mut SqliteConnection, sql: &'static str) {
     sqlx::raw_sql(sql).execute(connection).await.unwrap();
 }
 
-super::contract_tests! { world:
-    turns_follow_one_another,
-    a_stale_owner_is_fenced,
-    everything_of_a_turn_is_kept,
-    repeated_keys_are_dropped,
-    a_fenced_turn_leaves_no_dedupe_key,
-    a_lost_answer_doubles_and_loses_nothing,
-    sends_move_forward_only,
-    idempotency_keys_name_one_send,
-    withdrawn_sends_free_their_keys,
-    sends_are_listed_in_pages,
-    kv_is_scanned_in_byte_order,
-    accounts_are_created_and_changed,
-    a_deleted_account_is_gone,
-    workspaces_see_their_own,
-    keys_and_providers_are_kept,
-    endpoints_keep_their_place,
-    groups_of_any_size_commit,
-}
+super::contract_tests!(world);
 
-fn refusal(result: Result<SqliteStore, StorageError>) -> String {
+fn refusal(result: Result<SqlStore, StorageError>) -> String {
     match result {
         Err(StorageError::Unusable(text)) => text,
         other => panic!("not refused: {other:?}"),
@@ -77,7 +64,7 @@ fn refusal(result: Result<SqliteStore, StorageError>) -> String {
 
 #[tokio::test]
 async fn files_are_private_and_everything_is_there_after_a_restart() {
-    let (world, directory) = world().await;
+    let (world, directory) = here().await;
     let account = world.account().await;
     let mut turn = world.turn(&account, 1);
     turn.events = vec![event("a")];
@@ -95,7 +82,7 @@ async fn files_are_private_and_everything_is_there_after_a_restart() {
     }
     let epoch = world.epoch(account.partition);
     drop(world);
-    let store: Arc<SqliteStore> = Arc::new(open(directory.path()).await.unwrap());
+    let store: Arc<SqlStore> = Arc::new(open(directory.path()).await.unwrap());
     let world = World::new(store).await;
     assert_eq!(world.epoch(account.partition), epoch + 1);
     assert_eq!(world.kinds(&account).await, ["a"]);
@@ -164,11 +151,8 @@ async fn foreign_newer_and_otherwise_sealed_databases_are_refused() {
     assert!(text.contains("is missing"), "{text}");
     assert!(!key.exists());
     let mut settings = SqliteSettings::in_directory(directory.path());
-    settings.key = KeySource::Given {
-        key: OperatorKey::generate(),
-        next: None,
-    };
-    let text = refusal(SqliteStore::open(settings).await);
+    settings.key = KeySource::Given(OperatorKey::generate());
+    let text = refusal(settings.open().await);
     assert!(text.contains("another operator key"), "{text}");
     std::fs::rename(directory.path().join("kept"), &key).unwrap();
     open(directory.path()).await.unwrap();
@@ -190,7 +174,7 @@ async fn a_full_disk_refuses_and_recovers_by_itself() {
         commit.events = vec![event("filler")];
         commit.events[0].body = vec![b'x'; 20_000];
         commit.kv = vec![put("turn", &turn.to_string())];
-        match world.store.commit(&[commit.clone().into()], false).await {
+        match world.store.commit(0, &[commit.clone().into()], false).await {
             Ok(_) => turn += 1,
             Err(error) => {
                 assert!(matches!(error, StorageError::Unavailable(_)), "{error:?}");
@@ -205,11 +189,15 @@ async fn a_full_disk_refuses_and_recovers_by_itself() {
     let kv = world.store.kv_get(&account.id, "turn").await.unwrap();
     assert_eq!(kv.unwrap(), (turn - 1).to_string().into_bytes());
     for _ in 0..3 {
-        let again = world.store.commit(&[refused.clone().into()], true).await;
+        let again = world.store.commit(0, &[refused.clone().into()], true).await;
         assert!(matches!(again, Err(StorageError::Unavailable(_))));
     }
     store.limit_pages(None).await;
-    let written = world.store.commit(&[refused.into()], true).await.unwrap();
+    let written = world
+        .store
+        .commit(0, &[refused.into()], true)
+        .await
+        .unwrap();
     assert_eq!(offsets(&written[0]), [Some(turn)]);
     assert_eq!(world.kinds(&account).await.len() as u64, turn);
     drop(directory);
@@ -217,7 +205,7 @@ async fn a_full_disk_refuses_and_recovers_by_itself() {
 
 #[tokio::test]
 async fn a_locked_database_refuses_writes_and_goes_on_reading() {
-    let (world, directory) = world().await;
+    let (world, directory) = here().await;
     let account = world.account().await;
     let mut turn = world.turn(&account, 1);
     turn.events = vec![event("before")];
@@ -228,48 +216,20 @@ async fn a_locked_database_refuses_writes_and_goes_on_reading() {
     execute(&mut stranger, "BEGIN EXCLUSIVE").await;
     let group = [turn.into()];
     for retry in [false, true, true] {
-        let refused = world.store.commit(&group, retry).await;
+        let refused = world.store.commit(0, &group, retry).await;
         assert!(matches!(refused, Err(StorageError::Unavailable(_))));
     }
     assert_eq!(world.kinds(&account).await, ["before"]);
     assert_eq!(world.store.all_accounts().await.unwrap().len(), 1);
     execute(&mut stranger, "ROLLBACK").await;
-    let written = world.store.commit(&group, true).await.unwrap();
+    let written = world.store.commit(0, &group, true).await.unwrap();
     assert_eq!(offsets(&written[0]), [Some(2)]);
-}
-
-/// The attempt before left nothing: the group is as good as new, and what is fenced stays fenced.
-#[tokio::test]
-async fn a_retry_of_what_was_not_committed_applies_it() {
-    for fault in [Fault::Refuse, Fault::RollBack, Fault::LoseAnswer] {
-        let (store, _directory) = store().await;
-        let world = World::new(store.clone()).await;
-        let account = world.account().await;
-        let mut first = world.turn(&account, 1);
-        first.events = vec![event("a")];
-        world.commit_one(first.clone()).await;
-        let mut host = world.turn(&account, None);
-        host.kv = vec![put("k", "v")];
-        let mut second = world.turn(&account, 2);
-        second.events = vec![event("b")];
-        first.events = vec![event("of a turn that is over")];
-        let group = [host.into(), first.into(), second.into()];
-        store.faults.plan([fault]);
-        let refused = world.store.commit(&group, false).await;
-        assert!(matches!(refused, Err(StorageError::Unavailable(_))));
-        let written = world.store.commit(&group, true).await.unwrap();
-        assert_eq!(written[1], Written::Fenced);
-        assert_eq!(offsets(&written[2]), [Some(2)]);
-        assert_eq!(world.kinds(&account).await, ["a", "b"]);
-        let value = world.store.kv_get(&account.id, "k").await.unwrap();
-        assert_eq!(value.unwrap(), b"v");
-    }
 }
 
 /// Everything confidential is written, and then looked for in the bytes of the files.
 #[tokio::test]
 async fn confidential_values_are_nowhere_in_the_files() {
-    let (world, directory) = world().await;
+    let (world, directory) = here().await;
     let marker = |name: &str| format!("MARKER-{name}-5f1d");
     let mut account = account_in(&world.workspace);
     account.config = json!({"password": marker("config")});
@@ -278,7 +238,7 @@ async fn confidential_values_are_nowhere_in_the_files() {
         host: marker("proxyhost"),
         port: 1,
         username: Some(marker("proxyuser")),
-        password: Some(marker("proxypassword")),
+        password: Some(marker("proxypassword").into()),
     });
     account.profile = Profile {
         phone: Some(marker("phone")),
@@ -324,8 +284,8 @@ async fn confidential_values_are_nowhere_in_the_files() {
     }];
     let mut endpoint = endpoint_in(&world.workspace);
     endpoint.url = format!("https://example.org/?token={}", marker("url"));
-    endpoint.secret = Some(marker("endpointsecret"));
-    endpoint.old_secret = Some((marker("oldsecret"), Timestamp(1)));
+    endpoint.secret = Some(marker("endpointsecret").into());
+    endpoint.old_secret = Some((marker("oldsecret").into(), Timestamp(1)));
     world.store.create_endpoint(&endpoint).await.unwrap();
     let mut detour = detour(&endpoint, 1, 1, DetourState::Waiting);
     detour.key = marker("detourkey");
@@ -372,7 +332,7 @@ async fn confidential_values_are_nowhere_in_the_files() {
 
 #[tokio::test]
 async fn a_deleted_accounts_key_is_nowhere_in_the_files() {
-    let (world, directory) = world().await;
+    let (world, directory) = here().await;
     let account = world.account().await;
     let mut stranger = stranger(directory.path()).await;
     let wrapped: Vec<u8> = sqlx::query_scalar("SELECT wrapped FROM data_key WHERE owner = ?")
@@ -394,7 +354,7 @@ async fn a_deleted_accounts_key_is_nowhere_in_the_files() {
 
 #[tokio::test]
 async fn the_dedupe_window_is_bounded() {
-    let (world, directory) = world().await;
+    let (world, directory) = here().await;
     let account = world.account().await;
     let mut turn = 0;
     for round in 0..13 {
@@ -414,7 +374,7 @@ async fn the_dedupe_window_is_bounded() {
             tokio::task::yield_now().await;
         }
     }
-    while world.store.maintain().await.unwrap() {}
+    while world.store.maintain(0).await.unwrap() {}
     let mut stranger = stranger(directory.path()).await;
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM dedupe")
         .fetch_one(&mut stranger)
@@ -451,7 +411,7 @@ fn a_file_size_limit_refuses_and_recovers() {
 #[ignore = "runs in a process of its own, started by the test above"]
 async fn under_a_file_size_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let (world, _directory) = world().await;
+    let (world, _directory) = here().await;
     let account = world.account().await;
     let mut turn = 1;
     // The log is full first, and emptied into the database; then that is full.
@@ -461,12 +421,12 @@ async fn under_a_file_size_limit() {
         commit.events = vec![event("filler")];
         commit.events[0].body = vec![b'x'; 50_000];
         let group = [commit.into()];
-        let mut result = world.store.commit(&group, false).await;
+        let mut result = world.store.commit(0, &group, false).await;
         for _ in 0..5 {
             if let Err(error) = &result {
                 assert!(matches!(error, StorageError::Unavailable(_)), "{error:?}");
                 refusals += 1;
-                result = world.store.commit(&group, true).await;
+                result = world.store.commit(0, &group, true).await;
             }
         }
         if result.is_err() {
@@ -486,7 +446,7 @@ async fn under_a_file_size_limit() {
         },
     )
     .unwrap();
-    let written = world.store.commit(&group, true).await.unwrap();
+    let written = world.store.commit(0, &group, true).await.unwrap();
     assert_eq!(offsets(&written[0]), [Some(turn)]);
     let heads = world.store.heads().await.unwrap();
     assert_eq!(heads[usize::from(account.partition.0)], turn);

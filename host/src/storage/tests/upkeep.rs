@@ -1,16 +1,19 @@
 //! Keys that change, what retention lets go of, copies: on SQLite, with its files.
 
-use super::sqlite::{open, store, stranger, world};
+use super::sqlite::{open, store, stranger};
 use super::world::*;
 use crate::domain::endpoint::{DetourState, EndpointState};
 use crate::domain::{PartitionId, Timestamp};
-use crate::storage::operator::{KeySource, next_file, retired_file};
-use crate::storage::sqlite::backup;
-use crate::storage::sqlite::{SqliteSettings, SqliteStore};
+use crate::storage::key::{KeySource, next_file, retired_file};
+use crate::storage::sqlite::{SqliteSettings, backup};
 use crate::storage::{DeliveryProgress, Retention, SecretWrite, StorageError, Store};
 use sqlx::Row as _;
 use std::path::Path;
 use std::sync::Arc;
+
+async fn world() -> (World, tempfile::TempDir) {
+    super::sqlite::world().await.unwrap()
+}
 
 async fn rotate(store: &dyn Store) -> u64 {
     store.begin_key_rotation().await.unwrap();
@@ -110,7 +113,7 @@ async fn a_rotation_may_end_at_any_step_and_goes_on() {
     drop(world);
     let mut settings = SqliteSettings::in_directory(directory.path());
     settings.key = KeySource::File(retired_file(&key_file, 1));
-    match SqliteStore::open(settings).await {
+    match settings.open().await {
         Err(StorageError::Unusable(text)) => assert!(text.contains("another operator key")),
         _ => panic!("the retired key opens the database"),
     }
@@ -155,7 +158,7 @@ async fn a_rotation_leaves_nothing_under_the_key_before() {
 async fn a_host_that_missed_a_rotation_makes_no_keys() {
     let (world, directory) = world().await;
     let mut stranger = stranger(directory.path()).await;
-    sqlx::query("UPDATE operator_key SET version = 2")
+    sqlx::query("INSERT INTO meta (name, value) VALUES ('operator_version', x'32')")
         .execute(&mut stranger)
         .await
         .unwrap();
@@ -246,7 +249,7 @@ async fn age_events(directory: &Path, up_to: u64, partition: PartitionId, ms: u6
 }
 
 async fn tidy(store: &dyn Store) {
-    while store.maintain().await.unwrap() {}
+    while store.maintain(0).await.unwrap() {}
 }
 
 async fn tail(world: &World, partition: PartitionId) -> u64 {
@@ -288,7 +291,10 @@ async fn retention_removes_what_is_old_and_nothing_that_is_waited_for() {
         .commit_one(progress(700, vec![parked, waiting], vec![]))
         .await;
     tidy(&*world.store).await;
-    assert_eq!(kept(&world, &account).await, (650..=1000).collect::<Vec<_>>());
+    assert_eq!(
+        kept(&world, &account).await,
+        (650..=1000).collect::<Vec<_>>()
+    );
     assert_eq!(tail(&world, account.partition).await, 649);
     // What was given up cannot be sent again without its event.
     assert!(world.store.parked(&endpoint.id).await.unwrap().is_empty());
@@ -296,7 +302,10 @@ async fn retention_removes_what_is_old_and_nothing_that_is_waited_for() {
     let done = vec![(endpoint.id.clone(), account.partition, 650)];
     world.commit_one(progress(800, vec![], done)).await;
     tidy(&*world.store).await;
-    assert_eq!(kept(&world, &account).await, (801..=1000).collect::<Vec<_>>());
+    assert_eq!(
+        kept(&world, &account).await,
+        (801..=1000).collect::<Vec<_>>()
+    );
 
     // Beyond the limit nobody is waited for.
     age_events(
@@ -307,7 +316,10 @@ async fn retention_removes_what_is_old_and_nothing_that_is_waited_for() {
     )
     .await;
     tidy(&*world.store).await;
-    assert_eq!(kept(&world, &account).await, (851..=1000).collect::<Vec<_>>());
+    assert_eq!(
+        kept(&world, &account).await,
+        (851..=1000).collect::<Vec<_>>()
+    );
 
     // An endpoint that is switched off holds nothing.
     world
@@ -316,7 +328,10 @@ async fn retention_removes_what_is_old_and_nothing_that_is_waited_for() {
         .await
         .unwrap();
     tidy(&*world.store).await;
-    assert_eq!(kept(&world, &account).await, (901..=1000).collect::<Vec<_>>());
+    assert_eq!(
+        kept(&world, &account).await,
+        (901..=1000).collect::<Vec<_>>()
+    );
     assert_eq!(tail(&world, account.partition).await, 900);
 
     // The log goes on where it was.
@@ -419,7 +434,14 @@ async fn old_attempts_and_sends_go() {
         .map(|attempt| attempt.number)
         .collect();
     assert_eq!(numbers, [3]);
-    let there = async |id| world.store.send(&world.workspace, &id).await.unwrap().is_some();
+    let there = async |id| {
+        world
+            .store
+            .send(&world.workspace, &id)
+            .await
+            .unwrap()
+            .is_some()
+    };
     assert!(!there(settled_id).await);
     assert!(there(open_id).await, "one that is not settled stays");
     assert!(there(young_id).await);
@@ -450,10 +472,7 @@ async fn what_a_deleted_account_left_is_removed_little_by_little() {
     assert!(world.store.deletions().await.unwrap().is_empty());
     // Nothing of it can be read from the moment on that its key is gone.
     assert!(world.store.secrets(&account.id).await.unwrap().is_empty());
-    assert_eq!(
-        world.store.kv_get(&account.id, "k1").await.unwrap(),
-        None
-    );
+    assert_eq!(world.store.kv_get(&account.id, "k1").await.unwrap(), None);
     tidy(&*world.store).await;
     let mut stranger = stranger(directory.path()).await;
     for table in ["secret", "kv", "timer", "dedupe", "sent_message", "send"] {
@@ -506,7 +525,7 @@ async fn a_restored_copy_waits_and_goes_on_beyond_its_original() {
     backup::restore(&file, &settings, at).await.unwrap();
     let twice = backup::restore(&file, &settings, at).await.unwrap_err();
     assert!(twice.to_string().contains("empty directory"), "{twice}");
-    let copy = Arc::new(SqliteStore::open(settings).await.unwrap());
+    let copy = Arc::new(settings.open().await.unwrap());
     assert_eq!(copy.restored().await.unwrap(), Some(at));
     for account in copy.all_accounts().await.unwrap() {
         assert!(!account.wanted);
@@ -556,22 +575,25 @@ async fn what_is_no_whole_copy_is_not_restored() {
     let refusal = async || backup::check(&file, &key).await.unwrap_err().to_string();
     std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
     let text = refusal().await;
-    assert!(text.contains("damaged") || text.contains("malformed"), "{text}");
+    assert!(
+        text.contains("damaged") || text.contains("malformed"),
+        "{text}"
+    );
     let mut broken = whole.clone();
     for byte in &mut broken[40_000..60_000] {
         *byte = 0x5a;
     }
     std::fs::write(&file, broken).unwrap();
     let text = refusal().await;
-    assert!(text.contains("damaged") || text.contains("malformed"), "{text}");
+    assert!(
+        text.contains("damaged") || text.contains("malformed"),
+        "{text}"
+    );
     std::fs::write(&file, "").unwrap();
     assert!(refusal().await.contains("empty"));
     std::fs::write(&file, whole).unwrap();
     backup::check(&file, &key).await.unwrap();
-    let other = KeySource::Given {
-        key: crate::storage::seal::OperatorKey::generate(),
-        next: None,
-    };
+    let other = KeySource::Given(crate::storage::seal::OperatorKey::generate());
     let text = backup::check(&file, &other).await.unwrap_err().to_string();
     assert!(text.contains("another operator key"), "{text}");
     let nothing = backup::check(&directory.path().join("nothing"), &key).await;

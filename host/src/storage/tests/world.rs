@@ -75,7 +75,7 @@ impl World {
     }
 
     pub async fn commit(&self, group: Vec<Write>) -> Vec<Written> {
-        self.store.commit(&group, false).await.unwrap()
+        self.store.commit(0, &group, false).await.unwrap()
     }
 
     pub async fn commit_one(&self, write: impl Into<Write>) -> Written {
@@ -147,7 +147,7 @@ pub fn account_in(workspace: &WorkspaceId) -> Account {
             host: "proxy.example.org".to_owned(),
             port: 1080,
             username: Some("user".to_owned()),
-            password: Some("proxy password".to_owned()),
+            password: Some("proxy password".into()),
         }),
         provider_account_ref: None,
         profile: Profile::default(),
@@ -217,8 +217,8 @@ pub fn endpoint_in(workspace: &WorkspaceId) -> Endpoint {
         state_reason: None,
         subscribed_events: vec!["message.received".to_owned()],
         accounts: Vec::new(),
-        secret: Some("whsec_new".to_owned()),
-        old_secret: Some(("whsec_old".to_owned(), Timestamp(5))),
+        secret: Some("whsec_new".into()),
+        old_secret: Some(("whsec_old".into(), Timestamp(5))),
         retry: RetryPolicy::default(),
         ordering: Ordering::Conversation,
         created_at: Timestamp::now(),

@@ -3,15 +3,15 @@
 use super::sqlite::{execute, store, stranger};
 use super::world::*;
 use crate::domain::account::Account;
-use crate::storage::sqlite::SqliteStore;
-use crate::storage::sqlite::faults::Fault;
+use crate::storage::sql::SqlStore;
+use crate::storage::sql::faults::Fault;
 use crate::storage::writer::{Writer, WriterSettings};
 use crate::storage::{StorageError, Write, Written};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 
-async fn start(settings: WriterSettings) -> (World, Arc<SqliteStore>, Writer, TempDir) {
+async fn start(settings: WriterSettings) -> (World, Arc<SqlStore>, Writer, TempDir) {
     let (store, directory) = store().await;
     let world = World::new(store.clone()).await;
     let writer = Writer::start(store.clone(), settings);

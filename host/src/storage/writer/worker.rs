@@ -1,4 +1,4 @@
-//! The writer's thread: takes what waits, commits it in groups, and tries again while the database
+//! A lane's thread: takes what waits, commits it in groups, and tries again while the database
 //! refuses.
 
 use super::{Done, Entry, Message, Shared, answer, shutting_down};
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 pub(super) struct Worker {
+    lane: usize,
     store: Arc<dyn Store>,
     shared: Arc<Shared>,
     receiver: mpsc::UnboundedReceiver<Message>,
@@ -32,16 +33,27 @@ pub(super) struct Worker {
 /// What one transaction is to take, and who waits for it.
 struct Group {
     writes: Vec<Write>,
-    waiting: Vec<(usize, Done)>,
+    waiting: Vec<Waiting>,
 }
+
+struct Waiting {
+    bytes: usize,
+    since: Instant,
+    done: Done,
+}
+
+/// What takes longer is told.
+const LONG: Duration = Duration::from_secs(10);
 
 impl Worker {
     pub fn new(
+        lane: usize,
         store: Arc<dyn Store>,
         shared: Arc<Shared>,
         receiver: mpsc::UnboundedReceiver<Message>,
     ) -> Self {
         Self {
+            lane,
             store,
             shared,
             receiver,
@@ -110,7 +122,11 @@ impl Worker {
         {
             bytes += entry.bytes;
             group.writes.push(entry.write);
-            group.waiting.push((entry.bytes, entry.done));
+            group.waiting.push(Waiting {
+                bytes: entry.bytes,
+                since: entry.since,
+                done: entry.done,
+            });
         }
         group
     }
@@ -145,7 +161,16 @@ impl Worker {
         let mut retry = false;
         loop {
             let started = Instant::now();
-            let error = match self.attempt(&group, retry).await {
+            let result = self.attempt(&group, retry).await;
+            if started.elapsed() > LONG {
+                tracing::warn!(
+                    lane = self.lane,
+                    entries = group.writes.len(),
+                    duration_ms = started.elapsed().as_millis() as u64,
+                    "one attempt to commit took long"
+                );
+            }
+            let error = match result {
                 Ok(written) => {
                     tracing::debug!(
                         entries = written.len(),
@@ -164,7 +189,7 @@ impl Worker {
                 tracing::warn!(%error, entries = group.writes.len(), "the database refuses writes");
             }
             retry = true;
-            *self.shared.lock_trouble() = Some(error.to_string());
+            self.shared.lock_trouble()[self.lane] = Some(error.to_string());
             self.refuse_sends(&mut group, error);
             if group.writes.is_empty() && self.to_withdraw.is_empty() {
                 return Ok(());
@@ -181,9 +206,9 @@ impl Worker {
     }
 
     fn give_up(&self, group: Group, error: &StorageError) {
-        for (bytes, done) in group.waiting {
-            self.shared.count_off(bytes);
-            answer(done, Err(again(error)));
+        for waiting in group.waiting {
+            self.shared.count_off(waiting.bytes);
+            answer(waiting.done, Err(again(error)));
         }
     }
 
@@ -191,14 +216,16 @@ impl Worker {
     /// idempotency key finds it free.
     async fn attempt(&mut self, group: &Group, retry: bool) -> Result<Vec<Written>, StorageError> {
         if !self.to_withdraw.is_empty() {
-            self.store.withdraw_sends(&self.to_withdraw).await?;
+            self.store
+                .withdraw_sends(self.lane, &self.to_withdraw)
+                .await?;
             self.to_withdraw.clear();
         }
         if group.writes.is_empty() {
             return Ok(Vec::new());
         }
         // A panic over one entry must not end the one writer; the store rolls back.
-        AssertUnwindSafe(self.store.commit(&group.writes, retry))
+        AssertUnwindSafe(self.store.commit(self.lane, &group.writes, retry))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| {
@@ -213,14 +240,14 @@ impl Worker {
     fn refuse_sends(&mut self, group: &mut Group, error: StorageError) {
         let writes = std::mem::take(&mut group.writes);
         let waiting = std::mem::take(&mut group.waiting);
-        for (write, (bytes, done)) in writes.into_iter().zip(waiting) {
+        for (write, waiting) in writes.into_iter().zip(waiting) {
             if let Write::RecordSend(record) = &write {
                 self.to_withdraw.push(record.id);
-                self.shared.count_off(bytes);
-                answer(done, Err(again(&error)));
+                self.shared.count_off(waiting.bytes);
+                answer(waiting.done, Err(again(&error)));
             } else {
                 group.writes.push(write);
-                group.waiting.push((bytes, done));
+                group.waiting.push(waiting);
             }
         }
         if self.refusing.is_none() {
@@ -263,7 +290,7 @@ impl Worker {
 
     fn good(&mut self) {
         self.refusing = None;
-        if self.shared.lock_trouble().take().is_some() {
+        if self.shared.lock_trouble()[self.lane].take().is_some() {
             tracing::info!("the database takes writes again");
         }
     }
@@ -276,9 +303,22 @@ impl Worker {
                 _ => 0,
             })
             .sum();
-        for ((bytes, done), written) in group.waiting.into_iter().zip(written) {
-            self.shared.count_off(bytes);
-            answer(done, Ok(written));
+        let longest = group
+            .waiting
+            .iter()
+            .map(|waiting| waiting.since.elapsed())
+            .max();
+        if let Some(waited) = longest.filter(|waited| *waited > LONG) {
+            tracing::warn!(
+                lane = self.lane,
+                entries = group.waiting.len(),
+                waited_ms = waited.as_millis() as u64,
+                "a write waited long for its commit"
+            );
+        }
+        for (waiting, written) in group.waiting.into_iter().zip(written) {
+            self.shared.count_off(waiting.bytes);
+            answer(waiting.done, Ok(written));
         }
         if appended > 0 {
             self.shared
@@ -305,7 +345,7 @@ impl Worker {
         if (self.untidied < due && !begun) || self.patience_ends.is_some() {
             return;
         }
-        match self.store.maintain().await {
+        match self.store.maintain(self.lane).await {
             Ok(true) => self.tidies = true,
             Ok(false) => (self.tidies, self.untidied) = (false, 0),
             Err(error) => {

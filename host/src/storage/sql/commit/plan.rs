@@ -26,6 +26,8 @@ pub(super) struct Plan<'g> {
     /// With the keyed hash of the idempotency key.
     pub new_sends: Vec<(&'g RecordSend, Option<[u8; 16]>)>,
     pub idempotency: BTreeMap<(&'g WorkspaceId, [u8; 16]), IdempotencyRow>,
+    /// Uses of idempotency keys that have expired and make room, by the send they named.
+    pub expired: Vec<(&'g WorkspaceId, [u8; 16], SendId)>,
     /// In order; several may concern one send.
     pub send_changes: Vec<(&'g AccountId, &'g SendChange)>,
     pub deliveries: Vec<&'g DeliveryProgress>,
@@ -72,6 +74,7 @@ impl<'g> Plan<'g> {
             timers: BTreeMap::new(),
             new_sends: Vec::new(),
             idempotency: BTreeMap::new(),
+            expired: Vec::new(),
             send_changes: Vec::new(),
             deliveries: Vec::new(),
         }
@@ -195,14 +198,16 @@ impl<'g> Plan<'g> {
                     self.picture
                         .idempotency
                         .get(&(record.workspace.clone(), hash))
-                })
-                .filter(|row| row.expires_at > record.at);
-            if let Some(row) = stored {
+                });
+            if let Some(row) = stored.filter(|row| row.expires_at > record.at) {
                 return if row.fingerprint == idempotency.fingerprint {
                     Outcome::Repeats(row.send)
                 } else {
                     Outcome::Known(Written::KeyReused)
                 };
+            }
+            if let Some(row) = stored {
+                self.expired.push((&record.workspace, hash, row.send));
             }
             let row = IdempotencyRow {
                 fingerprint: idempotency.fingerprint.to_vec(),

@@ -1,18 +1,19 @@
 //! Endpoints, their cursors and detours, and the delivery log.
 
-use super::SqliteStore;
+use super::SqlStore;
+use super::connection::Connection;
 use super::error::{damaged, not_found};
+use super::query::query;
 use super::rows::{
     from_json, from_word, partition, signed, time, to_json, to_json_text, unsigned, word,
 };
+use super::value::Row;
 use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::id::AttemptId;
 use crate::domain::{EndpointId, EventId, PartitionId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
 use crate::storage::seal::{DataKey, Kind};
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -69,7 +70,7 @@ fn open_answer(key: &DataKey, id: &str, sealed: &[u8]) -> Option<(Vec<u8>, Optio
 const COLUMNS: &str = "SELECT id, workspace, state, state_reason, subscribed_events, accounts, \
                        retry, ordering, created_at, target_sealed FROM endpoint";
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn insert_endpoint(&self, endpoint: &Endpoint) -> Result<(), StorageError> {
         let mut transaction = self.begin().await?;
         let result = self
@@ -80,24 +81,25 @@ impl SqliteStore {
 
     async fn insert_endpoint_rows(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         endpoint: &Endpoint,
     ) -> Result<(), StorageError> {
-        sqlx::query(
+        query(
             "INSERT INTO endpoint (id, workspace, created_at, state, subscribed_events, accounts, \
-             retry, ordering, target_sealed) VALUES (?, ?, ?, '', '', '', '', '', x'')",
+             retry, ordering, target_sealed) VALUES (?, ?, ?, '', '', '', '', '', ?)",
         )
-        .bind(endpoint.id.as_str().to_owned())
-        .bind(endpoint.workspace.as_str().to_owned())
+        .bind(endpoint.id.as_str())
+        .bind(endpoint.workspace.as_str())
         .bind(signed(endpoint.created_at.0))
-        .execute(&mut *connection)
+        .bind(Vec::new())
+        .execute(connection)
         .await?;
         self.write_endpoint(connection, endpoint).await?;
-        sqlx::query(
+        query(
             "INSERT INTO cursor (endpoint, partition, event_offset) \
              SELECT ?, id, head FROM partition",
         )
-        .bind(endpoint.id.as_str().to_owned())
+        .bind(endpoint.id.as_str())
         .execute(connection)
         .await?;
         Ok(())
@@ -105,7 +107,7 @@ impl SqliteStore {
 
     async fn endpoint_key(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         workspace: &WorkspaceId,
     ) -> Result<Arc<DataKey>, StorageError> {
         self.keys
@@ -117,24 +119,27 @@ impl SqliteStore {
     /// Everything but id, workspace and time of creation.
     async fn write_endpoint(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         endpoint: &Endpoint,
     ) -> Result<(), StorageError> {
         let key = self.endpoint_key(connection, &endpoint.workspace).await?;
         let target = Target {
             url: Cow::Borrowed(&endpoint.url),
-            secret: endpoint.secret.as_deref().map(Cow::Borrowed),
+            secret: endpoint
+                .secret
+                .as_ref()
+                .map(|secret| Cow::Borrowed(secret.expose())),
             old_secret: endpoint
                 .old_secret
                 .as_ref()
-                .map(|(secret, until)| (Cow::Borrowed(secret.as_str()), *until)),
+                .map(|(secret, until)| (Cow::Borrowed(secret.expose()), *until)),
         };
         let sealed = key.seal(
             Kind::Endpoint,
             endpoint.id.as_str().as_bytes(),
             &to_json(&target)?,
         );
-        let changed = sqlx::query(
+        let changed = query(
             "UPDATE endpoint SET state = ?, state_reason = ?, subscribed_events = ?, \
              accounts = ?, retry = ?, ordering = ?, target_sealed = ? \
              WHERE id = ? AND workspace = ?",
@@ -146,8 +151,8 @@ impl SqliteStore {
         .bind(to_json_text(&endpoint.retry)?)
         .bind(word(&endpoint.ordering)?)
         .bind(sealed)
-        .bind(endpoint.id.as_str().to_owned())
-        .bind(endpoint.workspace.as_str().to_owned())
+        .bind(endpoint.id.as_str())
+        .bind(endpoint.workspace.as_str())
         .execute(connection)
         .await?
         .rows_affected();
@@ -164,13 +169,11 @@ impl SqliteStore {
         id: &EndpointId,
     ) -> Result<Option<Endpoint>, StorageError> {
         let mut connection = self.reader().await?;
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "{COLUMNS} WHERE id = ? AND workspace = ?"
-        )))
-        .bind(id.as_str().to_owned())
-        .bind(workspace.as_str().to_owned())
-        .fetch_optional(&mut *connection)
-        .await?;
+        let row = query(format!("{COLUMNS} WHERE id = ? AND workspace = ?"))
+            .bind(id.as_str())
+            .bind(workspace.as_str())
+            .fetch_optional(&mut connection)
+            .await?;
         match row {
             Some(row) => Ok(Some(self.endpoint_of(&mut connection, &row).await?)),
             None => Ok(None),
@@ -183,12 +186,12 @@ impl SqliteStore {
         workspace: Option<&WorkspaceId>,
     ) -> Result<Vec<Endpoint>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        let rows = query(format!(
             "{COLUMNS} WHERE ? IS NULL OR workspace = ? ORDER BY created_at, id"
-        )))
-        .bind(workspace.map(|id| id.as_str().to_owned()))
-        .bind(workspace.map(|id| id.as_str().to_owned()))
-        .fetch_all(&mut *connection)
+        ))
+        .bind(workspace.map(|id| id.as_str()))
+        .bind(workspace.map(|id| id.as_str()))
+        .fetch_all(&mut connection)
         .await?;
         let mut endpoints = Vec::with_capacity(rows.len());
         for row in rows {
@@ -199,8 +202,8 @@ impl SqliteStore {
 
     async fn endpoint_of(
         &self,
-        connection: &mut SqliteConnection,
-        row: &SqliteRow,
+        connection: &mut Connection,
+        row: &Row,
     ) -> Result<Endpoint, StorageError> {
         let id: String = row.try_get(0)?;
         let workspace = WorkspaceId::from_text(row.try_get::<String, _>(1)?);
@@ -215,13 +218,13 @@ impl SqliteStore {
             url: target.url.into_owned(),
             state: from_word(row.try_get(2)?, "state of an endpoint")?,
             state_reason: row.try_get(3)?,
-            subscribed_events: from_json(row.try_get::<&str, _>(4)?.as_bytes(), "endpoint")?,
-            accounts: from_json(row.try_get::<&str, _>(5)?.as_bytes(), "endpoint")?,
-            secret: target.secret.map(Cow::into_owned),
+            subscribed_events: from_json(row.try_get::<String, _>(4)?.as_bytes(), "endpoint")?,
+            accounts: from_json(row.try_get::<String, _>(5)?.as_bytes(), "endpoint")?,
+            secret: target.secret.map(|secret| secret.into_owned().into()),
             old_secret: target
                 .old_secret
-                .map(|(secret, until)| (secret.into_owned(), until)),
-            retry: from_json(row.try_get::<&str, _>(6)?.as_bytes(), "retry policy")?,
+                .map(|(secret, until)| (secret.into_owned().into(), until)),
+            retry: from_json(row.try_get::<String, _>(6)?.as_bytes(), "retry policy")?,
             ordering: from_word(row.try_get(7)?, "ordering of an endpoint")?,
             created_at: time(row.try_get(8)?),
         })
@@ -243,12 +246,12 @@ impl SqliteStore {
         reason: Option<&str>,
     ) -> Result<(), StorageError> {
         let mut transaction = self.begin().await?;
-        let result = sqlx::query(
+        let result = query(
             "UPDATE endpoint SET state = ?, state_reason = ? WHERE id = ? AND state <> 'inactive'",
         )
         .bind(word(&state)?)
         .bind(reason.map(str::to_owned))
-        .bind(id.as_str().to_owned())
+        .bind(id.as_str())
         .execute(&mut transaction.connection)
         .await
         .map(|_| ())
@@ -258,7 +261,6 @@ impl SqliteStore {
 
     pub(super) async fn destroy_endpoint(&self, id: &EndpointId) -> Result<(), StorageError> {
         let mut transaction = self.begin().await?;
-        transaction.state.endpoints.remove(id);
         let result = delete_endpoint_rows(&mut transaction.connection, id).await;
         transaction.end(result).await?;
         // A long delivery log is not removed in one go: writers wait meanwhile. What a crash
@@ -271,8 +273,8 @@ impl SqliteStore {
         ] {
             loop {
                 let mut transaction = self.begin().await?;
-                let result = sqlx::query(statement)
-                    .bind(id.as_str().to_owned())
+                let result = query(statement)
+                    .bind(id.as_str())
                     .execute(&mut transaction.connection)
                     .await
                     .map_err(StorageError::from);
@@ -286,11 +288,10 @@ impl SqliteStore {
 
     pub(super) async fn read_cursors(&self, id: &EndpointId) -> Result<Vec<u64>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows =
-            sqlx::query("SELECT event_offset FROM cursor WHERE endpoint = ? ORDER BY partition")
-                .bind(id.as_str().to_owned())
-                .fetch_all(&mut *connection)
-                .await?;
+        let rows = query("SELECT event_offset FROM cursor WHERE endpoint = ? ORDER BY partition")
+            .bind(id.as_str())
+            .fetch_all(&mut connection)
+            .await?;
         if rows.is_empty() {
             return Err(not_found());
         }
@@ -312,14 +313,14 @@ impl SqliteStore {
         let Some(key) = self.key_of_endpoint(&mut connection, id).await? else {
             return Ok(Vec::new());
         };
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT partition, event_offset, event, state, attempts, next_at, since, note_sealed \
-             FROM detour WHERE endpoint = ? AND (state = 'parked') = ? \
+             FROM detour WHERE endpoint = ? AND CASE WHEN state = 'parked' THEN 1 ELSE 0 END = ? \
              ORDER BY partition, event_offset",
         )
-        .bind(id.as_str().to_owned())
+        .bind(id.as_str())
         .bind(parked)
-        .fetch_all(&mut *connection)
+        .fetch_all(&mut connection)
         .await?;
         rows.iter()
             .map(|row| {
@@ -346,12 +347,12 @@ impl SqliteStore {
 
     async fn key_of_endpoint(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &EndpointId,
     ) -> Result<Option<Arc<DataKey>>, StorageError> {
-        let row = sqlx::query("SELECT workspace FROM endpoint WHERE id = ?")
-            .bind(id.as_str().to_owned())
-            .fetch_optional(&mut *connection)
+        let row = query("SELECT workspace FROM endpoint WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(connection)
             .await?;
         let Some(row) = row else {
             return Ok(None);
@@ -371,21 +372,22 @@ impl SqliteStore {
             return Ok(Vec::new());
         };
         let query = match event {
-            Some(event) => sqlx::query(
+            // The endpoint's attempts are many, the event's few: its index is the one to take.
+            Some(event) => query(
                 "SELECT id, event, at, number, status, latency_ms, answer_sealed FROM attempt \
-                 INDEXED BY attempt_by_event WHERE event = ? AND endpoint = ? \
+                 WHERE event = ? AND endpoint || '' = ? \
                  ORDER BY sequence DESC LIMIT ?",
             )
-            .bind(event.as_str().to_owned()),
-            None => sqlx::query(
+            .bind(event.as_str()),
+            None => query(
                 "SELECT id, event, at, number, status, latency_ms, answer_sealed FROM attempt \
                  WHERE endpoint = ? ORDER BY sequence DESC LIMIT ?",
             ),
         };
         let rows = query
-            .bind(id.as_str().to_owned())
+            .bind(id.as_str())
             .bind(i64::from(limit))
-            .fetch_all(&mut *connection)
+            .fetch_all(&mut connection)
             .await?;
         rows.iter()
             .map(|row| {
@@ -409,16 +411,16 @@ impl SqliteStore {
 }
 
 async fn delete_endpoint_rows(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: &EndpointId,
 ) -> Result<(), StorageError> {
     for statement in [
         "DELETE FROM endpoint WHERE id = ?",
         "DELETE FROM cursor WHERE endpoint = ?",
     ] {
-        sqlx::query(statement)
-            .bind(id.as_str().to_owned())
-            .execute(&mut *connection)
+        query(statement)
+            .bind(id.as_str())
+            .execute(connection)
             .await?;
     }
     Ok(())

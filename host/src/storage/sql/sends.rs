@@ -1,18 +1,19 @@
 //! Reading sends. Those of accounts that are gone cannot be read any more and are skipped.
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::commit::{idempotency_hash, send_id};
+use super::connection::Connection;
 use super::error::{damaged, not_found};
 use super::keys::Keyring;
+use super::query::query;
 use super::rows::{Many, from_json, partition, signed, time};
+use super::value::Row;
 use crate::domain::send::{Send, SendState};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::storage::seal::Kind;
 use crate::storage::{Page, StorageError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
 
 macro_rules! select_send {
@@ -30,11 +31,11 @@ macro_rules! select_send {
 }
 
 pub(super) async fn read_send(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     keys: &Keyring,
     id: &SendId,
 ) -> Result<Option<Send>, StorageError> {
-    let row = sqlx::query(select_send!("send", "send.id = ?"))
+    let row = query(select_send!("send", "send.id = ?"))
         .bind(id.0.as_bytes().to_vec())
         .fetch_optional(connection)
         .await?;
@@ -43,7 +44,7 @@ pub(super) async fn read_send(
 
 /// Sends that were refused although a COMMIT without an answer may have recorded them.
 pub(super) async fn delete_recorded(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: &[SendId],
 ) -> Result<(), StorageError> {
     const KEYS: Many = Many {
@@ -69,7 +70,7 @@ pub(super) async fn delete_recorded(
     Ok(())
 }
 
-fn send_of(keys: &Keyring, row: &SqliteRow) -> Result<Send, StorageError> {
+fn send_of(keys: &Keyring, row: &Row) -> Result<Send, StorageError> {
     let id = send_id(row.try_get(0)?)?;
     let account = AccountId::from_text(row.try_get::<String, _>(1)?);
     let key = keys.unwrap_account(&account, row.try_get(10)?, row.try_get(11)?)?;
@@ -78,7 +79,7 @@ fn send_of(keys: &Keyring, row: &SqliteRow) -> Result<Send, StorageError> {
             .open(kind, id.0.as_bytes(), sealed)
             .ok_or_else(|| damaged("content of a send"))
     };
-    let state: &str = row.try_get(3)?;
+    let state: String = row.try_get(3)?;
     let sent = match row.try_get::<Option<&[u8]>, _>(8)? {
         Some(sealed) => Some(from_json(&open(Kind::Sent, sealed)?, "sent message")?),
         None => None,
@@ -91,7 +92,7 @@ fn send_of(keys: &Keyring, row: &SqliteRow) -> Result<Send, StorageError> {
         id,
         workspace: key.workspace.clone(),
         partition: partition(row.try_get(2)?)?,
-        state: SendState::parse(state).ok_or_else(|| damaged("state of a send"))?,
+        state: SendState::parse(&state).ok_or_else(|| damaged("state of a send"))?,
         outgoing: from_json(&open(Kind::Outgoing, row.try_get(7)?)?, "message")?,
         recorded_at: time(row.try_get(4)?),
         dispatched_at: row.try_get::<Option<i64>, _>(5)?.map(time),
@@ -102,7 +103,7 @@ fn send_of(keys: &Keyring, row: &SqliteRow) -> Result<Send, StorageError> {
     })
 }
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn find_send(
         &self,
         workspace: &WorkspaceId,
@@ -126,13 +127,13 @@ impl SqliteStore {
         if key.workspace != *workspace {
             return Ok(None);
         }
-        let row = sqlx::query(select_send!(
+        let row = query(select_send!(
             "sent_message CROSS JOIN send ON send.id = sent_message.send",
             "sent_message.account = ? AND sent_message.message = ?"
         ))
-        .bind(account.as_str().to_owned())
+        .bind(account.as_str())
         .bind(key.key.blind("message", message).to_vec())
-        .fetch_optional(&mut *connection)
+        .fetch_optional(&mut connection)
         .await?;
         row.map(|row| send_of(&self.keys, &row)).transpose()
     }
@@ -154,27 +155,27 @@ impl SqliteStore {
         let before = before.unwrap_or(Uuid::max()).as_bytes().to_vec();
         let limit = limit.max(1) as usize;
         let query = match account {
-            Some(account) => sqlx::query(select_send!(
+            Some(account) => query(select_send!(
                 "send",
                 "send.account = ? AND send.id < ? AND (? IS NULL OR send.state = ?) \
                  AND send.workspace = ? ORDER BY send.id DESC LIMIT ?"
             ))
-            .bind(account.as_str().to_owned()),
-            None => sqlx::query(select_send!(
+            .bind(account.as_str()),
+            None => query(select_send!(
                 "send",
                 "send.workspace = ? AND send.id < ? AND (? IS NULL OR send.state = ?) \
                  AND send.workspace = ? ORDER BY send.id DESC LIMIT ?"
             ))
-            .bind(workspace.as_str().to_owned()),
+            .bind(workspace.as_str()),
         };
         let mut connection = self.reader().await?;
         let rows = query
             .bind(before)
             .bind(state.map(SendState::as_str))
             .bind(state.map(SendState::as_str))
-            .bind(workspace.as_str().to_owned())
+            .bind(workspace.as_str())
             .bind(limit as i64 + 1)
-            .fetch_all(&mut *connection)
+            .fetch_all(&mut connection)
             .await?;
         let items = rows
             .iter()
@@ -193,12 +194,12 @@ impl SqliteStore {
         account: &AccountId,
     ) -> Result<Vec<Send>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows = sqlx::query(select_send!(
+        let rows = query(select_send!(
             "send",
             "send.account = ? AND send.state IN ('recorded', 'dispatched') ORDER BY send.id"
         ))
-        .bind(account.as_str().to_owned())
-        .fetch_all(&mut *connection)
+        .bind(account.as_str())
+        .fetch_all(&mut connection)
         .await?;
         rows.iter().map(|row| send_of(&self.keys, row)).collect()
     }
@@ -212,14 +213,14 @@ impl SqliteStore {
         let Some(data_key) = self.keys.workspace(&mut connection, workspace).await? else {
             return Ok(None);
         };
-        let row = sqlx::query(
+        let row = query(
             "SELECT fingerprint, send FROM idempotency \
              WHERE workspace = ? AND key = ? AND expires_at > ?",
         )
-        .bind(workspace.as_str().to_owned())
+        .bind(workspace.as_str())
         .bind(idempotency_hash(&data_key, key).to_vec())
         .bind(signed(Timestamp::now().0))
-        .fetch_optional(&mut *connection)
+        .fetch_optional(&mut connection)
         .await?;
         let Some(row) = row else {
             return Ok(None);

@@ -5,7 +5,7 @@
 //! removed from the place where it is kept, so that a crash at any point leaves an installation
 //! that opens. Never writes a key to a log or an error's text.
 
-use super::seal::{DataKey, OperatorKey, WrappingKey};
+use super::seal::{DataKey, OperatorKey, TOKENS, WrappingKey};
 use super::{Conflict, StorageError};
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -21,11 +21,10 @@ pub enum KeySource {
     /// This file. It is made together with a new database, and must be there for an old one. A
     /// rotation puts the new key into [`next_file`] beside it first.
     File(PathBuf),
-    /// From the environment. `next`: what a rotation goes over to.
-    Given {
-        key: OperatorKey,
-        next: Option<OperatorKey>,
-    },
+    /// From the environment.
+    Given(OperatorKey),
+    /// From the environment, with the one that a rotation goes over to.
+    GivenWithNext { key: OperatorKey, next: OperatorKey },
 }
 
 /// A key that the database names.
@@ -33,6 +32,39 @@ pub enum KeySource {
 pub struct KeyRow {
     pub version: i64,
     pub check_value: Vec<u8>,
+}
+
+impl KeyRow {
+    /// As it stands in the database.
+    pub fn version_of(text: &[u8]) -> Option<i64> {
+        std::str::from_utf8(text).ok()?.parse().ok()
+    }
+
+    /// Of the values of `meta`: `operator_check`, and while a rotation goes on
+    /// `operator_check_before`; `operator_version` is that of the first.
+    pub fn of_meta(
+        check: Option<Vec<u8>>,
+        before: Option<Vec<u8>>,
+        version: Option<Vec<u8>>,
+    ) -> Result<Vec<Self>, StorageError> {
+        let damaged = || unusable("the database does not name its operator key".to_owned());
+        let version = match version {
+            Some(text) => Self::version_of(&text).ok_or_else(damaged)?,
+            None => 1,
+        };
+        let mut rows = Vec::new();
+        if let Some(check_value) = before {
+            rows.push(Self {
+                version: version - 1,
+                check_value,
+            });
+        }
+        rows.push(Self {
+            version,
+            check_value: check.ok_or_else(damaged)?,
+        });
+        Ok(rows)
+    }
 }
 
 /// The new key of a rotation, until it is the only one.
@@ -142,9 +174,8 @@ impl KeySource {
     /// The keys there are, and the file's next last.
     fn candidates(&self) -> Result<Vec<OperatorKey>, StorageError> {
         match self {
-            Self::Given { key, next } => {
-                Ok(std::iter::once(key).chain(next).cloned().collect())
-            }
+            Self::Given(key) => Ok(vec![key.clone()]),
+            Self::GivenWithNext { key, next } => Ok(vec![key.clone(), next.clone()]),
             Self::File(path) => {
                 let mut keys = Vec::new();
                 for path in [path.clone(), next_file(path)] {
@@ -155,16 +186,21 @@ impl KeySource {
         }
     }
 
-    /// The key before any rotation.
-    pub fn present(&self) -> Result<OperatorKey, StorageError> {
+    /// What is to seal tokens in an installation without a key for it: in one from before there
+    /// were such keys, what clients have got must go on to open.
+    pub(in crate::storage) fn token_key(&self, new: bool) -> Result<DataKey, StorageError> {
+        if new {
+            return Ok(DataKey::generate(TOKENS));
+        }
         let missing = || missing(self, &[], "the database");
-        self.candidates()?.into_iter().next().ok_or_else(missing)
+        let key = self.candidates()?.into_iter().next().ok_or_else(missing)?;
+        Ok(key.first_token_key())
     }
 
     /// For a new database: the key, made if this is a file that is not there.
     fn first(&self) -> Result<OperatorKey, StorageError> {
         let path = match self {
-            Self::Given { key, .. } => return Ok(key.clone()),
+            Self::Given(key) | Self::GivenWithNext { key, .. } => return Ok(key.clone()),
             Self::File(path) => path,
         };
         let failed = |error: io::Error| of_file(path, &error);
@@ -178,7 +214,7 @@ impl KeySource {
 }
 
 impl Wrapping {
-    /// For a new database, which is to hold the row. Gives the operator's key, too.
+    /// For a new database, which is to hold the row.
     pub fn create(source: &KeySource) -> Result<(Self, KeyRow), StorageError> {
         let key = source.first()?.wrapping_key();
         let row = KeyRow {
@@ -196,11 +232,7 @@ impl Wrapping {
     }
 
     /// For a database that names these keys, oldest first. Refuses if one of them is not there.
-    pub fn open(
-        source: &KeySource,
-        rows: &[KeyRow],
-        database: &str,
-    ) -> Result<Self, StorageError> {
+    pub fn open(source: &KeySource, rows: &[KeyRow], database: &str) -> Result<Self, StorageError> {
         let candidates = source.candidates()?;
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
@@ -208,7 +240,10 @@ impl Wrapping {
                 .iter()
                 .map(OperatorKey::wrapping_key)
                 .find(|key| key.accepts(&row.check_value));
-            found.push((row.version, key.ok_or_else(|| missing(source, &candidates, database))?));
+            found.push((
+                row.version,
+                key.ok_or_else(|| missing(source, &candidates, database))?,
+            ));
         }
         let current = found
             .pop()
@@ -269,9 +304,8 @@ impl Wrapping {
             return Ok(None);
         }
         let key = match &self.source {
-            KeySource::Given { next, .. } => next
-                .clone()
-                .ok_or(StorageError::Conflict(Conflict::NextKeyMissing))?,
+            KeySource::Given(_) => return Err(StorageError::Conflict(Conflict::NextKeyMissing)),
+            KeySource::GivenWithNext { next, .. } => next.clone(),
             KeySource::File(path) => {
                 let next = next_file(path);
                 let failed = |error: io::Error| of_file(&next, &error);
@@ -478,33 +512,27 @@ mod tests {
     #[test]
     fn a_given_key_goes_over_to_the_one_given_as_next() {
         let (key, next) = (OperatorKey::generate(), OperatorKey::generate());
-        let alone = KeySource::Given {
-            key: key.clone(),
-            next: None,
-        };
+        let alone = KeySource::Given(key.clone());
         let (wrapping, row) = Wrapping::create(&alone).unwrap();
         assert!(matches!(
             wrapping.next(),
             Err(StorageError::Conflict(Conflict::NextKeyMissing))
         ));
-        let same = KeySource::Given {
+        let same = KeySource::GivenWithNext {
             key: key.clone(),
-            next: Some(key.clone()),
+            next: key.clone(),
         };
         let wrapping = Wrapping::open(&same, std::slice::from_ref(&row), "db").unwrap();
         assert!(wrapping.next().is_err());
-        let both = KeySource::Given {
+        let both = KeySource::GivenWithNext {
             key,
-            next: Some(next.clone()),
+            next: next.clone(),
         };
         let wrapping = Wrapping::open(&both, &[row], "db").unwrap();
         let (row, _) = wrapping.next().unwrap().unwrap();
         assert!(next.wrapping_key().accepts(&row.check_value));
         // Afterwards the new one alone is enough.
-        let alone = KeySource::Given {
-            key: next,
-            next: None,
-        };
+        let alone = KeySource::Given(next);
         assert_eq!(Wrapping::open(&alone, &[row], "db").unwrap().version(), 2);
     }
 }

@@ -1,5 +1,6 @@
 //! What the database says about everything a group names, before the group is applied.
 
+use super::super::connection::Connection;
 use super::super::error::damaged;
 use super::super::keys::{AccountKey, Keyring};
 use super::super::rows::{Many, partition, time, unsigned};
@@ -7,7 +8,6 @@ use crate::domain::send::SendState;
 use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::storage::seal::DataKey;
 use crate::storage::{StorageError, Write, Written};
-use sqlx::{Row as _, SqliteConnection};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -74,7 +74,7 @@ impl Picture {
 }
 
 pub(super) async fn picture(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     keys: &Keyring,
     group: &[Write],
 ) -> Result<Picture, StorageError> {
@@ -100,6 +100,8 @@ pub(super) async fn picture(
             Write::Delivery(_) => {}
         }
     }
+    // First: what is read after it stays true until the end.
+    let partitions = partitions(connection, partition_ids).await?;
     let mut workspaces = HashMap::new();
     for id in workspace_ids {
         if let Some(key) = keys.workspace(connection, id).await? {
@@ -107,7 +109,7 @@ pub(super) async fn picture(
         }
     }
     Ok(Picture {
-        partitions: partitions(connection, partition_ids).await?,
+        partitions,
         accounts: accounts(connection, keys, account_ids).await?,
         sends: sends(connection, send_ids).await?,
         idempotency: idempotency(connection, &workspaces, group).await?,
@@ -116,7 +118,7 @@ pub(super) async fn picture(
 }
 
 async fn partitions(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: BTreeSet<PartitionId>,
 ) -> Result<HashMap<PartitionId, PartitionRow>, StorageError> {
     const FIND: Many = Many {
@@ -124,7 +126,18 @@ async fn partitions(
         row: "?",
         after: ")",
     };
-    let rows = FIND
+    // Their owner and head stay until the end; in one order, so that writers never wait for each
+    // other in a circle.
+    const FIND_AND_LOCK: Many = Many {
+        after: ") ORDER BY id FOR UPDATE",
+        ..FIND
+    };
+    let find = if connection.is_postgres() {
+        FIND_AND_LOCK
+    } else {
+        FIND
+    };
+    let rows = find
         .fetch(connection, ids.into_iter(), |statement, id| {
             statement.bind(i64::from(id.0))
         })
@@ -141,7 +154,7 @@ async fn partitions(
 }
 
 async fn accounts(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     keys: &Keyring,
     ids: HashSet<&AccountId>,
 ) -> Result<HashMap<AccountId, AccountRow>, StorageError> {
@@ -154,7 +167,7 @@ async fn accounts(
     let mut unwrapped = keys.accounts(connection, ids.iter().copied()).await?;
     let rows = FIND
         .fetch(connection, ids.into_iter(), |statement, id| {
-            statement.bind(id.as_str().to_owned())
+            statement.bind(id.as_str())
         })
         .await?;
     let mut found = HashMap::with_capacity(rows.len());
@@ -174,7 +187,7 @@ async fn accounts(
 }
 
 async fn sends(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     ids: HashSet<SendId>,
 ) -> Result<HashMap<SendId, SendRow>, StorageError> {
     const FIND: Many = Many {
@@ -189,10 +202,10 @@ async fn sends(
         .await?;
     let mut found = HashMap::with_capacity(rows.len());
     for row in rows {
-        let state: &str = row.try_get(2)?;
+        let state: String = row.try_get(2)?;
         let send = SendRow {
             account: AccountId::from_text(row.try_get::<String, _>(1)?),
-            state: SendState::parse(state).ok_or_else(|| damaged("state of a send"))?,
+            state: SendState::parse(&state).ok_or_else(|| damaged("state of a send"))?,
         };
         found.insert(send_id(row.try_get(0)?)?, send);
     }
@@ -206,7 +219,7 @@ pub(in super::super) fn send_id(bytes: &[u8]) -> Result<SendId, StorageError> {
 }
 
 async fn idempotency(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     workspaces: &HashMap<WorkspaceId, Arc<DataKey>>,
     group: &[Write],
 ) -> Result<HashMap<(WorkspaceId, [u8; 16]), IdempotencyRow>, StorageError> {
@@ -232,11 +245,7 @@ async fn idempotency(
         .fetch(
             connection,
             wanted.into_iter(),
-            |statement, (workspace, key)| {
-                statement
-                    .bind(workspace.as_str().to_owned())
-                    .bind(key.to_vec())
-            },
+            |statement, (workspace, key)| statement.bind(workspace.as_str()).bind(key.to_vec()),
         )
         .await?;
     let mut found = HashMap::with_capacity(rows.len());

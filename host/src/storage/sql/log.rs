@@ -1,16 +1,15 @@
 //! Reading the log. Events of accounts that are gone are skipped: their key is destroyed.
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::error::damaged;
 use super::keys::AccountKey;
+use super::query::query;
 use super::rows::{offset_of, partition, position, time};
+use super::value::Row;
 use crate::domain::event::{LoggedEvent, NewEvent};
 use crate::domain::{AccountId, EventId, PartitionId, WorkspaceId};
 use crate::storage::StorageError;
 use crate::storage::seal::{DataKey, Kind};
-use futures::TryStreamExt as _;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 /// A read ends with the event that reaches this.
 const READ_BYTES: usize = 1024 * 1024;
@@ -55,7 +54,24 @@ macro_rules! select_event {
     };
 }
 
-impl SqliteStore {
+const READ: &str = select_event!(
+    "event.position > ? AND event.position <= ? AND account.workspace = ? \
+     ORDER BY event.position LIMIT ?"
+);
+
+/// The bytes before each event are counted by the server.
+const READ_UP_TO: &str = select_event!(
+    "event.position IN (SELECT position FROM (SELECT found.position, \
+       sum(octet_length(found.body_sealed)) OVER (ORDER BY found.position) \
+         - octet_length(found.body_sealed) AS before \
+       FROM event AS found JOIN account AS owner ON owner.id = found.account \
+       WHERE found.position > ? AND found.position <= ? AND owner.workspace = ? \
+         AND owner.deleted_at IS NULL \
+       ORDER BY found.position LIMIT ?) AS counted WHERE before < ?) \
+     ORDER BY event.position"
+);
+
+impl SqlStore {
     pub(super) async fn events_after(
         &self,
         workspace: &WorkspaceId,
@@ -64,25 +80,30 @@ impl SqliteStore {
         limit: u32,
     ) -> Result<Vec<LoggedEvent>, StorageError> {
         let mut connection = self.reader().await?;
-        let mut rows = sqlx::query(select_event!(
-            "event.position > ? AND event.position <= ? AND account.workspace = ? \
-             ORDER BY event.position LIMIT ?"
-        ))
-        .bind(position(partition, after))
-        .bind(position(partition, u64::MAX))
-        .bind(workspace.as_str().to_owned())
-        .bind(i64::from(limit))
-        .fetch(&mut *connection);
+        // One at a time costs SQLite nothing; a server sends what it was asked for, so it is asked
+        // for no more than is wanted.
+        let statement = if connection.is_postgres() {
+            READ_UP_TO
+        } else {
+            READ
+        };
+        let mut read = query(statement)
+            .bind(position(partition, after))
+            .bind(position(partition, u64::MAX))
+            .bind(workspace.as_str())
+            .bind(i64::from(limit));
+        if connection.is_postgres() {
+            read = read.bind(READ_BYTES as i64);
+        }
         let mut events = Vec::new();
         let mut bytes = 0;
-        while let Some(row) = rows.try_next().await? {
+        read.fetch_while(&mut connection, |row| {
             let event = self.logged_event(&row)?;
             bytes += event.body.len();
             events.push(event);
-            if bytes >= READ_BYTES {
-                break;
-            }
-        }
+            Ok(bytes < READ_BYTES)
+        })
+        .await?;
         Ok(events)
     }
 
@@ -92,9 +113,9 @@ impl SqliteStore {
         offset: u64,
     ) -> Result<Option<LoggedEvent>, StorageError> {
         let mut connection = self.reader().await?;
-        let row = sqlx::query(select_event!("event.position = ?"))
+        let row = query(select_event!("event.position = ?"))
             .bind(position(partition, offset))
-            .fetch_optional(&mut *connection)
+            .fetch_optional(&mut connection)
             .await?;
         row.map(|row| self.logged_event(&row)).transpose()
     }
@@ -105,10 +126,10 @@ impl SqliteStore {
         id: &EventId,
     ) -> Result<Option<(PartitionId, LoggedEvent)>, StorageError> {
         let mut connection = self.reader().await?;
-        let row = sqlx::query(select_event!("event.id = ? AND account.workspace = ?"))
-            .bind(id.as_str().to_owned())
-            .bind(workspace.as_str().to_owned())
-            .fetch_optional(&mut *connection)
+        let row = query(select_event!("event.id = ? AND account.workspace = ?"))
+            .bind(id.as_str())
+            .bind(workspace.as_str())
+            .fetch_optional(&mut connection)
             .await?;
         row.map(|row| {
             let place: i64 = row.try_get(0)?;
@@ -117,7 +138,7 @@ impl SqliteStore {
         .transpose()
     }
 
-    fn logged_event(&self, row: &SqliteRow) -> Result<LoggedEvent, StorageError> {
+    fn logged_event(&self, row: &Row) -> Result<LoggedEvent, StorageError> {
         let account = AccountId::from_text(row.try_get::<String, _>(1)?);
         let id: String = row.try_get(2)?;
         let AccountKey { key, .. } =

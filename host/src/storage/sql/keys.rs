@@ -1,13 +1,14 @@
 //! The data keys of accounts and workspaces: made, wrapped into the database, unwrapped once and
 //! kept in memory. Never hands out a key of an account that was deleted.
 
+use super::connection::Connection;
 use super::error::damaged;
+use super::query::query;
 use super::rows::Many;
 use crate::domain::{AccountId, WorkspaceId};
 use crate::storage::StorageError;
-use crate::storage::operator::Wrapping;
+use crate::storage::key::{KeyRow, Wrapping};
 use crate::storage::seal::{DataKey, TOKENS, TokenSealer};
-use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -59,7 +60,7 @@ impl Keyring {
     /// Of a live account, else none.
     pub async fn account(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
     ) -> Result<Option<AccountKey>, StorageError> {
         Ok(self
@@ -71,7 +72,7 @@ impl Keyring {
     /// Those of `ids` that are live.
     pub async fn accounts<'i>(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         ids: impl Iterator<Item = &'i AccountId>,
     ) -> Result<HashMap<AccountId, AccountKey>, StorageError> {
         const FIND: Many = Many {
@@ -100,7 +101,7 @@ impl Keyring {
         let deletions = self.deletions.load(Ordering::SeqCst);
         let rows = FIND
             .fetch(connection, missing.into_iter(), |statement, id| {
-                statement.bind(id.as_str().to_owned())
+                statement.bind(id.as_str())
             })
             .await?;
         for row in rows {
@@ -143,7 +144,7 @@ impl Keyring {
     /// still fail.
     pub async fn create_account(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
     ) -> Result<DataKey, StorageError> {
         let owner = account_owner(id);
@@ -154,25 +155,27 @@ impl Keyring {
 
     async fn insert(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         owner: String,
         key: &DataKey,
     ) -> Result<(), StorageError> {
+        hold_version(connection).await?;
         let (version, wrapped) = self.wrapping.wrap(key);
         // Only under the newest operator key: a host that missed a rotation must not leave keys
         // that nobody else can open.
-        let made = sqlx::query(
-            "INSERT INTO data_key (owner, wrapped, key_version) SELECT ?, ?, ? \
-             WHERE ? = (SELECT max(version) FROM operator_key)",
+        if newest_version(connection).await? != version {
+            return Err(rotated_elsewhere());
+        }
+        query(
+            "INSERT INTO data_key (owner, wrapped, key_version) VALUES (?, ?, ?) \
+             ON CONFLICT (owner) DO NOTHING",
         )
         .bind(owner)
         .bind(wrapped)
         .bind(version)
-        .bind(version)
         .execute(connection)
-        .await?
-        .rows_affected();
-        if made == 1 { Ok(()) } else { Err(rotated_elsewhere()) }
+        .await?;
+        Ok(())
     }
 
     pub fn wrapping(&self) -> &Wrapping {
@@ -188,40 +191,36 @@ impl Keyring {
         Ok(self.wrapping.wrap(&key))
     }
 
-    /// The key of tokens that clients carry; none when the installation has none yet.
+    /// The sealer of tokens that clients carry. An installation that has no key for it gets
+    /// `first`.
     pub async fn tokens(
         &self,
-        connection: &mut SqliteConnection,
-    ) -> Result<Option<TokenSealer>, StorageError> {
-        let row = sqlx::query("SELECT wrapped FROM data_key WHERE owner = ?")
-            .bind(TOKENS)
-            .fetch_optional(connection)
-            .await?;
-        let Some(row) = row else {
-            return Ok(None);
+        connection: &mut Connection,
+        first: &DataKey,
+    ) -> Result<TokenSealer, StorageError> {
+        let present = token_key(connection).await?;
+        let wrapped = match present {
+            Some(wrapped) => wrapped,
+            None => {
+                self.insert(connection, TOKENS.to_owned(), first).await?;
+                // Another host may have been faster.
+                let made = token_key(connection).await?;
+                made.ok_or_else(|| damaged("data key of tokens"))?
+            }
         };
-        let key = self
-            .wrapping
-            .unwrap(TOKENS, row.try_get(0)?)
-            .ok_or_else(|| damaged("data key of tokens"))?;
-        Ok(Some(key.token_sealer()))
-    }
-
-    pub async fn insert_tokens(
-        &self,
-        connection: &mut SqliteConnection,
-        key: &DataKey,
-    ) -> Result<(), StorageError> {
-        self.insert(connection, TOKENS.to_owned(), key).await
+        let key = self.wrapping.unwrap(TOKENS, &wrapped);
+        Ok(key
+            .ok_or_else(|| damaged("data key of tokens"))?
+            .token_sealer())
     }
 
     /// Destroys it within the caller's transaction; [`Self::forget_account`] follows.
     pub async fn delete_account(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
     ) -> Result<(), StorageError> {
-        sqlx::query("DELETE FROM data_key WHERE owner = ?")
+        query("DELETE FROM data_key WHERE owner = ?")
             .bind(account_owner(id))
             .execute(connection)
             .await?;
@@ -237,14 +236,14 @@ impl Keyring {
     /// None: there is no such workspace.
     pub async fn workspace(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &WorkspaceId,
     ) -> Result<Option<Arc<DataKey>>, StorageError> {
         if let Some(key) = self.read().workspaces.get(id) {
             return Ok(Some(key.clone()));
         }
         let owner = workspace_owner(id);
-        let row = sqlx::query("SELECT wrapped FROM data_key WHERE owner = ?")
+        let row = query("SELECT wrapped FROM data_key WHERE owner = ?")
             .bind(owner.clone())
             .fetch_optional(connection)
             .await?;
@@ -263,13 +262,13 @@ impl Keyring {
     /// Makes a workspace's key within the caller's transaction, if it has none.
     pub async fn ensure_workspace(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &WorkspaceId,
     ) -> Result<(), StorageError> {
         let owner = workspace_owner(id);
-        let present = sqlx::query("SELECT 1 FROM data_key WHERE owner = ?")
+        let present = query("SELECT 1 FROM data_key WHERE owner = ?")
             .bind(owner.clone())
-            .fetch_optional(&mut *connection)
+            .fetch_optional(connection)
             .await?;
         if present.is_none() {
             let key = DataKey::generate(&owner);
@@ -277,6 +276,36 @@ impl Keyring {
         }
         Ok(())
     }
+}
+
+async fn token_key(connection: &mut Connection) -> Result<Option<Vec<u8>>, StorageError> {
+    let row = query("SELECT wrapped FROM data_key WHERE owner = ?")
+        .bind(TOKENS)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| row.try_get(0)).transpose()
+}
+
+/// Until the transaction ends, the operator's key stays the one that it is. SQLite has one writer.
+async fn hold_version(connection: &mut Connection) -> Result<(), StorageError> {
+    if connection.is_postgres() {
+        query("SELECT name FROM meta WHERE name = 'operator_check' FOR SHARE")
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Of the operator's key that the database names last; 1 until the first rotation.
+pub(super) async fn newest_version(connection: &mut Connection) -> Result<i64, StorageError> {
+    let row = query("SELECT value FROM meta WHERE name = 'operator_version'")
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else {
+        return Ok(1);
+    };
+    let text: Vec<u8> = row.try_get(0)?;
+    KeyRow::version_of(&text).ok_or_else(|| damaged("version of the operator key"))
 }
 
 fn rotated_elsewhere() -> StorageError {

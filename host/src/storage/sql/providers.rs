@@ -1,12 +1,13 @@
 //! Provider versions, their bytes, and which version new accounts get.
 
-use super::SqliteStore;
+use super::SqlStore;
+use super::connection::Connection;
 use super::error::not_found;
+use super::query::query;
 use super::rows::{signed, time};
 use crate::storage::{ProviderVersion, StorageError};
-use sqlx::{Row as _, SqliteConnection};
 
-impl SqliteStore {
+impl SqlStore {
     /// A digest that is there already keeps its row: bytes never change under a digest.
     pub(super) async fn write_provider(
         &self,
@@ -23,9 +24,9 @@ impl SqliteStore {
         digest: &str,
     ) -> Result<Option<Vec<u8>>, StorageError> {
         let mut connection = self.reader().await?;
-        let row = sqlx::query("SELECT bytes FROM provider_version WHERE digest = ?")
+        let row = query("SELECT bytes FROM provider_version WHERE digest = ?")
             .bind(digest.to_owned())
-            .fetch_optional(&mut *connection)
+            .fetch_optional(&mut connection)
             .await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
@@ -35,11 +36,11 @@ impl SqliteStore {
         &self,
     ) -> Result<Vec<ProviderVersion>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT digest, provider, version, installed_at FROM provider_version \
              ORDER BY installed_at, digest",
         )
-        .fetch_all(&mut *connection)
+        .fetch_all(&mut connection)
         .await?;
         rows.iter()
             .map(|row| {
@@ -68,8 +69,8 @@ impl SqliteStore {
         &self,
     ) -> Result<Vec<(String, String)>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows = sqlx::query("SELECT provider, digest FROM current_provider ORDER BY provider")
-            .fetch_all(&mut *connection)
+        let rows = query("SELECT provider, digest FROM current_provider ORDER BY provider")
+            .fetch_all(&mut connection)
             .await?;
         rows.iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
@@ -78,11 +79,11 @@ impl SqliteStore {
 }
 
 async fn insert_provider(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     version: &ProviderVersion,
     bytes: &[u8],
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    query(
         "INSERT INTO provider_version (digest, provider, version, installed_at, bytes) \
          VALUES (?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING",
     )
@@ -97,11 +98,11 @@ async fn insert_provider(
 }
 
 async fn set_current(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     provider: &str,
     digest: &str,
 ) -> Result<(), StorageError> {
-    let set = sqlx::query(
+    let set = query(
         "INSERT INTO current_provider (provider, digest) \
          SELECT provider, digest FROM provider_version WHERE provider = ? AND digest = ? \
          ON CONFLICT (provider) DO UPDATE SET digest = excluded.digest",

@@ -1,20 +1,26 @@
-//! Statements over many rows, and the conversions of columns. Rows go in chunks of a few fixed
-//! sizes, so that prepared statements are found again; row by row costs three times as much.
+//! Statements over many rows, and the conversions of columns. Row by row costs three times as much.
+//! For SQLite rows go in chunks of a few fixed sizes, so that prepared statements are found again.
 
+use super::connection::{Connection, Database};
 use super::error::damaged;
+use super::query::{Query, postgres_columns, postgres_words, query};
+use super::value::Row;
 use crate::domain::{PartitionId, Timestamp};
 use crate::storage::StorageError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgArguments;
+use tokio::time::timeout;
 
-pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
+pub(super) type Statement = Query;
 
-/// A statement of the form `before (row), (row), … after`.
+/// A statement over many rows. Rows and what stands around them:
+/// `INSERT INTO t (a, b) VALUES ` + `(?,?)`, `WITH given (a, b) AS (VALUES ` + `(?,?)` + `) UPDATE …`,
+/// `… IN (` + `?` + `)`. SQLite gets it so, in chunks; PostgreSQL gets the columns as arrays, and
+/// UNNEST instead of VALUES or inside IN, all rows at once.
 #[derive(Clone, Copy)]
-pub(super) struct Many {
+pub(in crate::storage) struct Many {
     pub before: &'static str,
     /// Placeholders of one row: `(?,?)`, or `?` for a list.
     pub row: &'static str,
@@ -27,17 +33,27 @@ impl Many {
     /// Runs it for all rows; how many rows it changed.
     pub async fn execute<R>(
         self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         rows: impl ExactSizeIterator<Item = R>,
         bind: impl Fn(Statement, R) -> Statement,
-    ) -> Result<u64, sqlx::Error> {
+    ) -> Result<u64, StorageError> {
+        if rows.len() == 0 {
+            return Ok(0);
+        }
         #[cfg(test)]
         self.assert_searches(connection).await?;
         let mut rows = rows;
         let mut changed = 0;
+        if let Database::Postgres(link) = connection.database()? {
+            let (sql, arguments) = self.whole(rows, &bind)?;
+            let (connection, bound) = link.start()?;
+            let statement = sqlx::query_with::<sqlx::Postgres, _>(AssertSqlSafe(sql), arguments);
+            let result = timeout(bound, statement.execute(connection)).await;
+            return Ok(link.finish(result)?.rows_affected());
+        }
         while rows.len() > 0 {
             let statement = self.next_chunk(&mut rows, &bind);
-            changed += statement.execute(&mut *connection).await?.rows_affected();
+            changed += statement.execute(connection).await?.rows_affected();
         }
         Ok(changed)
     }
@@ -45,17 +61,31 @@ impl Many {
     /// Runs it for all rows; what it returned.
     pub async fn fetch<R>(
         self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         rows: impl ExactSizeIterator<Item = R>,
         bind: impl Fn(Statement, R) -> Statement,
-    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    ) -> Result<Vec<Row>, StorageError> {
+        if rows.len() == 0 {
+            return Ok(Vec::new());
+        }
         #[cfg(test)]
         self.assert_searches(connection).await?;
         let mut rows = rows;
         let mut found = Vec::new();
+        if let Database::Postgres(link) = connection.database()? {
+            let (sql, arguments) = self.whole(rows, &bind)?;
+            let (connection, bound) = link.start()?;
+            let statement = sqlx::query_with::<sqlx::Postgres, _>(AssertSqlSafe(sql), arguments);
+            let result = timeout(bound, statement.fetch_all(connection)).await;
+            return Ok(link
+                .finish(result)?
+                .into_iter()
+                .map(Row::Postgres)
+                .collect());
+        }
         while rows.len() > 0 {
             let statement = self.next_chunk(&mut rows, &bind);
-            found.append(&mut statement.fetch_all(&mut *connection).await?);
+            found.append(&mut statement.fetch_all(connection).await?);
         }
         Ok(found)
     }
@@ -67,15 +97,15 @@ impl Many {
     ) -> Statement {
         // The largest power of two that fits: eight different statements at most.
         let size = (1_usize << rows.len().ilog2()).min(LARGEST_CHUNK);
-        // Made of constants only; every value is bound.
-        let mut statement = sqlx::query(AssertSqlSafe(self.sql(size)));
+        let mut statement = query(self.values(size));
         for row in rows.take(size) {
             statement = bind(statement, row);
         }
         statement
     }
 
-    fn sql(self, size: usize) -> String {
+    /// With the rows as a list.
+    fn values(self, size: usize) -> String {
         let mut sql = String::with_capacity(
             self.before.len() + size * (self.row.len() + 1) + self.after.len(),
         );
@@ -90,16 +120,46 @@ impl Many {
         sql
     }
 
+    /// All rows as PostgreSQL takes them.
+    fn whole<R>(
+        self,
+        rows: impl ExactSizeIterator<Item = R>,
+        bind: &impl Fn(Statement, R) -> Statement,
+    ) -> Result<(String, PgArguments), StorageError> {
+        let width = self.row.matches('?').count();
+        let mut statement = query("");
+        for row in rows {
+            statement = bind(statement, row);
+        }
+        let (arguments, types) = postgres_columns(width, statement.into_values())?;
+        Ok((self.unnest(&types), arguments))
+    }
+
+    fn unnest(self, types: &[&'static str]) -> String {
+        let arrays: Vec<String> = types
+            .iter()
+            .enumerate()
+            .map(|(index, name)| format!("${}::{name}[]", index + 1))
+            .collect();
+        let arrays = arrays.join(", ");
+        let before = self.before.trim_end().trim_end_matches("VALUES");
+        let sql = if self.row == "?" {
+            format!("{before}SELECT UNNEST({arrays}){}", self.after)
+        } else {
+            format!("{before}SELECT * FROM UNNEST({arrays}){}", self.after)
+        };
+        postgres_words(&sql)
+    }
+
     /// Tests: every statement goes to its rows by an index, none looks at whole tables.
     #[cfg(test)]
-    async fn assert_searches(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        use sqlx::Row as _;
-        let explain = format!("EXPLAIN QUERY PLAN {}", self.sql(4));
-        let plan = sqlx::query(AssertSqlSafe(explain))
-            .fetch_all(connection)
-            .await?;
-        for row in plan {
-            let step: String = row.try_get("detail")?;
+    async fn assert_searches(self, connection: &mut Connection) -> Result<(), StorageError> {
+        if connection.is_postgres() {
+            return Ok(());
+        }
+        let explain = format!("EXPLAIN QUERY PLAN {}", self.values(4));
+        for row in query(explain).fetch_all(connection).await? {
+            let step: String = row.try_get(3)?;
             let made_here = ["given", "wanted", "gone", "CONSTANT", "VALUES"]
                 .iter()
                 .any(|name| step.contains(name));

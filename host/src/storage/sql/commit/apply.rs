@@ -1,5 +1,7 @@
 //! Writes what the plan says about accounts and sends. Seals on the way.
 
+use super::super::connection::Connection;
+use super::super::query::query;
 use super::super::rows::{Many, position, signed, to_json};
 use super::plan::Plan;
 use crate::domain::account::AccountPatch;
@@ -7,21 +9,24 @@ use crate::domain::send::SendState;
 use crate::domain::{AccountId, Timestamp};
 use crate::storage::StorageError;
 use crate::storage::seal::{DataKey, Kind};
-use sqlx::SqliteConnection;
 use std::collections::BTreeMap;
 
+/// False: another writer took an idempotency key at the same moment, and nothing may be committed.
 pub(super) async fn apply(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     plan: &mut Plan<'_>,
     now: Timestamp,
-) -> Result<(), StorageError> {
+) -> Result<bool, StorageError> {
+    if !new_sends(connection, plan).await? {
+        return Ok(false);
+    }
     events(connection, plan, now).await?;
     accounts(connection, plan).await?;
     kv(connection, plan).await?;
     secrets(connection, plan).await?;
     timers(connection, plan).await?;
-    new_sends(connection, plan).await?;
-    send_changes(connection, plan).await
+    send_changes(connection, plan).await?;
+    Ok(true)
 }
 
 /// The key of an account that the plan lets something be written for.
@@ -31,7 +36,7 @@ fn key<'p>(plan: &Plan<'p>, account: &AccountId) -> Result<&'p DataKey, StorageE
 }
 
 async fn events(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     plan: &Plan<'_>,
     now: Timestamp,
 ) -> Result<(), StorageError> {
@@ -57,8 +62,8 @@ async fn events(
             |statement, (position, planned, sealed)| {
                 statement
                     .bind(position)
-                    .bind(planned.account.as_str().to_owned())
-                    .bind(planned.event.id.as_str().to_owned())
+                    .bind(planned.account.as_str())
+                    .bind(planned.event.id.as_str())
                     .bind(planned.event.kind.clone())
                     .bind(signed(planned.event.occurred_at.0))
                     .bind(signed(now.0))
@@ -69,7 +74,7 @@ async fn events(
     Ok(())
 }
 
-async fn accounts(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
+async fn accounts(connection: &mut Connection, plan: &Plan<'_>) -> Result<(), StorageError> {
     const ADVANCE: Many = Many {
         before: "WITH given (id, turn_seq, kv_bytes) AS (VALUES ",
         row: "(?,?,?)",
@@ -85,7 +90,7 @@ async fn accounts(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<
     ADVANCE
         .execute(connection, rows.into_iter(), |statement, (id, change)| {
             statement
-                .bind(id.as_str().to_owned())
+                .bind(id.as_str())
                 .bind(change.turn_seq.map(signed))
                 .bind(change.kv_bytes.map(signed))
         })
@@ -99,7 +104,7 @@ async fn accounts(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<
 }
 
 async fn patch(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     account: &AccountId,
     key: &DataKey,
     patch: &AccountPatch,
@@ -112,11 +117,11 @@ async fn patch(
         Some(profile) => Some(key.seal(Kind::Profile, b"", &to_json(profile)?)),
         None => None,
     };
-    sqlx::query(
+    query(
         "UPDATE account SET \
            auth_status = coalesce(?, auth_status), \
-           last_error_sealed = CASE WHEN ? THEN ? ELSE last_error_sealed END, \
-           provider_account_ref = CASE WHEN ? THEN ? ELSE provider_account_ref END, \
+           last_error_sealed = CASE WHEN ? = 1 THEN ? ELSE last_error_sealed END, \
+           provider_account_ref = CASE WHEN ? = 1 THEN ? ELSE provider_account_ref END, \
            profile_sealed = coalesce(?, profile_sealed), \
            wanted = coalesce(?, wanted), \
            provider_digest = coalesce(?, provider_digest) \
@@ -130,13 +135,13 @@ async fn patch(
     .bind(profile)
     .bind(patch.wanted)
     .bind(patch.provider_digest.clone())
-    .bind(account.as_str().to_owned())
+    .bind(account.as_str())
     .execute(connection)
     .await?;
     Ok(())
 }
 
-async fn kv(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
+async fn kv(connection: &mut Connection, plan: &Plan<'_>) -> Result<(), StorageError> {
     const PUT: Many = Many {
         before: "INSERT INTO kv (account, key, value_sealed) VALUES ",
         row: "(?,?,?)",
@@ -163,7 +168,7 @@ async fn kv(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), St
     }
     PUT.execute(connection, puts.into_iter(), |statement, row| {
         statement
-            .bind(row.0.as_str().to_owned())
+            .bind(row.0.as_str())
             .bind(row.1.as_bytes().to_vec())
             .bind(row.2)
     })
@@ -171,14 +176,14 @@ async fn kv(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), St
     REMOVE
         .execute(connection, removals.into_iter(), |statement, row| {
             statement
-                .bind(row.0.as_str().to_owned())
+                .bind(row.0.as_str())
                 .bind(row.1.as_bytes().to_vec())
         })
         .await?;
     Ok(())
 }
 
-async fn secrets(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
+async fn secrets(connection: &mut Connection, plan: &Plan<'_>) -> Result<(), StorageError> {
     for ((account, name), value) in &plan.secrets {
         write_secret(connection, account, key(plan, account)?, name, *value).await?;
     }
@@ -187,7 +192,7 @@ async fn secrets(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(
 
 /// Secrets change rarely: one by one.
 pub(in super::super) async fn write_secret(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     account: &AccountId,
     key: &DataKey,
     name: &str,
@@ -195,19 +200,19 @@ pub(in super::super) async fn write_secret(
 ) -> Result<(), StorageError> {
     match value {
         Some(value) => {
-            sqlx::query(
+            query(
                 "INSERT INTO secret (account, name, value_sealed) VALUES (?, ?, ?) \
                  ON CONFLICT (account, name) DO UPDATE SET value_sealed = excluded.value_sealed",
             )
-            .bind(account.as_str().to_owned())
+            .bind(account.as_str())
             .bind(name.to_owned())
             .bind(key.seal(Kind::Secret, name.as_bytes(), value))
             .execute(connection)
             .await?;
         }
         None => {
-            sqlx::query("DELETE FROM secret WHERE account = ? AND name = ?")
-                .bind(account.as_str().to_owned())
+            query("DELETE FROM secret WHERE account = ? AND name = ?")
+                .bind(account.as_str())
                 .bind(name.to_owned())
                 .execute(connection)
                 .await?;
@@ -216,7 +221,7 @@ pub(in super::super) async fn write_secret(
     Ok(())
 }
 
-async fn timers(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
+async fn timers(connection: &mut Connection, plan: &Plan<'_>) -> Result<(), StorageError> {
     const PUT: Many = Many {
         before: "INSERT INTO timer (account, label, due_at, context_sealed) VALUES ",
         row: "(?,?,?,?)",
@@ -244,7 +249,7 @@ async fn timers(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<()
     }
     PUT.execute(connection, puts.into_iter(), |statement, row| {
         statement
-            .bind(row.0.as_str().to_owned())
+            .bind(row.0.as_str())
             .bind(row.1.to_owned())
             .bind(signed(row.2.0))
             .bind(row.3)
@@ -252,27 +257,62 @@ async fn timers(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<()
     .await?;
     REMOVE
         .execute(connection, removals.into_iter(), |statement, row| {
-            statement
-                .bind(row.0.as_str().to_owned())
-                .bind(row.1.to_owned())
+            statement.bind(row.0.as_str()).bind(row.1.to_owned())
         })
         .await?;
     Ok(())
 }
 
-async fn new_sends(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StorageError> {
+/// False: see [`apply`].
+async fn new_sends(connection: &mut Connection, plan: &Plan<'_>) -> Result<bool, StorageError> {
     const INSERT: Many = Many {
         before: "INSERT INTO send (id, workspace, account, partition, state, recorded_at, \
                  idempotency_key, outgoing_sealed) VALUES ",
-        row: "(?,?,?,?,'recorded',?,?,?)",
+        row: "(?,?,?,?,?,?,?,?)",
         after: " ON CONFLICT (id) DO NOTHING",
+    };
+    const EXPIRED: Many = Many {
+        before: "WITH gone (workspace, key, send) AS (VALUES ",
+        row: "(?,?,?)",
+        after: ") DELETE FROM idempotency WHERE (workspace, key) IN \
+                (SELECT found.workspace, found.key FROM gone CROSS JOIN idempotency AS found \
+                ON found.workspace = gone.workspace AND found.key = gone.key \
+                AND found.send = gone.send)",
     };
     const KEYS: Many = Many {
         before: "INSERT INTO idempotency (workspace, key, fingerprint, send, expires_at) VALUES ",
         row: "(?,?,?,?,?)",
-        after: " ON CONFLICT (workspace, key) DO UPDATE SET fingerprint = excluded.fingerprint, \
-                send = excluded.send, expires_at = excluded.expires_at",
+        after: " ON CONFLICT (workspace, key) DO NOTHING",
     };
+    EXPIRED
+        .execute(
+            connection,
+            plan.expired.iter(),
+            |statement, (workspace, key, send)| {
+                statement
+                    .bind(workspace.as_str())
+                    .bind(key.to_vec())
+                    .bind(send.0.as_bytes().to_vec())
+            },
+        )
+        .await?;
+    let taken = KEYS
+        .execute(
+            connection,
+            plan.idempotency.iter(),
+            |statement, ((workspace, key), row)| {
+                statement
+                    .bind(workspace.as_str())
+                    .bind(key.to_vec())
+                    .bind(row.fingerprint.clone())
+                    .bind(row.send.0.as_bytes().to_vec())
+                    .bind(signed(row.expires_at.0))
+            },
+        )
+        .await?;
+    if taken != plan.idempotency.len() as u64 {
+        return Ok(false);
+    }
     let mut rows = Vec::with_capacity(plan.new_sends.len());
     for (record, used) in &plan.new_sends {
         let sealed = key(plan, &record.account)?.seal(
@@ -289,29 +329,17 @@ async fn new_sends(connection: &mut SqliteConnection, plan: &Plan<'_>) -> Result
             |statement, (record, used, sealed)| {
                 statement
                     .bind(record.id.0.as_bytes().to_vec())
-                    .bind(record.workspace.as_str().to_owned())
-                    .bind(record.account.as_str().to_owned())
+                    .bind(record.workspace.as_str())
+                    .bind(record.account.as_str())
                     .bind(i64::from(record.partition.0))
+                    .bind(SendState::Recorded.as_str())
                     .bind(signed(record.at.0))
                     .bind(used.map(|hash| hash.to_vec()))
                     .bind(sealed)
             },
         )
         .await?;
-    KEYS.execute(
-        connection,
-        plan.idempotency.iter(),
-        |statement, ((workspace, key), row)| {
-            statement
-                .bind(workspace.as_str().to_owned())
-                .bind(key.to_vec())
-                .bind(row.fingerprint.clone())
-                .bind(row.send.0.as_bytes().to_vec())
-                .bind(signed(row.expires_at.0))
-        },
-    )
-    .await?;
-    Ok(())
+    Ok(true)
 }
 
 /// A send after all changes of the group.
@@ -324,10 +352,7 @@ struct SendUpdate {
     failure: Option<Vec<u8>>,
 }
 
-async fn send_changes(
-    connection: &mut SqliteConnection,
-    plan: &Plan<'_>,
-) -> Result<(), StorageError> {
+async fn send_changes(connection: &mut Connection, plan: &Plan<'_>) -> Result<(), StorageError> {
     // A settled one takes both contents from the row, so that a correction clears the other.
     const UPDATE: Many = Many {
         before: "WITH given (id, state, dispatched_at, settled_at, sent, failure) AS (VALUES ",
@@ -391,7 +416,7 @@ async fn send_changes(
             messages.into_iter(),
             |statement, ((account, message), send)| {
                 statement
-                    .bind(account.as_str().to_owned())
+                    .bind(account.as_str())
                     .bind(message.to_vec())
                     .bind(send.0.as_bytes().to_vec())
             },

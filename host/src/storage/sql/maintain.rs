@@ -6,11 +6,12 @@
 //! that [`Retention`] gives it, and never without moving the tail of its partition.
 
 use super::commit::{prune_idempotency, prune_windows};
+use super::connection::Connection;
+use super::query::query;
 use super::rows::{Many, offset_of, position, signed, unsigned};
-use super::state::Transaction;
+use super::state::{Transaction, lock_partition};
 use crate::domain::{PartitionId, Timestamp};
 use crate::storage::{Retention, StorageError};
-use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -41,14 +42,16 @@ enum Stage {
     Events,
 }
 
-/// One step; false: the pass is over, and the next call begins another.
+/// One step; false: the pass is over, and the next call begins another. Each writer has the windows
+/// of its accounts; the rest is done by one of them (`all`).
 pub(super) async fn step(
     transaction: &mut Transaction<'_>,
     retention: &Retention,
+    all: bool,
 ) -> Result<bool, StorageError> {
     let (now, begun) = (Timestamp::now(), Instant::now());
     loop {
-        let stage = transaction.state.pass.stage;
+        let stage = transaction.writer()?.pass.stage;
         let (removed, next) = match stage {
             Stage::Windows => (prune_windows(transaction, now).await?, Stage::Idempotency),
             Stage::Idempotency => {
@@ -71,14 +74,17 @@ pub(super) async fn step(
             }
             Stage::Events => {
                 if !events(transaction, retention, now).await? {
-                    transaction.state.pass = Pass::default();
+                    transaction.writer()?.pass = Pass::default();
                     return Ok(false);
                 }
                 (true, Stage::Events)
             }
         };
+        if !removed && !all {
+            return Ok(false);
+        }
         if !removed {
-            transaction.state.pass.stage = next;
+            transaction.writer()?.pass.stage = next;
         }
         if removed || begun.elapsed() >= BUDGET {
             return Ok(true);
@@ -87,15 +93,11 @@ pub(super) async fn step(
 }
 
 /// What the account left that nobody can read any more. True: there may be more.
-async fn sweep_deleted(
-    connection: &mut SqliteConnection,
-    now: Timestamp,
-) -> Result<bool, StorageError> {
-    let row = sqlx::query(
-        "SELECT id FROM account WHERE deleted_at IS NOT NULL AND swept_at IS NULL LIMIT 1",
-    )
-    .fetch_optional(&mut *connection)
-    .await?;
+async fn sweep_deleted(connection: &mut Connection, now: Timestamp) -> Result<bool, StorageError> {
+    let row =
+        query("SELECT id FROM account WHERE deleted_at IS NOT NULL AND swept_at IS NULL LIMIT 1")
+            .fetch_optional(connection)
+            .await?;
     let Some(row) = row else {
         return Ok(false);
     };
@@ -113,17 +115,17 @@ async fn sweep_deleted(
          (SELECT account, message FROM sent_message WHERE account = ? LIMIT ?)",
         "DELETE FROM send WHERE id IN (SELECT id FROM send WHERE account = ? LIMIT ?)",
     ] {
-        let removed = sqlx::query(statement)
+        let removed = query(statement)
             .bind(account.clone())
             .bind(ROWS)
-            .execute(&mut *connection)
+            .execute(connection)
             .await?
             .rows_affected();
         if removed > 0 {
             return Ok(true);
         }
     }
-    sqlx::query("UPDATE account SET swept_at = ? WHERE id = ?")
+    query("UPDATE account SET swept_at = ? WHERE id = ?")
         .bind(signed(now.0))
         .bind(account)
         .execute(connection)
@@ -131,8 +133,8 @@ async fn sweep_deleted(
     Ok(true)
 }
 
-async fn attempts(connection: &mut SqliteConnection, before: u64) -> Result<bool, StorageError> {
-    let removed = sqlx::query(
+async fn attempts(connection: &mut Connection, before: u64) -> Result<bool, StorageError> {
+    let removed = query(
         "DELETE FROM attempt WHERE sequence IN \
          (SELECT sequence FROM attempt ORDER BY sequence LIMIT ?) AND at < ?",
     )
@@ -145,7 +147,7 @@ async fn attempts(connection: &mut SqliteConnection, before: u64) -> Result<bool
 }
 
 /// Settled ones, with the channel's ids that name them.
-async fn sends(connection: &mut SqliteConnection, before: u64) -> Result<bool, StorageError> {
+async fn sends(connection: &mut Connection, before: u64) -> Result<bool, StorageError> {
     const MESSAGES: Many = Many {
         before: "DELETE FROM sent_message WHERE send IN (",
         row: "?",
@@ -159,14 +161,14 @@ async fn sends(connection: &mut SqliteConnection, before: u64) -> Result<bool, S
     // Ids begin with the time of their making, in 48 bits.
     let mut first = [0; 16];
     first[..6].copy_from_slice(&before.to_be_bytes()[2..]);
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT id FROM send WHERE id < ? AND state IN ('sent', 'failed', 'unknown') \
          AND settled_at < ? ORDER BY id LIMIT ?",
     )
     .bind(first.to_vec())
     .bind(signed(before))
     .bind(ROWS)
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
     let ids = rows
         .iter()
@@ -189,8 +191,8 @@ async fn events(
     now: Timestamp,
 ) -> Result<bool, StorageError> {
     let begun = Instant::now();
-    while transaction.state.pass.partition < PartitionId::COUNT {
-        let pass = &transaction.state.pass;
+    while transaction.writer()?.pass.partition < PartitionId::COUNT {
+        let pass = &transaction.writer()?.pass;
         let partition = PartitionId(pass.partition);
         let after = pass.after.max(position(partition, 0));
         let seen = old_events(
@@ -201,7 +203,7 @@ async fn events(
             now,
         )
         .await?;
-        let pass = &mut transaction.state.pass;
+        let pass = &mut transaction.writer()?.pass;
         pass.removed |= seen.removed;
         if let Some(last) = seen.last {
             pass.after = last;
@@ -227,7 +229,7 @@ struct Seen {
 }
 
 async fn old_events(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     partition: PartitionId,
     after: i64,
     retention: &Retention,
@@ -249,20 +251,21 @@ async fn old_events(
         removed: false,
     };
     let end = position(partition, u64::MAX);
-    let oldest = sqlx::query(
+    let oldest = query(
         "SELECT recorded_at FROM event WHERE position > ? AND position <= ? \
          ORDER BY position LIMIT 1",
     )
     .bind(after)
     .bind(end)
-    .fetch_optional(&mut *connection)
+    .fetch_optional(connection)
     .await?;
     let oldest = oldest.map(|row| row.try_get::<i64, _>(0)).transpose()?;
     if oldest.is_none_or(|at| at >= old) {
         return Ok(nothing);
     }
+    lock_partition(connection, partition).await?;
     let waited_for = waited_for(connection, partition).await?;
-    let rows = sqlx::query(
+    let rows = query(
         "SELECT event.position, event.recorded_at, account.workspace FROM event \
          LEFT JOIN account ON account.id = event.account AND account.deleted_at IS NULL \
          WHERE event.position > ? AND event.position <= ? ORDER BY event.position LIMIT ?",
@@ -270,7 +273,7 @@ async fn old_events(
     .bind(after)
     .bind(end)
     .bind(ROWS)
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
     let mut seen = nothing;
     let (mut gone, mut missed) = (Vec::new(), 0u64);
@@ -280,8 +283,8 @@ async fn old_events(
             break;
         }
         seen.last = Some(place);
-        let workspace: Option<&str> = row.try_get(2)?;
-        let read = workspace.and_then(|workspace| waited_for.get(workspace));
+        let workspace: Option<String> = row.try_get(2)?;
+        let read = workspace.and_then(|workspace| waited_for.get(&workspace));
         let waits = read.is_some_and(|read| offset_of(place) > *read);
         if !waits || at < too_old {
             missed += u64::from(waits);
@@ -296,10 +299,12 @@ async fn old_events(
         );
     }
     if let Some(last) = gone.last() {
-        sqlx::query("UPDATE partition SET tail = max(tail, ?) WHERE id = ?")
-            .bind(signed(offset_of(*last)))
+        let tail = signed(offset_of(*last));
+        query("UPDATE partition SET tail = ? WHERE id = ? AND tail < ?")
+            .bind(tail)
             .bind(i64::from(partition.0))
-            .execute(&mut *connection)
+            .bind(tail)
+            .execute(connection)
             .await?;
         REMOVE
             .execute(connection, gone.iter(), |statement, place| {
@@ -313,7 +318,7 @@ async fn old_events(
 
 /// Per workspace: every event up to this offset was given to all of its endpoints that are on.
 async fn waited_for(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     partition: PartitionId,
 ) -> Result<HashMap<String, u64>, StorageError> {
     let mut read: HashMap<String, u64> = HashMap::new();
@@ -326,13 +331,14 @@ async fn waited_for(
          AND detour.state IN ('waiting', 'blocked') \
          WHERE endpoint.state IN ('enabled', 'failing') GROUP BY endpoint.workspace",
     ] {
-        let rows = sqlx::query(statement)
+        let rows = query(statement)
             .bind(i64::from(partition.0))
-            .fetch_all(&mut *connection)
+            .fetch_all(connection)
             .await?;
         for row in rows {
             let offset = unsigned(row.try_get(1)?);
-            let least = read.entry(row.try_get(0)?).or_insert(offset);
+            let workspace: String = row.try_get(0)?;
+            let least = read.entry(workspace).or_insert(offset);
             *least = offset.min(*least);
         }
     }
@@ -341,14 +347,14 @@ async fn waited_for(
 
 /// Deliveries that were given up and whose events are gone: nobody can send them again.
 async fn drop_parked(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     partition: PartitionId,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    query(
         "DELETE FROM detour WHERE endpoint IN (SELECT id FROM endpoint) AND partition = ? \
          AND event_offset <= (SELECT tail FROM partition WHERE id = ?) AND state = 'parked' \
          AND NOT EXISTS (SELECT 1 FROM event \
-           WHERE event.position = (detour.partition << 48) + detour.event_offset)",
+           WHERE event.position = detour.partition * 281474976710656 + detour.event_offset)",
     )
     .bind(i64::from(partition.0))
     .bind(i64::from(partition.0))

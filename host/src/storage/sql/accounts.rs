@@ -1,16 +1,21 @@
 //! Accounts: made, read, changed, destroyed.
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::commit::write_secret;
+use super::connection::{Backend, Connection};
 use super::error::{damaged, not_found};
+use super::query::query;
 use super::rows::{from_json, from_word, partition, signed, time, to_json, to_json_text, unsigned};
-use crate::domain::account::{Account, Profile};
+use super::state::{lock_partition, lock_workspace};
+use super::value::Row;
+use crate::domain::account::{Account, Profile, Proxy, ProxyKind};
 use crate::domain::{AccountId, Timestamp, WorkspaceId};
 use crate::storage::seal::{DataKey, Kind};
 use crate::storage::{AccountUpdate, Conflict, SecretWrite, StorageError};
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use zeroize::Zeroizing;
 
 macro_rules! select_account {
     ($condition:literal) => {
@@ -28,7 +33,41 @@ macro_rules! select_account {
     };
 }
 
-impl SqliteStore {
+/// A proxy as it is sealed.
+#[derive(Serialize, Deserialize)]
+struct SealedProxy<'a> {
+    kind: ProxyKind,
+    host: Cow<'a, str>,
+    port: u16,
+    username: Option<Cow<'a, str>>,
+    password: Option<Cow<'a, str>>,
+}
+
+fn seal_proxy(key: &DataKey, proxy: &Proxy) -> Result<Vec<u8>, StorageError> {
+    let password = proxy.password.as_ref();
+    let plain = Zeroizing::new(to_json(&SealedProxy {
+        kind: proxy.kind,
+        host: Cow::Borrowed(&proxy.host),
+        port: proxy.port,
+        username: proxy.username.as_deref().map(Cow::Borrowed),
+        password: password.map(|secret| Cow::Borrowed(secret.expose())),
+    })?);
+    Ok(key.seal(Kind::Proxy, b"", &plain))
+}
+
+impl SealedProxy<'_> {
+    fn opened(self) -> Proxy {
+        Proxy {
+            kind: self.kind,
+            host: self.host.into_owned(),
+            port: self.port,
+            username: self.username.map(Cow::into_owned),
+            password: self.password.map(|text| text.into_owned().into()),
+        }
+    }
+}
+
+impl SqlStore {
     pub(super) async fn insert_account(
         &self,
         account: &Account,
@@ -43,16 +82,17 @@ impl SqliteStore {
 
     async fn insert_account_rows(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         account: &Account,
         secrets: &[SecretWrite],
     ) -> Result<(), StorageError> {
-        let workspace = sqlx::query(
+        lock_workspace(connection, &account.workspace).await?;
+        let workspace = query(
             "SELECT account_quota, (SELECT count(*) FROM account \
              WHERE workspace = workspace.id AND deleted_at IS NULL) FROM workspace WHERE id = ?",
         )
-        .bind(account.workspace.as_str().to_owned())
-        .fetch_optional(&mut *connection)
+        .bind(account.workspace.as_str())
+        .fetch_optional(connection)
         .await?
         .ok_or_else(not_found)?;
         let quota: Option<i64> = workspace.try_get(0)?;
@@ -70,22 +110,22 @@ impl SqliteStore {
 
         let key = self.keys.create_account(connection, &account.id).await?;
         let proxy = match &account.proxy {
-            Some(proxy) => Some(key.seal(Kind::Proxy, b"", &to_json(proxy)?)),
+            Some(proxy) => Some(seal_proxy(&key, proxy)?),
             None => None,
         };
         let last_error = account
             .last_error
             .as_ref()
             .map(|text| key.seal(Kind::LastError, b"", text.as_bytes()));
-        sqlx::query(
+        query(
             "INSERT INTO account (id, workspace, partition, name, provider, provider_alias, \
              region, status, auth_mode, metadata, config_sealed, proxy_sealed, profile_sealed, \
              last_error_sealed, provider_account_ref, auth_status, wanted, provider_digest, \
              turn_seq, kv_bytes, created_at) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
-        .bind(account.id.as_str().to_owned())
-        .bind(account.workspace.as_str().to_owned())
+        .bind(account.id.as_str())
+        .bind(account.workspace.as_str())
         .bind(i64::from(account.partition.0))
         .bind(account.name.clone())
         .bind(account.provider.clone())
@@ -105,7 +145,7 @@ impl SqliteStore {
         .bind(signed(account.turn_seq))
         .bind(signed(account.kv_bytes))
         .bind(signed(account.created_at.0))
-        .execute(&mut *connection)
+        .execute(connection)
         .await?;
         for secret in secrets {
             let value = secret.value.as_deref();
@@ -126,11 +166,11 @@ impl SqliteStore {
 
     async fn read_account(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
     ) -> Result<Option<Account>, StorageError> {
-        let row = sqlx::query(select_account!("AND account.id = ?"))
-            .bind(id.as_str().to_owned())
+        let row = query(select_account!("AND account.id = ?"))
+            .bind(id.as_str())
             .fetch_optional(connection)
             .await?;
         row.map(|row| self.account_of(&row)).transpose()
@@ -143,17 +183,17 @@ impl SqliteStore {
     ) -> Result<Vec<Account>, StorageError> {
         let mut connection = self.reader().await?;
         let query = match workspace {
-            Some(workspace) => sqlx::query(select_account!(
+            Some(workspace) => query(select_account!(
                 "AND account.workspace = ? ORDER BY account.created_at, account.id"
             ))
-            .bind(workspace.as_str().to_owned()),
-            None => sqlx::query(select_account!("ORDER BY account.created_at, account.id")),
+            .bind(workspace.as_str()),
+            None => query(select_account!("ORDER BY account.created_at, account.id")),
         };
-        let rows = query.fetch_all(&mut *connection).await?;
+        let rows = query.fetch_all(&mut connection).await?;
         rows.iter().map(|row| self.account_of(row)).collect()
     }
 
-    fn account_of(&self, row: &SqliteRow) -> Result<Account, StorageError> {
+    fn account_of(&self, row: &Row) -> Result<Account, StorageError> {
         let id = AccountId::from_text(row.try_get::<String, _>(0)?);
         let key = self
             .keys
@@ -162,7 +202,7 @@ impl SqliteStore {
             Some(sealed) => Some(open_text(&key.key, Kind::LastError, sealed)?),
             None => None,
         };
-        let metadata: &str = row.try_get(9)?;
+        let metadata: String = row.try_get(9)?;
         Ok(Account {
             id,
             workspace: key.workspace,
@@ -176,7 +216,8 @@ impl SqliteStore {
             metadata: from_json(metadata.as_bytes(), "metadata of an account")?,
             config: open_json(&key.key, Kind::Config, row.try_get(10)?)?
                 .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),
-            proxy: open_json(&key.key, Kind::Proxy, row.try_get(11)?)?,
+            proxy: open_json::<SealedProxy<'static>>(&key.key, Kind::Proxy, row.try_get(11)?)?
+                .map(SealedProxy::opened),
             provider_account_ref: row.try_get(14)?,
             profile: open_json::<Profile>(&key.key, Kind::Profile, row.try_get(12)?)?
                 .unwrap_or_default(),
@@ -205,15 +246,25 @@ impl SqliteStore {
 
     async fn change_account_rows(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
         update: &AccountUpdate,
         secrets: &[SecretWrite],
     ) -> Result<Account, StorageError> {
-        let before = self
+        let mut before = self
             .read_account(connection, id)
             .await?
             .ok_or_else(not_found)?;
+        if connection.is_postgres() {
+            if update.provider_account_ref.is_some() {
+                lock_workspace(connection, &before.workspace).await?;
+            }
+            lock_partition(connection, before.partition).await?;
+            before = self
+                .read_account(connection, id)
+                .await?
+                .ok_or_else(not_found)?;
+        }
         let key = self
             .keys
             .account(connection, id)
@@ -233,15 +284,15 @@ impl SqliteStore {
         let metadata = update.metadata.as_ref().map(to_json_text).transpose()?;
         let config = update.config.as_ref().map(to_json).transpose()?;
         let proxy = match &update.proxy {
-            Some(Some(proxy)) => Some(key.seal(Kind::Proxy, b"", &to_json(proxy)?)),
+            Some(Some(proxy)) => Some(seal_proxy(&key, proxy)?),
             _ => None,
         };
-        sqlx::query(
+        query(
             "UPDATE account SET name = coalesce(?, name), status = coalesce(?, status), \
              auth_mode = coalesce(?, auth_mode), metadata = coalesce(?, metadata), \
              config_sealed = coalesce(?, config_sealed), \
-             proxy_sealed = CASE WHEN ? THEN ? ELSE proxy_sealed END, \
-             provider_account_ref = CASE WHEN ? THEN ? ELSE provider_account_ref END \
+             proxy_sealed = CASE WHEN ? = 1 THEN ? ELSE proxy_sealed END, \
+             provider_account_ref = CASE WHEN ? = 1 THEN ? ELSE provider_account_ref END \
              WHERE id = ?",
         )
         .bind(update.name.clone())
@@ -253,8 +304,8 @@ impl SqliteStore {
         .bind(proxy)
         .bind(update.provider_account_ref.is_some())
         .bind(update.provider_account_ref.clone().flatten())
-        .bind(id.as_str().to_owned())
-        .execute(&mut *connection)
+        .bind(id.as_str())
+        .execute(connection)
         .await?;
         for secret in secrets {
             let value = secret.value.as_deref();
@@ -267,15 +318,14 @@ impl SqliteStore {
 
     pub(super) async fn mark_deleting(&self, id: &AccountId) -> Result<(), StorageError> {
         let mut transaction = self.begin().await?;
-        let result = sqlx::query(
+        let result = query(
             "UPDATE account SET deleting_at = coalesce(deleting_at, ?) \
              WHERE id = ? AND deleted_at IS NULL",
         )
         .bind(signed(Timestamp::now().0))
-        .bind(id.as_str().to_owned())
+        .bind(id.as_str())
         .execute(&mut transaction.connection)
         .await
-        .map_err(StorageError::from)
         .and_then(|done| match done.rows_affected() {
             0 => Err(not_found()),
             _ => Ok(()),
@@ -285,11 +335,10 @@ impl SqliteStore {
 
     pub(super) async fn list_deleting(&self) -> Result<Vec<AccountId>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows = sqlx::query(
-            "SELECT id FROM account WHERE deleting_at IS NOT NULL AND deleted_at IS NULL",
-        )
-        .fetch_all(&mut *connection)
-        .await?;
+        let rows =
+            query("SELECT id FROM account WHERE deleting_at IS NOT NULL AND deleted_at IS NULL")
+                .fetch_all(&mut connection)
+                .await?;
         rows.iter()
             .map(|row| Ok(AccountId::from_text(row.try_get::<String, _>(0)?)))
             .collect()
@@ -304,48 +353,55 @@ impl SqliteStore {
             .await;
         transaction.end(result).await?;
         self.keys.forget_account(id);
-        // Older pages of the write-ahead log may still hold the key.
-        let mut state = self.write.lock().await;
-        state.truncate_log().await;
+        if matches!(self.backend, Backend::Sqlite(_)) {
+            // Older pages of the write-ahead log may still hold the key.
+            self.writer(0).lock().await.truncate_log().await;
+        }
         Ok(())
     }
 
     async fn destroy_account_rows(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         id: &AccountId,
     ) -> Result<(), StorageError> {
         let now = signed(Timestamp::now().0);
-        let found = sqlx::query(
+        let partition_of = query("SELECT partition FROM account WHERE id = ?")
+            .bind(id.as_str())
+            .fetch_optional(connection)
+            .await?
+            .ok_or_else(not_found)?;
+        lock_partition(connection, partition(partition_of.try_get(0)?)?).await?;
+        let found = query(
             "UPDATE account SET deleted_at = coalesce(deleted_at, ?), name = '', metadata = '{}', \
              config_sealed = NULL, proxy_sealed = NULL, profile_sealed = NULL, \
              last_error_sealed = NULL, provider_account_ref = NULL, wanted = 0, kv_bytes = 0 \
              WHERE id = ?",
         )
         .bind(now)
-        .bind(id.as_str().to_owned())
-        .execute(&mut *connection)
+        .bind(id.as_str())
+        .execute(connection)
         .await?
         .rows_affected();
         if found == 0 {
             return Err(not_found());
         }
         self.keys.delete_account(connection, id).await?;
-        sqlx::query(
+        query(
             "UPDATE send SET settled_at = ?, \
              state = CASE state WHEN 'recorded' THEN 'failed' ELSE 'unknown' END \
              WHERE account = ? AND state IN ('recorded', 'dispatched')",
         )
         .bind(now)
-        .bind(id.as_str().to_owned())
-        .execute(&mut *connection)
+        .bind(id.as_str())
+        .execute(connection)
         .await?;
         Ok(())
     }
 }
 
 async fn refuse_double_identity(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: &AccountId,
     workspace: &WorkspaceId,
     provider: &str,
@@ -354,14 +410,14 @@ async fn refuse_double_identity(
     let Some(identity) = identity else {
         return Ok(());
     };
-    let other = sqlx::query(
+    let other = query(
         "SELECT 1 FROM account WHERE provider_account_ref = ? AND workspace = ? AND provider = ? \
          AND id <> ? AND deleted_at IS NULL",
     )
     .bind(identity.to_owned())
-    .bind(workspace.as_str().to_owned())
+    .bind(workspace.as_str())
     .bind(provider.to_owned())
-    .bind(id.as_str().to_owned())
+    .bind(id.as_str())
     .fetch_optional(connection)
     .await?;
     match other {

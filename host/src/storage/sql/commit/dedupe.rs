@@ -1,12 +1,13 @@
 //! Which events are new, and the offsets of those that are. The window of dedupe keys per account
 //! is bounded: pruned in steps of its own, not by every commit.
 
+use super::super::connection::Connection;
+use super::super::query::query;
 use super::super::rows::{Many, signed};
 use super::super::state::Transaction;
 use super::plan::Plan;
 use crate::domain::{AccountId, PartitionId, Timestamp};
 use crate::storage::StorageError;
-use sqlx::{Row as _, SqliteConnection};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Keys kept per account, at least while they are younger than [`KEEP_MS`].
@@ -27,7 +28,7 @@ pub(super) async fn settle(
         return Ok(());
     }
     let fresh = drop_repeats(&mut transaction.connection, plan, now).await?;
-    let added = &mut transaction.state.dedupe_added;
+    let added = &mut transaction.writer()?.dedupe_added;
     for (account, keys) in fresh {
         // After a start nobody knows how full the window is: looked at soon.
         let count = added.entry(account).or_insert(PRUNE_AFTER - 100);
@@ -37,7 +38,7 @@ pub(super) async fn settle(
 }
 
 async fn drop_repeats(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     plan: &mut Plan<'_>,
     now: Timestamp,
 ) -> Result<HashMap<AccountId, u32>, StorageError> {
@@ -118,7 +119,7 @@ async fn drop_repeats(
 
 /// Heads advance under the fence, inside the commit: offset order is commit order.
 async fn give_offsets(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     plan: &mut Plan<'_>,
 ) -> Result<(), StorageError> {
     const ADVANCE: Many = Many {
@@ -176,7 +177,7 @@ pub(in super::super) async fn prune_windows(
     now: Timestamp,
 ) -> Result<bool, StorageError> {
     let full = transaction
-        .state
+        .writer()?
         .dedupe_added
         .iter()
         .find(|(_, added)| **added >= PRUNE_AFTER)
@@ -186,20 +187,26 @@ pub(in super::super) async fn prune_windows(
     };
     let removed = prune_window(&mut transaction.connection, &account, now).await?;
     if removed < STEP as u64 {
-        transaction.state.dedupe_added.insert(account, 0);
+        transaction.writer()?.dedupe_added.insert(account, 0);
     }
     Ok(true)
 }
 
 /// Idempotency keys that have expired. True: there may be more.
 pub(in super::super) async fn prune_idempotency(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
-    let removed = sqlx::query(
+    // Rows that somebody holds are being replaced.
+    let skip = if connection.is_postgres() {
+        "FOR UPDATE SKIP LOCKED"
+    } else {
+        ""
+    };
+    let removed = query(format!(
         "DELETE FROM idempotency WHERE (workspace, key) IN \
-         (SELECT workspace, key FROM idempotency WHERE expires_at <= ? LIMIT ?)",
-    )
+         (SELECT workspace, key FROM idempotency WHERE expires_at <= ? LIMIT ? {skip})"
+    ))
     .bind(signed(now.0))
     .bind(STEP)
     .execute(connection)
@@ -209,28 +216,28 @@ pub(in super::super) async fn prune_idempotency(
 }
 
 async fn prune_window(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     account: &AccountId,
     now: Timestamp,
 ) -> Result<u64, StorageError> {
-    let newest_too_many = sqlx::query(
+    let newest_too_many = query(
         "SELECT recorded_at FROM dedupe WHERE account = ? \
          ORDER BY recorded_at DESC LIMIT 1 OFFSET ?",
     )
-    .bind(account.as_str().to_owned())
+    .bind(account.as_str())
     .bind(KEEP)
-    .fetch_optional(&mut *connection)
+    .fetch_optional(connection)
     .await?
     .map(|row| row.try_get::<i64, _>(0))
     .transpose()?;
     let too_old = signed(now.0.saturating_sub(KEEP_MS));
     // Those of one millisecond go together: rather some too many than one too few.
     let limit = newest_too_many.map_or(too_old, |at| too_old.max(at - 1));
-    let removed = sqlx::query(
+    let removed = query(
         "DELETE FROM dedupe WHERE (account, key) IN \
          (SELECT account, key FROM dedupe WHERE account = ? AND recorded_at <= ? LIMIT ?)",
     )
-    .bind(account.as_str().to_owned())
+    .bind(account.as_str())
     .bind(limit)
     .bind(STEP)
     .execute(connection)

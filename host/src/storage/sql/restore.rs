@@ -5,21 +5,22 @@
 //! offsets leave out what the original may have given to events that are not here: who has read
 //! those goes on with his cursor and misses nothing of this log.
 
-use super::SqliteStore;
+use super::SqlStore;
+use super::connection::Connection;
 use super::error::damaged;
+use super::query::query;
 use crate::domain::{AccountId, Timestamp};
 use crate::storage::StorageError;
-use sqlx::{Row as _, SqliteConnection};
 
 /// More commits and events than a partition sees between a backup and the last moment of its
 /// original. Offsets have 48 bits: enough for 65,000 restores in a row.
 const BEYOND: i64 = 1 << 32;
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn restore_mark(&self) -> Result<Option<Timestamp>, StorageError> {
         let mut connection = self.reader().await?;
-        let row = sqlx::query("SELECT value FROM meta WHERE name = 'restored'")
-            .fetch_optional(&mut *connection)
+        let row = query("SELECT value FROM meta WHERE name = 'restored'")
+            .fetch_optional(&mut connection)
             .await?;
         let Some(row) = row else {
             return Ok(None);
@@ -43,29 +44,29 @@ impl SqliteStore {
 }
 
 /// Within the caller's transaction.
-pub(super) async fn mark(
-    connection: &mut SqliteConnection,
+pub(in crate::storage) async fn mark(
+    connection: &mut Connection,
     at: Timestamp,
 ) -> Result<(), StorageError> {
-    sqlx::query(
+    query(
         "INSERT INTO meta (name, value) VALUES ('restored', ?) \
          ON CONFLICT (name) DO UPDATE SET value = excluded.value",
     )
     .bind(at.0.to_be_bytes().to_vec())
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    sqlx::query("UPDATE account SET held = 1, wanted = 0 WHERE wanted <> 0 AND deleted_at IS NULL")
-        .execute(&mut *connection)
+    query("UPDATE account SET held = 1, wanted = 0 WHERE wanted <> 0 AND deleted_at IS NULL")
+        .execute(connection)
         .await?;
     // Endpoints that have read everything skip the gap at once.
-    sqlx::query(
+    query(
         "UPDATE cursor SET event_offset = event_offset + ? WHERE event_offset = \
          (SELECT head FROM partition WHERE partition.id = cursor.partition)",
     )
     .bind(BEYOND)
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    sqlx::query("UPDATE partition SET epoch = epoch + ?, head = head + ?")
+    query("UPDATE partition SET epoch = epoch + ?, head = head + ?")
         .bind(BEYOND)
         .bind(BEYOND)
         .execute(connection)
@@ -73,11 +74,11 @@ pub(super) async fn mark(
     Ok(())
 }
 
-async fn unmark(connection: &mut SqliteConnection) -> Result<Vec<AccountId>, StorageError> {
-    sqlx::query("DELETE FROM meta WHERE name = 'restored'")
-        .execute(&mut *connection)
+async fn unmark(connection: &mut Connection) -> Result<Vec<AccountId>, StorageError> {
+    query("DELETE FROM meta WHERE name = 'restored'")
+        .execute(connection)
         .await?;
-    let rows = sqlx::query(
+    let rows = query(
         "UPDATE account SET held = 0, wanted = 1 WHERE held <> 0 AND deleted_at IS NULL RETURNING id",
     )
     .fetch_all(connection)

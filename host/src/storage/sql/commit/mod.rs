@@ -6,35 +6,43 @@
 //!
 //! **A COMMIT whose answer was lost.** A group is one transaction, so either all of it is in the
 //! database or nothing, and which one the database itself says: every group writes a token of its
-//! own, and storage remembers the token and the answers of the group it last tried to commit. When
-//! the group comes again (`retry`) and the database holds that token, the remembered answers are
-//! given. Otherwise the attempt left nothing, and the group is applied as if it were new. So nothing
-//! depends on guessing from traces, of which a host's kv write would leave none.
+//! own into the row of its writer, and storage remembers the token and the answers of the group it
+//! last tried to commit. When the group comes again (`retry`) and the database holds that token, the
+//! remembered answers are given. Otherwise the attempt left nothing, and the group is applied as if
+//! it were new. So nothing depends on guessing from traces, of which a host's kv write would leave
+//! none. A server may still be busy with a COMMIT that its client has given up: it holds the
+//! writer's row, and the question waits for it (`token.rs`).
 
 mod apply;
 mod dedupe;
 mod delivery;
 mod load;
 mod plan;
+mod token;
 
 pub(super) use apply::write_secret;
 pub(super) use dedupe::{prune_idempotency, prune_windows};
 pub(super) use load::{idempotency_hash, send_id};
+pub(super) use token::wait_for_last_group;
 
 use self::plan::{Outcome, Plan};
-use super::SqliteStore;
+use super::SqlStore;
+use super::connection::Connection;
 use super::keys::Keyring;
 use super::sends::read_send;
 use super::state::Transaction;
 use crate::domain::{SendId, Timestamp};
 use crate::storage::{StorageError, Write, Written};
-use sqlx::{Row as _, SqliteConnection};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-impl SqliteStore {
+/// How often a group is tried again at once when others took idempotency keys at the same moment.
+const RACES: usize = 5;
+
+impl SqlStore {
     pub(super) async fn commit_group(
         &self,
+        writer: usize,
         group: &[Write],
         retry: bool,
     ) -> Result<Vec<Written>, StorageError> {
@@ -44,49 +52,68 @@ impl SqliteStore {
         if !retry {
             // A new group that does not get as far as its COMMIT must not be taken for the one
             // before when it comes again.
-            self.write.lock().await.last_group = None;
+            self.writer(writer).lock().await.last_group = None;
         }
         #[cfg(test)]
         let fault = self.faults.begin()?;
-        let mut transaction = self.begin().await?;
-        let result = self.write_group(&mut transaction, group, retry).await;
-        #[cfg(test)]
-        let result = result.and_then(|written| fault.before_commit(written));
-        let result = transaction.end(result).await;
-        #[cfg(test)]
-        let result = result.and_then(|written| fault.after_commit(written));
-        result
+        for _ in 0..RACES {
+            let mut transaction = self.begin_as(writer).await?;
+            let result = self.write_group(&mut transaction, group, retry).await;
+            let result = match result {
+                Ok(None) => {
+                    transaction.roll_back().await?;
+                    continue;
+                }
+                Ok(Some(written)) => Ok(written),
+                Err(error) => Err(error),
+            };
+            #[cfg(test)]
+            let result = result.and_then(|written| fault.before_commit(written));
+            let result = transaction.end(result).await;
+            #[cfg(test)]
+            let result = result.and_then(|written| fault.after_commit(written));
+            return result;
+        }
+        Err(StorageError::Unavailable(
+            "others took the same idempotency keys again and again".to_owned(),
+        ))
     }
 
+    /// None: another writer took an idempotency key since this group looked for it. Nothing of the
+    /// group may be committed; looking again shows whose it is.
     async fn write_group(
         &self,
         transaction: &mut Transaction<'_>,
         group: &[Write],
         retry: bool,
-    ) -> Result<Vec<Written>, StorageError> {
-        if retry && let Some(last) = &transaction.state.last_group {
+    ) -> Result<Option<Vec<Written>>, StorageError> {
+        if retry && transaction.writer()?.last_group.is_some() {
             // It is kept until it is known not to be there: this question may fail, too.
-            if is_in_database(&mut transaction.connection, last.token).await? {
+            let held = token::held(transaction).await?;
+            if let Some(last) = &transaction.writer()?.last_group
+                && held == last.token.as_bytes()
+            {
                 tracing::info!(
                     entries = group.len(),
                     "a commit without an answer had been made"
                 );
-                return last.answers_for(group);
+                return last.answers_for(group).map(Some);
             }
         }
-        transaction.state.last_group = None;
+        transaction.writer()?.last_group = None;
         let now = Timestamp::now();
-        let connection = &mut transaction.connection;
-        let token = write_token(connection).await?;
-        let picture = load::picture(connection, &self.keys, group).await?;
+        let token = token::write(transaction).await?;
+        let picture = load::picture(&mut transaction.connection, &self.keys, group).await?;
         let mut plan = Plan::new(&picture);
         plan.decide(group);
         dedupe::settle(transaction, &mut plan, now).await?;
-        apply::apply(&mut transaction.connection, &mut plan, now).await?;
-        delivery::apply(transaction, &self.keys, &plan.deliveries).await?;
+        if !apply::apply(&mut transaction.connection, &mut plan, now).await? {
+            return Ok(None);
+        }
+        delivery::apply(&mut transaction.connection, &self.keys, &plan.deliveries).await?;
         let answers = answers(&mut transaction.connection, &self.keys, plan).await?;
-        transaction.state.last_group = Some(LastGroup::new(token, group, &answers));
-        Ok(answers)
+        transaction.writer()?.last_group = Some(LastGroup::new(token, group, &answers));
+        Ok(Some(answers))
     }
 }
 
@@ -138,7 +165,7 @@ impl LastGroup {
 
 /// The answers, when everything is written.
 async fn answers(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     keys: &Keyring,
     plan: Plan<'_>,
 ) -> Result<Vec<Written>, StorageError> {
@@ -161,23 +188,4 @@ async fn answers(
         });
     }
     Ok(answers)
-}
-
-async fn is_in_database(
-    connection: &mut SqliteConnection,
-    token: Uuid,
-) -> Result<bool, StorageError> {
-    let row = sqlx::query("SELECT value FROM meta WHERE name = 'last_group'")
-        .fetch_one(connection)
-        .await?;
-    Ok(row.try_get::<&[u8], _>(0)? == token.as_bytes())
-}
-
-async fn write_token(connection: &mut SqliteConnection) -> Result<Uuid, StorageError> {
-    let token = Uuid::new_v4();
-    sqlx::query("UPDATE meta SET value = ? WHERE name = 'last_group'")
-        .bind(token.as_bytes().to_vec())
-        .execute(connection)
-        .await?;
-    Ok(token)
 }

@@ -1,28 +1,26 @@
 //! Progress of deliveries. Everything but the attempts sets, so that what comes twice changes
 //! nothing; what belongs to an endpoint that is gone is left out.
 
+use super::super::connection::Connection;
 use super::super::endpoints::{seal_answer, seal_note};
 use super::super::keys::Keyring;
 use super::super::rows::{Many, signed, word};
-use super::super::state::Transaction;
 use crate::domain::endpoint::Detour;
 use crate::domain::{EndpointId, PartitionId, WorkspaceId};
 use crate::storage::seal::DataKey;
 use crate::storage::{DeliveryProgress, StorageError};
-use sqlx::{Row as _, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub(super) async fn apply(
-    transaction: &mut Transaction<'_>,
+    connection: &mut Connection,
     keys: &Keyring,
     deliveries: &[&DeliveryProgress],
 ) -> Result<(), StorageError> {
     if deliveries.is_empty() {
         return Ok(());
     }
-    let endpoints = endpoint_keys(transaction, keys, deliveries).await?;
-    let connection = &mut transaction.connection;
+    let endpoints = endpoint_keys(connection, keys, deliveries).await?;
     cursors(connection, deliveries).await?;
     detours(connection, &endpoints, deliveries).await?;
     attempts(connection, &endpoints, deliveries).await
@@ -32,7 +30,7 @@ type Keys = HashMap<EndpointId, Arc<DataKey>>;
 
 /// Keys of those endpoints that are there and need one.
 async fn endpoint_keys(
-    transaction: &mut Transaction<'_>,
+    connection: &mut Connection,
     keys: &Keyring,
     deliveries: &[&DeliveryProgress],
 ) -> Result<Keys, StorageError> {
@@ -41,39 +39,32 @@ async fn endpoint_keys(
         row: "?",
         after: ")",
     };
+    // They are not deleted before the end.
+    const FIND_AND_HOLD: Many = Many {
+        after: ") ORDER BY id FOR KEY SHARE",
+        ..FIND
+    };
+    let find = if connection.is_postgres() {
+        FIND_AND_HOLD
+    } else {
+        FIND
+    };
     let mut wanted: BTreeSet<&EndpointId> = BTreeSet::new();
     for progress in deliveries {
         wanted.extend(progress.detours.iter().map(|detour| &detour.endpoint));
         wanted.extend(progress.attempts.iter().map(|attempt| &attempt.endpoint));
     }
-    let unknown: Vec<&EndpointId> = wanted
-        .iter()
-        .copied()
-        .filter(|id| !transaction.state.endpoints.contains_key(*id))
-        .collect();
-    let rows = FIND
-        .fetch(
-            &mut transaction.connection,
-            unknown.into_iter(),
-            |statement, id| statement.bind(id.as_str().to_owned()),
-        )
+    let rows = find
+        .fetch(connection, wanted.into_iter(), |statement, id| {
+            statement.bind(id.as_str())
+        })
         .await?;
-    for row in rows {
-        transaction.state.endpoints.insert(
-            EndpointId::from_text(row.try_get::<String, _>(0)?),
-            WorkspaceId::from_text(row.try_get::<String, _>(1)?),
-        );
-    }
     let mut found = HashMap::new();
-    for id in wanted {
-        let Some(workspace) = transaction.state.endpoints.get(id).cloned() else {
-            continue;
-        };
-        if let Some(key) = keys
-            .workspace(&mut transaction.connection, &workspace)
-            .await?
-        {
-            found.insert(id.clone(), key);
+    for row in rows {
+        let id = EndpointId::from_text(row.try_get::<String, _>(0)?);
+        let workspace = WorkspaceId::from_text(row.try_get::<String, _>(1)?);
+        if let Some(key) = keys.workspace(connection, &workspace).await? {
+            found.insert(id, key);
         }
     }
     Ok(found)
@@ -81,15 +72,16 @@ async fn endpoint_keys(
 
 /// Cursors only go forward. An endpoint that is gone has none to update.
 async fn cursors(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     deliveries: &[&DeliveryProgress],
 ) -> Result<(), StorageError> {
     const ADVANCE: Many = Many {
         before: "WITH given (endpoint, partition, event_offset) AS (VALUES ",
         row: "(?,?,?)",
-        after: ") UPDATE cursor SET event_offset = max(cursor.event_offset, given.event_offset) \
+        after: ") UPDATE cursor SET event_offset = given.event_offset \
                 FROM given WHERE cursor.endpoint = given.endpoint \
-                AND cursor.partition = given.partition",
+                AND cursor.partition = given.partition \
+                AND cursor.event_offset < given.event_offset",
     };
     let mut furthest: BTreeMap<(&EndpointId, PartitionId), u64> = BTreeMap::new();
     for (endpoint, partition, offset) in deliveries.iter().flat_map(|progress| &progress.cursors) {
@@ -102,7 +94,7 @@ async fn cursors(
             furthest.into_iter(),
             |statement, ((endpoint, partition), offset)| {
                 statement
-                    .bind(endpoint.as_str().to_owned())
+                    .bind(endpoint.as_str())
                     .bind(i64::from(partition.0))
                     .bind(signed(offset))
             },
@@ -112,7 +104,7 @@ async fn cursors(
 }
 
 async fn detours(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     keys: &Keys,
     deliveries: &[&DeliveryProgress],
 ) -> Result<(), StorageError> {
@@ -160,10 +152,10 @@ async fn detours(
         puts.into_iter(),
         |statement, (detour, state, note)| {
             statement
-                .bind(detour.endpoint.as_str().to_owned())
+                .bind(detour.endpoint.as_str())
                 .bind(i64::from(detour.partition.0))
                 .bind(signed(detour.offset))
-                .bind(detour.event.as_str().to_owned())
+                .bind(detour.event.as_str())
                 .bind(state)
                 .bind(i64::from(detour.attempts))
                 .bind(signed(detour.next_at.0))
@@ -178,7 +170,7 @@ async fn detours(
             removals.into_iter(),
             |statement, (endpoint, partition, offset)| {
                 statement
-                    .bind(endpoint.as_str().to_owned())
+                    .bind(endpoint.as_str())
                     .bind(i64::from(partition.0))
                     .bind(signed(offset))
             },
@@ -188,7 +180,7 @@ async fn detours(
 }
 
 async fn attempts(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     keys: &Keys,
     deliveries: &[&DeliveryProgress],
 ) -> Result<(), StorageError> {
@@ -210,9 +202,9 @@ async fn attempts(
             rows.into_iter(),
             |statement, (attempt, answer)| {
                 statement
-                    .bind(attempt.id.as_str().to_owned())
-                    .bind(attempt.endpoint.as_str().to_owned())
-                    .bind(attempt.event.as_str().to_owned())
+                    .bind(attempt.id.as_str())
+                    .bind(attempt.endpoint.as_str())
+                    .bind(attempt.event.as_str())
                     .bind(signed(attempt.at.0))
                     .bind(i64::from(attempt.number))
                     .bind(attempt.status.map(i64::from))

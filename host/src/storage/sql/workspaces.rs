@@ -1,36 +1,35 @@
 //! Workspaces and API keys.
 
-use super::SqliteStore;
+use super::SqlStore;
+use super::connection::Connection;
 use super::error::damaged;
+use super::query::query;
 use super::rows::{from_json, signed, to_json_text, unsigned};
+use super::value::Row;
 use crate::domain::WorkspaceId;
 use crate::domain::id::ApiKeyId;
 use crate::storage::{ApiKey, KeyKind, StorageError, Workspace};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn find_workspace(
         &self,
         id: &WorkspaceId,
     ) -> Result<Option<Workspace>, StorageError> {
         let mut connection = self.reader().await?;
-        let row = sqlx::query(
-            "SELECT id, name, status, metadata, account_quota FROM workspace WHERE id = ?",
-        )
-        .bind(id.as_str().to_owned())
-        .fetch_optional(&mut *connection)
-        .await?;
+        let row =
+            query("SELECT id, name, status, metadata, account_quota FROM workspace WHERE id = ?")
+                .bind(id.as_str())
+                .fetch_optional(&mut connection)
+                .await?;
         row.as_ref().map(workspace_of).transpose()
     }
 
     pub(super) async fn list_workspaces(&self) -> Result<Vec<Workspace>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows = sqlx::query(
-            "SELECT id, name, status, metadata, account_quota FROM workspace ORDER BY id",
-        )
-        .fetch_all(&mut *connection)
-        .await?;
+        let rows =
+            query("SELECT id, name, status, metadata, account_quota FROM workspace ORDER BY id")
+                .fetch_all(&mut connection)
+                .await?;
         rows.iter().map(workspace_of).collect()
     }
 
@@ -45,19 +44,19 @@ impl SqliteStore {
 
     async fn write_workspace_rows(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         workspace: &Workspace,
     ) -> Result<(), StorageError> {
         self.keys
             .ensure_workspace(connection, &workspace.id)
             .await?;
-        sqlx::query(
+        query(
             "INSERT INTO workspace (id, name, status, metadata, account_quota) \
              VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
              status = excluded.status, metadata = excluded.metadata, \
              account_quota = excluded.account_quota",
         )
-        .bind(workspace.id.as_str().to_owned())
+        .bind(workspace.id.as_str())
         .bind(workspace.name.clone())
         .bind(workspace.status.clone())
         .bind(to_json_text(&workspace.metadata)?)
@@ -78,39 +77,36 @@ impl SqliteStore {
         hash: &[u8; 32],
     ) -> Result<Option<ApiKey>, StorageError> {
         let mut connection = self.reader().await?;
-        let row = sqlx::query(
+        let row = query(
             "SELECT id, kind, workspace, name, prefix, hash, active FROM api_key WHERE hash = ?",
         )
         .bind(hash.to_vec())
-        .fetch_optional(&mut *connection)
+        .fetch_optional(&mut connection)
         .await?;
         row.as_ref().map(api_key_of).transpose()
     }
 
     pub(super) async fn list_api_keys(&self) -> Result<Vec<ApiKey>, StorageError> {
         let mut connection = self.reader().await?;
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT id, kind, workspace, name, prefix, hash, active FROM api_key ORDER BY id",
         )
-        .fetch_all(&mut *connection)
+        .fetch_all(&mut connection)
         .await?;
         rows.iter().map(api_key_of).collect()
     }
 }
 
-async fn write_api_key_row(
-    connection: &mut SqliteConnection,
-    key: &ApiKey,
-) -> Result<(), StorageError> {
-    sqlx::query(
+async fn write_api_key_row(connection: &mut Connection, key: &ApiKey) -> Result<(), StorageError> {
+    query(
         "INSERT INTO api_key (id, kind, workspace, name, prefix, hash, active) \
          VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, \
          workspace = excluded.workspace, name = excluded.name, prefix = excluded.prefix, \
          hash = excluded.hash, active = excluded.active",
     )
-    .bind(key.id.as_str().to_owned())
+    .bind(key.id.as_str())
     .bind(kind_text(key.kind))
-    .bind(key.workspace.as_ref().map(|id| id.as_str().to_owned()))
+    .bind(key.workspace.as_ref().map(|id| id.as_str()))
     .bind(key.name.clone())
     .bind(key.prefix.clone())
     .bind(key.hash.to_vec())
@@ -120,8 +116,8 @@ async fn write_api_key_row(
     Ok(())
 }
 
-fn workspace_of(row: &SqliteRow) -> Result<Workspace, StorageError> {
-    let metadata: &str = row.try_get(3)?;
+fn workspace_of(row: &Row) -> Result<Workspace, StorageError> {
+    let metadata: String = row.try_get(3)?;
     Ok(Workspace {
         id: WorkspaceId::from_text(row.try_get::<String, _>(0)?),
         name: row.try_get(1)?,
@@ -131,8 +127,8 @@ fn workspace_of(row: &SqliteRow) -> Result<Workspace, StorageError> {
     })
 }
 
-fn api_key_of(row: &SqliteRow) -> Result<ApiKey, StorageError> {
-    let kind = match row.try_get::<&str, _>(1)? {
+fn api_key_of(row: &Row) -> Result<ApiKey, StorageError> {
+    let kind = match row.try_get::<String, _>(1)?.as_str() {
         "workspace" => KeyKind::Workspace,
         "operator" => KeyKind::Operator,
         _ => return Err(damaged("kind of an API key")),

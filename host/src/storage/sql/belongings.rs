@@ -1,14 +1,14 @@
 //! What belongs to an account: kv, secrets, timers. Of an account that is gone there is nothing.
 
-use super::SqliteStore;
+use super::SqlStore;
 use super::error::damaged;
+use super::query::query;
 use super::rows::time;
 use crate::domain::AccountId;
 use crate::storage::seal::Kind;
 use crate::storage::{DurableTimer, StorageError};
-use sqlx::Row as _;
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn read_kv(
         &self,
         id: &AccountId,
@@ -18,10 +18,10 @@ impl SqliteStore {
         let Some(account) = self.keys.account(&mut connection, id).await? else {
             return Ok(None);
         };
-        let row = sqlx::query("SELECT value_sealed FROM kv WHERE account = ? AND key = ?")
-            .bind(id.as_str().to_owned())
+        let row = query("SELECT value_sealed FROM kv WHERE account = ? AND key = ?")
+            .bind(id.as_str())
             .bind(key.as_bytes().to_vec())
-            .fetch_optional(&mut *connection)
+            .fetch_optional(&mut connection)
             .await?;
         row.map(|row| {
             account
@@ -43,11 +43,11 @@ impl SqliteStore {
         let Some(account) = self.keys.account(&mut connection, id).await? else {
             return Ok(Vec::new());
         };
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT key, value_sealed FROM kv WHERE account = ? AND key >= ? \
              AND (? IS NULL OR key > ?) AND (? IS NULL OR key < ?) ORDER BY key LIMIT ?",
         )
-        .bind(id.as_str().to_owned())
+        .bind(id.as_str())
         // The further of the two lower bounds lets SQLite begin there.
         .bind(after.unwrap_or_default().max(prefix).as_bytes().to_vec())
         .bind(after.map(|after| after.as_bytes().to_vec()))
@@ -55,7 +55,7 @@ impl SqliteStore {
         .bind(after_prefix(prefix.as_bytes()))
         .bind(after_prefix(prefix.as_bytes()))
         .bind(i64::from(limit))
-        .fetch_all(&mut *connection)
+        .fetch_all(&mut connection)
         .await?;
         rows.iter()
             .map(|row| {
@@ -75,11 +75,10 @@ impl SqliteStore {
         let Some(account) = self.keys.account(&mut connection, id).await? else {
             return Ok(Vec::new());
         };
-        let rows =
-            sqlx::query("SELECT name, value_sealed FROM secret WHERE account = ? ORDER BY name")
-                .bind(id.as_str().to_owned())
-                .fetch_all(&mut *connection)
-                .await?;
+        let rows = query("SELECT name, value_sealed FROM secret WHERE account = ? ORDER BY name")
+            .bind(id.as_str())
+            .fetch_all(&mut connection)
+            .await?;
         rows.iter()
             .map(|row| {
                 let name: String = row.try_get(0)?;
@@ -100,11 +99,11 @@ impl SqliteStore {
         let Some(account) = self.keys.account(&mut connection, id).await? else {
             return Ok(Vec::new());
         };
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT label, due_at, context_sealed FROM timer WHERE account = ? ORDER BY label",
         )
-        .bind(id.as_str().to_owned())
-        .fetch_all(&mut *connection)
+        .bind(id.as_str())
+        .fetch_all(&mut connection)
         .await?;
         rows.iter()
             .map(|row| {

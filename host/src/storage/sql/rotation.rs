@@ -2,26 +2,28 @@
 //! one, data keys are wrapped anew in short transactions, and the old key is retired when the last
 //! one is. Must never let the database forget a key that something is still wrapped with.
 
-use super::SqliteStore;
-use super::keys::Keyring;
-use crate::storage::operator::KeyRow;
+use super::SqlStore;
+use super::connection::{Backend, Connection};
+use super::error::damaged;
+use super::keys::{Keyring, newest_version};
+use super::query::query;
+use crate::storage::key::KeyRow;
 use crate::storage::{Rotation, StorageError};
-use sqlx::{Row as _, SqliteConnection};
 
 /// Data keys of one step: a few milliseconds.
 const STEP: i64 = 200;
 
-impl SqliteStore {
+impl SqlStore {
     pub(super) async fn begin_rotation(&self) -> Result<(), StorageError> {
         let mut transaction = self.begin().await?;
-        // Under the lock of writers: nothing is wrapped meanwhile, and nobody else begins.
+        let held = hold_alone(&mut transaction.connection).await;
+        // Under the lock: nothing is wrapped meanwhile, and nobody else begins.
         let wrapping = self.keys.wrapping();
-        let next = match wrapping.next() {
+        let (row, key) = match held.and_then(|()| wrapping.next()) {
             Ok(Some(next)) => next,
             Ok(None) => return transaction.end(Ok(())).await,
             Err(error) => return transaction.end(Err(error)).await,
         };
-        let (row, key) = next;
         let before = wrapping.began(row.version, key);
         let result = name_key(&mut transaction.connection, &row).await;
         match transaction.end(result).await {
@@ -52,8 +54,10 @@ impl SqliteStore {
         let over = wrapped == 0;
         if over {
             self.keys.wrapping().ended();
-            // Older pages of the write-ahead log still hold what the key before opens.
-            self.write.lock().await.truncate_log().await;
+            if matches!(self.backend, Backend::Sqlite(_)) {
+                // Older pages of the write-ahead log still hold what the key before opens.
+                self.writer(0).lock().await.truncate_log().await;
+            }
             tracing::info!(version, "the operator key before is retired");
         }
         Ok(Rotation {
@@ -64,43 +68,69 @@ impl SqliteStore {
     }
 }
 
+/// Until the transaction ends, nobody makes a data key. SQLite has one writer.
+async fn hold_alone(connection: &mut Connection) -> Result<(), StorageError> {
+    if connection.is_postgres() {
+        query("SELECT name FROM meta WHERE name = 'operator_check' FOR UPDATE")
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
 /// A COMMIT without an answer may have named it already.
-async fn name_key(connection: &mut SqliteConnection, row: &KeyRow) -> Result<(), StorageError> {
-    sqlx::query(
-        "INSERT INTO operator_key (version, check_value) VALUES (?, ?) \
-         ON CONFLICT (version) DO UPDATE SET check_value = excluded.check_value",
+async fn name_key(connection: &mut Connection, row: &KeyRow) -> Result<(), StorageError> {
+    let newest = newest_version(connection).await?;
+    if newest == row.version {
+        return Ok(());
+    }
+    if newest + 1 != row.version {
+        return Err(damaged("version of the operator key"));
+    }
+    query(
+        "INSERT INTO meta (name, value) \
+         SELECT 'operator_check_before', value FROM meta WHERE name = 'operator_check'",
     )
-    .bind(row.version)
-    .bind(row.check_value.clone())
+    .execute(connection)
+    .await?;
+    query("UPDATE meta SET value = ? WHERE name = 'operator_check'")
+        .bind(row.check_value.clone())
+        .execute(connection)
+        .await?;
+    query(
+        "INSERT INTO meta (name, value) VALUES ('operator_version', ?) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(row.version.to_string().into_bytes())
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// How many were left and are done; with none left, the keys before are forgotten.
+/// How many were left and are done; with none left, the key before is forgotten.
 async fn wrap_anew(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     keys: &Keyring,
     version: i64,
 ) -> Result<u64, StorageError> {
-    let rows = sqlx::query("SELECT owner, wrapped FROM data_key WHERE key_version < ? LIMIT ?")
+    hold_alone(connection).await?;
+    let rows = query("SELECT owner, wrapped FROM data_key WHERE key_version < ? LIMIT ?")
         .bind(version)
         .bind(STEP)
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await?;
     for row in &rows {
-        let owner: &str = row.try_get(0)?;
-        let (version, wrapped) = keys.wrap_anew(owner, row.try_get(1)?)?;
-        sqlx::query("UPDATE data_key SET wrapped = ?, key_version = ? WHERE owner = ?")
+        let owner: String = row.try_get(0)?;
+        let (version, wrapped) = keys.wrap_anew(&owner, row.try_get(1)?)?;
+        query("UPDATE data_key SET wrapped = ?, key_version = ? WHERE owner = ?")
             .bind(wrapped)
             .bind(version)
-            .bind(owner.to_owned())
-            .execute(&mut *connection)
+            .bind(owner)
+            .execute(connection)
             .await?;
     }
     if rows.is_empty() {
-        sqlx::query("DELETE FROM operator_key WHERE version < ?")
-            .bind(version)
+        query("DELETE FROM meta WHERE name = 'operator_check_before'")
             .execute(connection)
             .await?;
     }
