@@ -28,13 +28,21 @@ bench:
     target/release/anyport-bench idle
     target/release/anyport-bench send
 
-# 200 x kill -9 under traffic.
+# 200 x kill -9 under traffic, on each database.
 prove-crash:
     ANYPORT_PROVE=1 cargo test --test it -- --nocapture crash
+
+# PostgreSQL stopped for 30 s, killed, cut off at its COMMITs.
+prove-postgres:
+    ANYPORT_PROVE=1 CI=true cargo test --test it -- --nocapture postgres::
 
 # The database held for 30 s, the disk full.
 prove-storage:
     ANYPORT_PROVE=1 cargo test --test it -- --nocapture held full
+
+# Two hosts on one PostgreSQL: the working one frozen, restarted, killed and stopped, ten times each.
+prove-takeover:
+    ANYPORT_PROVE=1 CI=true cargo test --test it -- --nocapture two_hosts
 
 # IRC against ngircd and InspIRCd, long.
 prove-irc:

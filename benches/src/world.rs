@@ -7,6 +7,7 @@ use anyport::runtime::port::{
     Connection, ConnectionSink, ConnectionSpec, Connector, Credit, EgressGrant, Report,
 };
 use anyport::runtime::{Engine, EngineSettings};
+use anyport::storage::lease::Ownership;
 use anyport::storage::sqlite::SqliteSettings;
 use anyport::storage::writer::{Writer, WriterSettings};
 use anyport::storage::{Store, Workspace};
@@ -117,7 +118,7 @@ impl World {
             account_quota: None,
         };
         store.put_workspace(&workspace).await?;
-        let leases = store.claim().await?;
+        let ownership = Ownership::for_ever(&store.acquire().await?);
         let writer = Writer::start(store.clone(), WriterSettings::default());
         let (sinks, credits) = (Sinks::default(), Arc::new(Semaphore::new(CREDITS as usize)));
         let supervisor = Supervisor::start(Parts {
@@ -129,7 +130,7 @@ impl World {
             }),
             reply_tokens: Arc::new(NoTokens),
             engine: engine(),
-            leases,
+            ownership,
             settings: Settings::new(Arc::new(|_, _| EgressGrant::default())),
             bundled: vec![("simulator".to_owned(), simulator().to_vec())],
         })

@@ -2,14 +2,19 @@
 
 use anyhow::Context;
 use anyport::app::config::{Cli, Command, Config, ServeArgs};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let root = anyport_cli::grouped(Cli::command());
+    let cli =
+        Cli::from_arg_matches(&root.clone().get_matches()).unwrap_or_else(|error| error.exit());
+    if let Some(Command::Client(command)) = &cli.command {
+        return anyport_cli::run(command, root);
+    }
     let filter = EnvFilter::try_from_env("ANYPORT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -24,7 +29,9 @@ fn main() -> ExitCode {
                     Some(Command::Serve(args)) => serve(args).await,
                     Some(Command::Backup(args)) => anyport::app::backup::back_up(args).await,
                     Some(Command::Restore(args)) => anyport::app::backup::restore(args).await,
+                    Some(Command::Migrate(args)) => anyport::app::migrate::run(args).await,
                     Some(Command::Simulator(args)) => anyport_simulator::run(args).await,
+                    Some(Command::Client(_)) => Ok(()),
                 }
             })
         });

@@ -2,6 +2,7 @@
 //! twice, and every send tells what became of it.
 
 use crate::support::arrivals::Arrivals;
+use crate::support::postgres::TestDatabase;
 use crate::support::process::{Client, Home, HostProcess};
 use crate::support::proves;
 use crate::support::traffic::{Channel, Senders, Story, configuration, traffic};
@@ -10,6 +11,20 @@ use tokio::sync::watch;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment_nothing_is_lost_or_doubled() {
+    let (home, host) = killed(|config| Home::new(config)).await;
+    second_host_is_refused(&home, host).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_on_postgres() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let (_home, host) = killed(|config| Home::on(database, config)).await;
+    host.kill().await;
+}
+
+async fn killed(home: impl FnOnce(&str) -> Home) -> (Home, HostProcess) {
     let kills = if proves() { 200 } else { 8 };
     let seed = std::process::id().into();
     println!("{kills} kills, seed {seed}");
@@ -17,7 +32,7 @@ async fn killed_at_any_moment_nothing_is_lost_or_doubled() {
 
     let mut channel = Channel::start().await;
     let sink = Arrivals::start().await;
-    let home = Home::new(&configuration(channel.address(), 5));
+    let home = home(&configuration(channel.address(), 5));
     let mut host = home.start().await;
     let keys = host.keys.clone().expect("a first start prints keys");
     let client = Client::new(&host.base, &keys.workspace);
@@ -61,7 +76,7 @@ async fn killed_at_any_moment_nothing_is_lost_or_doubled() {
     };
     let numbers = story.holds(&mut channel, &sink).await;
     println!("{kills} kills, {while_starting} more while starting: {numbers}");
-    second_host_is_refused(&home, host).await;
+    (home, host)
 }
 
 /// While one host runs; the one after its death goes on at once.

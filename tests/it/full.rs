@@ -22,6 +22,8 @@ async fn a_database_that_may_not_grow() {
     let host = Host::start_with(move |config| {
         config.simulator.enabled = Some(false);
         config.provider.clone_from(&providers);
+        // The story is about SQLite.
+        config.database = None;
     })
     .await;
     let database = host.data().join("anyport.db");

@@ -24,6 +24,8 @@ async fn a_held_database_freezes_accounts_and_nothing_else() {
     let host = Host::start_with(move |config| {
         config.simulator.enabled = Some(false);
         config.provider.clone_from(&providers);
+        // The story is about SQLite.
+        config.database = None;
     })
     .await;
     let client = Client::new(&host.base, &host.key);

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admin;
 mod architecture;
+mod authorization;
 mod backup;
 mod conformance;
 mod crash;
@@ -11,7 +13,9 @@ mod full;
 mod held;
 mod irc;
 mod markers;
+mod postgres;
 mod retention;
 mod rotation;
 mod runtime;
 mod support;
+mod two_hosts;

@@ -41,6 +41,10 @@ codes! { published:
     UNSUPPORTED_PROVIDER_AUTH_MODE "unsupported_provider_auth_mode" 400;
     AUTH_MODE_PHONE_REQUIRED "auth_mode_phone_required" 400;
     INVALID_REPLY_TOKEN "invalid_reply_token" 400;
+    CREATE_API_KEY_FAILED "create_api_key_failed" 400;
+    UPDATE_API_KEY_FAILED "update_api_key_failed" 400;
+    ROTATE_API_KEY_FAILED "rotate_api_key_failed" 400;
+    UPDATE_WORKSPACE_FAILED "update_workspace_failed" 400;
     CREATE_WEBHOOK_ENDPOINT_FAILED "create_webhook_endpoint_failed" 400;
     UPDATE_WEBHOOK_ENDPOINT_FAILED "update_webhook_endpoint_failed" 400;
     DEACTIVATE_WEBHOOK_ENDPOINT_FAILED "deactivate_webhook_endpoint_failed" 400;
@@ -55,6 +59,7 @@ codes! { published:
     ACCOUNT_ALREADY_AUTHORIZED "account_already_authorized" 409;
     ACCOUNT_BINDING_NOT_FOUND "account_binding_not_found" 409;
     GET_WORKSPACE_FAILED "get_workspace_failed" 500;
+    LIST_API_KEYS_FAILED "list_api_keys_failed" 500;
     LIST_PROVIDER_REGIONS_FAILED "list_provider_regions_failed" 500;
     LIST_ACCOUNTS_FAILED "list_accounts_failed" 500;
     CREATE_ACCOUNT_FAILED "create_account_failed" 500;
@@ -73,6 +78,7 @@ codes! { published:
 
 codes! { own:
     INVALID_COMPONENT "invalid_component" 400;
+    INSUFFICIENT_SCOPE "insufficient_scope" 403;
     OPERATOR_KEY_REQUIRED "operator_key_required" 403;
     DENIED_BY_POLICY "denied_by_policy" 403;
     METHOD_NOT_ALLOWED "method_not_allowed" 405;
@@ -88,5 +94,7 @@ codes! { own:
     STORAGE_UNAVAILABLE "storage_unavailable" 503;
     PROVIDER_UNAVAILABLE "provider_unavailable" 503;
     TOO_MANY_STREAMS "too_many_streams" 503;
+    OWNER_ELSEWHERE "owner_elsewhere" 503;
+    STANDBY "standby" 503;
     SEND_OUTCOME_UNKNOWN "send_outcome_unknown" 504;
 }

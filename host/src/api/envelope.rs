@@ -170,6 +170,10 @@ fn render(response: &mut Response, ids: &RequestIds, unrendered: &Unrendered) {
             if let Some(seconds) = error.retry_after {
                 response.headers_mut().insert(RETRY_AFTER, seconds.into());
             }
+            if let Some((name, value)) = error.allow.as_deref().and_then(super::gate::allow_header)
+            {
+                response.headers_mut().insert(name, value);
+            }
             if error.replayed {
                 response
                     .headers_mut()

@@ -23,6 +23,8 @@ pub struct ApiError {
     pub log: Option<String>,
     /// The answer repeats that of an earlier request with the same idempotency key.
     pub replayed: bool,
+    /// Methods that the route takes, with commas between.
+    pub allow: Option<String>,
 }
 
 /// Keys of our own in the error object.
@@ -54,6 +56,7 @@ impl ApiError {
             details: Box::default(),
             log: None,
             replayed: false,
+            allow: None,
         }
     }
 
@@ -202,6 +205,9 @@ impl Operation {
             StorageError::Conflict(Conflict::NextKeyMissing) => {
                 ApiError::new(codes::CONFLICT, Conflict::NextKeyMissing.to_string())
             }
+            StorageError::Conflict(Conflict::HasAccounts) => {
+                ApiError::new(codes::CONFLICT, Conflict::HasAccounts.to_string())
+            }
             StorageError::Unusable(log) => {
                 let mut error = ApiError::new(self.failed, "the database cannot be used");
                 error.log = Some(log);
@@ -229,6 +235,11 @@ impl Operation {
             }
             Refusal::Invalid { field, rule } => ApiError::field(field, rule),
             Refusal::UnknownAccount => self.missing(),
+            Refusal::OwnerElsewhere => ApiError::new(
+                codes::OWNER_ELSEWHERE,
+                "another host runs this account; nothing was changed, ask there or try again",
+            )
+            .retry_after(2),
             Refusal::AlreadyAuthorized => ApiError::new(codes::ACCOUNT_ALREADY_AUTHORIZED, text),
             Refusal::NotAuthorized | Refusal::Stopped => {
                 ApiError::new(codes::ACCOUNT_BINDING_NOT_FOUND, text)

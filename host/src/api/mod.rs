@@ -4,42 +4,63 @@
 //! channel stands here; what may be sent is the provider's `describe` and the supervisor's word.
 //! `docs/api.md` describes every operation.
 
+pub mod access;
+mod admin;
 mod body;
 pub mod codes;
 mod cursor;
 mod envelope;
 mod error;
 mod fields;
+mod gate;
 mod health;
 mod in_flight;
+mod key_requests;
 mod keys;
+mod limits;
 mod log_reader;
 mod prefer;
 mod query;
 mod request_id;
+mod routes;
 #[cfg(test)]
 mod tests;
-mod upkeep;
 mod v1;
+mod workspace_changes;
 
-pub use keys::{hash_key, mint_key};
-pub use upkeep::rotate_all;
+pub use admin::rotate_all;
+pub use keys::{KeyUse, NewKey, hash_key, mint_key};
+pub use limits::Limits;
 
+use crate::delivery::Lag;
+use crate::domain::id::ApiKeyId;
 use crate::domain::{AccountId, EndpointId};
-use crate::storage::Store;
+use crate::storage::{StorageError, Store};
 use crate::supervisor::control::Control;
+use crate::supervisor::operate::Operate;
+use async_trait::async_trait;
 use axum::Router;
-use axum::http::Method;
 use envelope::Answer;
 use error::ApiError;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+
+/// Names of the operator's settings in storage; the second is followed by a provider's id.
+pub const NETWORK_POLICY: &str = "network";
+pub const PROVIDER_CONFIG: &str = "provider-config/";
 
 /// What the API is built on. `app` makes it.
 pub struct ApiState {
     pub store: Arc<dyn Store>,
     pub control: Arc<dyn Control>,
+    pub operate: Arc<dyn Operate>,
+    pub operator_settings: Arc<dyn OperatorSettings>,
+    /// Written down by `app` from time to time, and at the end.
+    pub key_use: Arc<KeyUse>,
+    /// How far an endpoint is behind, as far as this host knows.
+    pub lag: Arc<dyn Fn(&EndpointId) -> Option<Lag> + Send + Sync>,
     /// Changes whenever events were appended (`Writer::log_changed`).
     pub log: watch::Receiver<u64>,
     /// Becomes true when the host stops: streams and long polls end.
@@ -51,6 +72,13 @@ pub struct ApiState {
     pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     pub reply_tokens: Arc<dyn ReplyTokens>,
     pub settings: Settings,
+}
+
+/// Puts what storage has of the operator's settings and of workspaces into effect. `app` also does
+/// so every few seconds, for what another host has changed.
+#[async_trait]
+pub trait OperatorSettings: Send + Sync + 'static {
+    async fn reload(&self) -> Result<(), StorageError>;
 }
 
 /// Makes and opens the tokens by which clients reply to a message: sealed, bound to the account.
@@ -90,6 +118,8 @@ pub struct Settings {
     pub stream_patience: Duration,
     pub streams: usize,
     pub endpoints_per_workspace: usize,
+    pub keys_per_workspace: usize,
+    pub limits: Limits,
 }
 
 impl Default for Settings {
@@ -101,6 +131,8 @@ impl Default for Settings {
             stream_patience: Duration::from_secs(30),
             streams: 1024,
             endpoints_per_workspace: 100,
+            keys_per_workspace: 100,
+            limits: Limits::default(),
         }
     }
 }
@@ -109,17 +141,25 @@ impl Default for Settings {
 struct Shared {
     store: Arc<dyn Store>,
     control: Arc<dyn Control>,
+    operate: Arc<dyn Operate>,
+    operator_settings: Arc<dyn OperatorSettings>,
+    key_use: Arc<KeyUse>,
+    lag: Arc<dyn Fn(&EndpointId) -> Option<Lag> + Send + Sync>,
     stopping: watch::Receiver<bool>,
     endpoint_changed: Arc<dyn Fn(&EndpointId) + Send + Sync>,
     trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     reply_tokens: Arc<dyn ReplyTokens>,
     settings: Settings,
     keys: keys::KeyCache,
+    key_buckets: limits::Buckets<ApiKeyId>,
+    peer_buckets: limits::Buckets<IpAddr>,
     in_flight: in_flight::InFlight,
     reader: log_reader::LogReader,
     streams: Arc<Semaphore>,
     /// Changes of endpoints read, change and write; one at a time.
     endpoint_writes: tokio::sync::Mutex<()>,
+    /// Changes of keys, workspaces and the operator's settings likewise.
+    admin_writes: tokio::sync::Mutex<()>,
 }
 
 type Api = Arc<Shared>;
@@ -131,31 +171,42 @@ pub fn router(state: ApiState) -> Router {
         streams: Arc::new(Semaphore::new(state.settings.streams)),
         store: state.store,
         control: state.control,
+        operate: state.operate,
+        operator_settings: state.operator_settings,
+        key_use: state.key_use,
+        lag: state.lag,
         stopping: state.stopping,
         endpoint_changed: state.endpoint_changed,
         trouble: state.trouble,
         reply_tokens: state.reply_tokens,
         settings: state.settings,
         keys: keys::KeyCache::default(),
+        key_buckets: limits::Buckets::default(),
+        peer_buckets: limits::Buckets::default(),
         in_flight: in_flight::InFlight::default(),
         endpoint_writes: tokio::sync::Mutex::new(()),
+        admin_writes: tokio::sync::Mutex::new(()),
     });
-    v1::routes()
-        .merge(health::routes())
-        .merge(upkeep::routes())
-        .method_not_allowed_fallback(method_not_allowed)
+    all_routes()
+        .into_router()
         .fallback(unknown_route)
+        .layer(axum::middleware::from_fn_with_state(
+            api.clone(),
+            gate::check,
+        ))
         .layer(axum::middleware::from_fn(envelope::wrap))
         .with_state(api)
 }
 
-async fn unknown_route() -> Answer {
-    Err(ApiError::new(codes::NOT_FOUND, "there is no such route"))
+fn all_routes() -> routes::Routes {
+    v1::routes().merge(admin::routes()).merge(health::routes())
 }
 
-async fn method_not_allowed(method: Method) -> Answer {
-    Err(ApiError::new(
-        codes::METHOD_NOT_ALLOWED,
-        format!("this route does not take {method}"),
-    ))
+/// What is wrong between the routes and the table of [`access`]; empty when they are the same.
+pub fn unlisted_routes() -> Vec<String> {
+    all_routes().differences()
+}
+
+async fn unknown_route() -> Answer {
+    Err(ApiError::new(codes::NOT_FOUND, "there is no such route"))
 }

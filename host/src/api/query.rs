@@ -24,6 +24,25 @@ impl<S: Send + Sync> FromRequestParts<S> for PathText {
     }
 }
 
+/// The two variable segments of a path, percent-decoded.
+pub struct PathPair(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathPair {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<(String, String)>::from_request_parts(parts, state).await {
+            Ok(Path((one, two))) if !one.contains('\0') && !two.contains('\0') => {
+                Ok(Self(one, two))
+            }
+            _ => Err(ApiError::field(
+                "path",
+                "is not valid percent-encoded UTF-8",
+            )),
+        }
+    }
+}
+
 /// The query. Of a name that comes twice the last value counts; an empty value is absent.
 #[derive(Debug, Default)]
 pub struct Query(BTreeMap<String, String>);

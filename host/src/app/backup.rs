@@ -10,6 +10,7 @@ use crate::storage::sqlite::backup::{self, Copied};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 #[derive(Args, Debug, Clone)]
@@ -180,7 +181,9 @@ async fn mark(config: &Config) -> anyhow::Result<()> {
     if config.database.is_none() && !path.exists() {
         bail!("there is no database {}", path.display());
     }
-    let store = database::open(config).await?;
+    // Nobody listens there.
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let store = database::open(config, nowhere).await?;
     store.mark_restored(Timestamp::now()).await?;
     print_marked();
     Ok(())
@@ -204,6 +207,6 @@ fn print_marked() {
         "signed in, and sends that were not settled become `unknown`. Start the host, and when"
     );
     println!(
-        "the original is gone for good: POST /admin/v1/restore/resume with an operator's API key."
+        "the original is gone for good: anyport admin resume (POST /admin/v1/restore/resume)."
     );
 }

@@ -3,6 +3,7 @@
 
 use super::backup::{BackupArgs, RestoreArgs};
 use super::retention::RetentionConfig;
+use crate::domain::key::Rate;
 use crate::supervisor::FaultInjection;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
@@ -34,8 +35,29 @@ pub enum Command {
     Backup(BackupArgs),
     /// Make an installation of a backup.
     Restore(RestoreArgs),
+    /// Move a SQLite installation to PostgreSQL, while no host runs on it.
+    Migrate(MigrateArgs),
     /// Run the simulator channel's own server.
     Simulator(anyport_simulator::SimulatorArgs),
+    /// What speaks REST to a host that runs.
+    #[command(flatten)]
+    Client(anyport_cli::Command),
+}
+
+#[derive(Args, Debug, Clone)]
+pub struct MigrateArgs {
+    /// The database to move to: `postgres://user:password@host/database`. Better in the
+    /// environment, since other users of the machine see arguments.
+    #[arg(
+        long,
+        env = "ANYPORT_DATABASE",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub to: SecretString,
+    /// Where the SQLite database and the operator's key are.
+    #[arg(long, env = "ANYPORT_DATA", default_value = "anyport-data")]
+    pub data: PathBuf,
 }
 
 #[derive(Args, Debug, Default, Clone)]
@@ -70,6 +92,7 @@ pub struct Config {
     pub runtime: RuntimeConfig,
     pub webhooks: WebhookConfig,
     pub retention: RetentionConfig,
+    pub limits: LimitsConfig,
     pub simulator: SimulatorConfig,
     /// Configuration of a provider under that of its accounts, by provider id.
     pub provider: BTreeMap<String, serde_json::Value>,
@@ -107,6 +130,48 @@ pub struct WebhookConfig {
     pub flat_mirrors: bool,
 }
 
+/// Requests; 0 a second is no limit.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Of one key that has no rate of its own.
+    pub requests_per_second: u32,
+    pub burst: u32,
+    /// Of one address without a good key.
+    pub unauthenticated_per_second: u32,
+    pub unauthenticated_burst: u32,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            requests_per_second: 1_000,
+            burst: 2_000,
+            unauthenticated_per_second: 100,
+            unauthenticated_burst: 200,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl LimitsConfig {
+    pub fn limits(&self) -> crate::api::Limits {
+        let rate = |per_second: u32, burst: u32| {
+            (per_second > 0).then(|| Rate {
+                per_second,
+                burst: burst.max(1),
+            })
+        };
+        crate::api::Limits {
+            key: rate(self.requests_per_second, self.burst),
+            peer: rate(self.unauthenticated_per_second, self.unauthenticated_burst),
+            trusted_proxies: self.trusted_proxies.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimulatorConfig {
@@ -128,6 +193,7 @@ impl Default for Config {
             runtime: RuntimeConfig::default(),
             webhooks: WebhookConfig::default(),
             retention: RetentionConfig::default(),
+            limits: LimitsConfig::default(),
             simulator: SimulatorConfig::default(),
             provider: BTreeMap::new(),
             trial: false,

@@ -3,10 +3,12 @@
 use super::config::Config;
 use super::operator_key;
 use crate::network::guard::OwnPorts;
+use crate::storage::instance::Identity;
 use crate::storage::postgres::{DatabaseUrl, PostgresSettings};
 use crate::storage::sql::SqlStore;
 use crate::storage::sqlite::SqliteSettings;
 use anyhow::Context;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +16,16 @@ use std::time::Duration;
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The PostgreSQL server that is configured, else the file in `data`.
-pub async fn open(config: &Config) -> anyhow::Result<Arc<SqlStore>> {
+pub async fn open(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<SqlStore>> {
     let store = match &config.database {
         Some(text) => {
             let url = DatabaseUrl::try_from(text).context("`database` is wrong")?;
-            let mut settings = PostgresSettings::new(url, operator_key::source(config)?);
-            settings.retention = config.retention.check()?;
+            let name = format!("{} {address}", machine());
+            let settings = PostgresSettings {
+                identity: Identity::of_directory(&config.data, &name)?,
+                retention: config.retention.check()?,
+                ..PostgresSettings::new(url, operator_key::source(config)?)
+            };
             settings.open().await?
         }
         None => file(config)?.open().await?,
@@ -34,6 +40,12 @@ pub fn file(config: &Config) -> anyhow::Result<SqliteSettings> {
         retention: config.retention.check()?,
         ..SqliteSettings::in_directory(&config.data)
     })
+}
+
+/// The machine's name, for people.
+fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| "host".to_owned(), |name| name.trim().to_owned())
 }
 
 /// Closes the database's port to providers and webhooks: on this machine by its number, elsewhere

@@ -4,10 +4,12 @@
 use super::config::Config;
 use crate::api::mint_key;
 use crate::domain::WorkspaceId;
+use crate::storage::lease::Ownership;
 use crate::storage::{KeyKind, Store, Workspace};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 
 /// Keys in plain text, as far as they are known. `Debug` shows none.
@@ -29,8 +31,14 @@ impl std::fmt::Debug for Keys {
 }
 
 const TRIAL_KEYS: &str = "trial-keys.json";
+const TRIAL_ADDRESS: &str = "trial-address";
 
-pub async fn keys(store: &dyn Store, config: &Config) -> anyhow::Result<Keys> {
+/// A standby makes none: whoever owns the database does.
+pub async fn keys(
+    store: &dyn Store,
+    config: &Config,
+    ownership: &Ownership,
+) -> anyhow::Result<Keys> {
     let file = config.data.join(TRIAL_KEYS);
     let known = store.api_keys().await?;
     if known.iter().any(|key| key.kind == KeyKind::Workspace) {
@@ -38,6 +46,9 @@ pub async fn keys(store: &dyn Store, config: &Config) -> anyhow::Result<Keys> {
         return Ok(kept
             .and_then(|text| serde_json::from_slice(&text).ok())
             .unwrap_or_default());
+    }
+    if ownership.is_standby() {
+        return Ok(Keys::default());
     }
     let workspace = Workspace {
         id: WorkspaceId::generate(),
@@ -71,4 +82,16 @@ pub async fn keys(store: &dyn Store, config: &Config) -> anyhow::Result<Keys> {
     store.put_api_key(&operator_key).await?;
     store.put_api_key(&key).await?;
     Ok(keys)
+}
+
+/// Where a trial listens now, for commands that are typed beside it.
+pub fn keep_address(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
+    if config.trial {
+        std::fs::write(
+            config.data.join(TRIAL_ADDRESS),
+            format!("http://{address}\n"),
+        )
+        .context("the address of the trial cannot be kept")?;
+    }
+    Ok(())
 }

@@ -6,7 +6,10 @@ pub mod config;
 mod database;
 mod dial;
 mod first_start;
+pub mod migrate;
 mod operator_key;
+mod operator_settings;
+mod others;
 pub mod retention;
 mod tokens;
 mod welcome;
@@ -16,6 +19,8 @@ use crate::delivery::Delivery;
 use crate::network::guard::AddressPolicy;
 use crate::network::{Network, NetworkSettings, egress};
 use crate::runtime::{Engine, EngineSettings};
+use crate::storage::keeper::Keeper;
+use crate::storage::lease::Notice;
 use crate::storage::sql::SqlStore;
 use crate::storage::writer::Writer;
 use crate::storage::{Store, writer};
@@ -50,6 +55,11 @@ pub struct Running {
     stopping: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
     inbox: JoinHandle<()>,
+    keeping: JoinHandle<()>,
+    operator_settings: Arc<operator_settings::Settings>,
+    /// Tasks that listen to other hosts.
+    followers: Vec<JoinHandle<()>>,
+    keeper: Arc<Keeper>,
     simulator_server: Option<anyport_simulator::Simulator>,
 }
 
@@ -59,9 +69,11 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         .local_addr()
         .context("the listener has no address")?;
     private_directory(&config.data)?;
-    let store = database::open(&config).await?;
-    let keys = first_start::keys(&*store, &config).await?;
-    let leases = store.claim().await?;
+    let store = database::open(&config, address).await?;
+    let keeper = Arc::new(Keeper::start(store.clone()).await?);
+    let ownership = keeper.ownership();
+    let keys = first_start::keys(&*store, &config, &ownership).await?;
+    first_start::keep_address(&config, address)?;
     let writer = Writer::start(store.clone(), writer_settings(&config)?);
 
     let policy = AddressPolicy {
@@ -77,6 +89,10 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         operator: egress::OperatorEgress::default(),
     })?;
 
+    // In effect before any account starts.
+    let stored = operator_settings::read(&*store).await?;
+    network.apply(stored.policy);
+
     let simulator_server = start_simulator(&config).await?;
     let simulator = simulator_server
         .as_ref()
@@ -91,14 +107,16 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     })
     .map_err(|error| anyhow::anyhow!("{error:?}"))?;
 
+    let settings = supervisor_settings(&config, simulator);
+    settings.operator_config.set_live(stored.configs);
     let supervisor = Supervisor::start(service::Parts {
         store: store.clone(),
         writer: writer.clone(),
         connector: network.clone(),
         reply_tokens: tokens.clone(),
         engine,
-        leases,
-        settings: supervisor_settings(&config, simulator),
+        ownership: ownership.clone(),
+        settings,
         bundled: BUNDLED
             .iter()
             .map(|(id, bytes)| ((*id).to_owned(), bytes.to_vec()))
@@ -113,25 +131,53 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         store.clone(),
         writer.clone(),
         Arc::new(dial::Guarded(network.dialer())),
+        ownership,
         crate::delivery::Settings::default(),
     );
     go_on_rotating(store.clone());
+    let shared_store: Arc<dyn Store> = store.clone();
+    let followers = [
+        others::listen(&shared_store, &keeper, &supervisor, &delivery),
+        others::follow_log(shared_store.clone(), &keeper, writer.clone()),
+    ];
     let (stopping, stopped) = watch::channel(false);
+    let key_use = Arc::new(api::KeyUse::default());
+    let operator_settings = operator_settings::Settings::new(
+        store.clone(),
+        network.clone(),
+        supervisor.clone(),
+        key_use.clone(),
+    );
+    let keeping = tokio::spawn(operator_settings.clone().keep());
+    let lags = delivery.clone();
     let reload = delivery.clone();
     let trouble = writer.clone();
     let router = api::router(api::ApiState {
         store: store.clone(),
         control: supervisor.clone(),
+        operate: supervisor.clone(),
+        operator_settings: operator_settings.clone(),
+        key_use,
+        lag: Arc::new(move |id| lags.lag(id)),
         log: writer.log_changed(),
         stopping: stopped.clone(),
         endpoint_changed: Arc::new(move |id| {
-            let (reload, id) = (reload.clone(), id.clone());
-            tokio::spawn(async move { reload.reload(&id).await });
+            let (reload, id, store) = (reload.clone(), id.clone(), shared_store.clone());
+            tokio::spawn(async move {
+                reload.reload(&id).await;
+                if let Err(error) = store.notify(&Notice::Endpoint(id)).await {
+                    tracing::debug!(%error, "other hosts were not told of an endpoint");
+                }
+            });
         }),
         trouble: Arc::new(move || trouble.trouble()),
         reply_tokens: tokens,
-        settings: api::Settings::default(),
-    });
+        settings: api::Settings {
+            limits: config.limits.limits(),
+            ..api::Settings::default()
+        },
+    })
+    .into_make_service_with_connect_info::<SocketAddr>();
     let mut stopped = stopped;
     let serving = tokio::spawn(async move {
         axum::serve(listener, router)
@@ -151,21 +197,32 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         stopping,
         serving,
         inbox,
+        keeping,
+        operator_settings,
+        followers: followers.into_iter().flatten().collect(),
+        keeper,
         simulator_server,
     })
 }
 
 impl Running {
-    /// Stops taking requests, lets accounts say goodbye and commits what is left.
+    /// Stops taking requests, lets accounts say goodbye, commits what is left and gives up what
+    /// this host owns, so that another one goes on at once.
     pub async fn stop(self) {
         let _ = self.stopping.send(true);
         self.inbox.abort();
+        self.keeping.abort();
         if tokio::time::timeout(GOODBYE, self.serving).await.is_err() {
             tracing::warn!("some requests did not end in time");
         }
         self.supervisor.shutdown(GOODBYE).await;
         self.delivery.shutdown().await;
+        self.operator_settings.write_down().await;
         self.writer.shutdown().await;
+        for follower in &self.followers {
+            follower.abort();
+        }
+        self.keeper.release().await;
         if let Some(simulator) = self.simulator_server {
             simulator.stop().await;
         }
@@ -239,7 +296,7 @@ fn supervisor_settings(
 ) -> crate::supervisor::Settings {
     let grants = Arc::new(
         |manifest: &crate::domain::manifest::Manifest, config: &serde_json::Value| {
-            egress::grant(&manifest.egress, config)
+            egress::grant(&manifest.id, &manifest.egress, config)
         },
     );
     let mut settings = crate::supervisor::Settings::new(grants);
@@ -248,16 +305,14 @@ fn supervisor_settings(
     if let Some(threads) = config.runtime.guest_threads {
         settings.guest_threads = threads;
     }
-    settings.provider_config.clone_from(&config.provider);
     settings.fault_injection.clone_from(&config.fault_injection);
+    let mut providers = config.provider.clone();
     if let Some(address) = simulator {
-        settings
-            .provider_config
-            .entry("simulator".to_owned())
-            .or_insert_with(
-                || serde_json::json!({"server": address.ip().to_string(), "port": address.port()}),
-            );
+        providers.entry("simulator".to_owned()).or_insert_with(
+            || serde_json::json!({"server": address.ip().to_string(), "port": address.port()}),
+        );
     }
+    settings.operator_config = crate::supervisor::OperatorConfig::new(providers);
     settings
 }
 

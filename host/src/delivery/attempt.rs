@@ -45,6 +45,8 @@ impl Config {
 pub(super) struct Job {
     pub key: Key,
     pub entry: Entry,
+    /// Under which its partition is ours.
+    pub epoch: Option<u64>,
     pub config: Arc<Config>,
     pub shared: Arc<Shared>,
 }
@@ -58,6 +60,8 @@ pub(super) enum Verdict {
     Made(Made),
     /// The log does not have it any more, or the endpoint does not want it any more.
     NotWanted,
+    /// This host may not speak for the partition now.
+    NotOurs,
     /// Storage could not read it.
     Unread(String),
 }
@@ -107,6 +111,12 @@ impl Job {
             (event.id.clone(), Bytes::copy_from_slice(&event.body))
         };
 
+        let ours = self
+            .epoch
+            .is_some_and(|epoch| shared.ownership.holds(entry.partition, epoch));
+        if !ours {
+            return Verdict::NotOurs;
+        }
         let delivery = AttemptId::generate();
         let at = shared.clock.now();
         let headers = sign::headers(&config.endpoint, id.as_str(), delivery.as_str(), at, &body);

@@ -25,6 +25,7 @@ pub use select::validate_subscriptions;
 
 use crate::domain::EndpointId;
 use crate::domain::endpoint::{Endpoint, EndpointState};
+use crate::storage::lease::{Epochs, Ownership};
 use crate::storage::writer::Writer;
 use crate::storage::{StorageError, Store};
 use clock::{Clock, Jitter, SystemClock, system_jitter};
@@ -82,6 +83,7 @@ pub(crate) struct Shared {
     pub store: Arc<dyn Store>,
     pub writer: Writer,
     pub dial: Arc<dyn Dial>,
+    pub ownership: Arc<Ownership>,
     pub settings: Settings,
     pub clock: Arc<dyn Clock>,
 }
@@ -102,21 +104,26 @@ enum Command {
 }
 
 const RETRY_STORAGE: Duration = Duration::from_secs(1);
+/// Endpoints are looked at even if nobody says that they changed, where other hosts may change them.
+const LOOK_ENDPOINTS: Duration = Duration::from_secs(15);
 /// The log is looked at even if nobody says that it changed.
 const POLL_LOG: Duration = Duration::from_secs(5);
 
 impl Delivery {
-    /// Starts to deliver to every endpoint there is. Needs a running tokio.
+    /// Starts to deliver to every endpoint there is what happens in the partitions that this host
+    /// owns. Needs a running tokio.
     pub fn start(
         store: Arc<dyn Store>,
         writer: Writer,
         dial: Arc<dyn Dial>,
+        ownership: Arc<Ownership>,
         settings: Settings,
     ) -> Self {
         let shared = Arc::new(Shared {
             store,
             writer,
             dial,
+            ownership,
             clock: settings.clock.clone(),
             settings,
         });
@@ -132,6 +139,7 @@ impl Delivery {
             heads,
             died,
             again: HashSet::new(),
+            epochs: Epochs::NONE,
         };
         tokio::spawn(director.run(received, dead));
         Self { commands, lags }
@@ -177,6 +185,8 @@ struct Director {
     died: mpsc::UnboundedSender<EndpointId>,
     /// To be reloaded a little later: storage did not answer, or the worker died.
     again: HashSet<EndpointId>,
+    /// Under which the workers deliver.
+    epochs: Epochs,
 }
 
 impl Director {
@@ -186,7 +196,16 @@ impl Director {
         mut dead: mpsc::UnboundedReceiver<EndpointId>,
     ) {
         let mut loaded = false;
+        let mut owned = self.shared.ownership.changes();
+        // Changes that other hosts made and did not tell.
+        let alone = self.shared.store.lease_length().is_none();
+        let mut look = tokio::time::interval(LOOK_ENDPOINTS);
         loop {
+            let epochs = owned.borrow_and_update().epochs;
+            if epochs != self.epochs {
+                self.begin_anew(epochs).await;
+                loaded = false;
+            }
             if !loaded {
                 loaded = self.load().await;
             }
@@ -198,6 +217,16 @@ impl Director {
                         tracing::error!(endpoint = %id, "the worker of an endpoint died, starting it again");
                         self.again.insert(id);
                     }
+                    continue;
+                }
+                changed = owned.changed() => {
+                    if changed.is_ok() {
+                        continue;
+                    }
+                    return self.end().await;
+                }
+                _ = look.tick(), if loaded && !alone => {
+                    self.look_for_changes().await;
                     continue;
                 }
                 () = sleep(RETRY_STORAGE), if waiting => {
@@ -222,7 +251,52 @@ impl Director {
         }
     }
 
+    /// Other partitions are ours now: workers begin again from what storage has. What they had in
+    /// memory of lost ones must not be recorded, and what they were at is told again.
+    async fn begin_anew(&mut self, epochs: Epochs) {
+        let lost = !self.epochs.beyond(&epochs).is_empty();
+        let workers = std::mem::take(&mut self.workers);
+        if lost {
+            drop(workers);
+        } else {
+            let deadline = Instant::now() + self.shared.settings.grace;
+            let ends = workers.into_values().map(|worker| worker.end(deadline));
+            futures::future::join_all(ends).await;
+        }
+        self.lags
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.epochs = epochs;
+    }
+
+    async fn look_for_changes(&mut self) {
+        let endpoints = match self.shared.store.all_endpoints().await {
+            Ok(endpoints) => endpoints,
+            Err(error) => {
+                tracing::debug!(%error, "endpoints cannot be read now");
+                return;
+            }
+        };
+        let deleted: Vec<EndpointId> = (self.workers.keys())
+            .filter(|id| !endpoints.iter().any(|endpoint| endpoint.id == **id))
+            .cloned()
+            .collect();
+        for id in deleted {
+            self.reload(id).await;
+        }
+        for endpoint in endpoints {
+            let known = self.workers.get(&endpoint.id);
+            if known.is_none_or(|worker| worker.is_behind(&endpoint)) {
+                self.apply(endpoint).await;
+            }
+        }
+    }
+
     async fn load(&mut self) -> bool {
+        if self.epochs.count() == 0 {
+            return true;
+        }
         match self.shared.store.all_endpoints().await {
             Ok(endpoints) => {
                 for endpoint in endpoints {
@@ -265,7 +339,10 @@ impl Director {
     }
 
     async fn apply(&mut self, endpoint: Endpoint) {
-        match self.workers.get(&endpoint.id) {
+        if self.epochs.count() == 0 {
+            return;
+        }
+        match self.workers.get_mut(&endpoint.id) {
             Some(worker) if !worker.has_ended() => worker.reload(endpoint).await,
             _ => self.spawn(endpoint),
         }
@@ -276,6 +353,7 @@ impl Director {
         let worker = worker::spawn(
             self.shared.clone(),
             endpoint,
+            self.epochs,
             self.heads.subscribe(),
             self.died.clone(),
         );

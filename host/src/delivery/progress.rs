@@ -4,7 +4,8 @@
 use crate::domain::endpoint::{Attempt, Detour};
 use crate::domain::{EndpointId, PartitionId};
 use crate::storage::DeliveryProgress;
-use std::collections::BTreeMap;
+use crate::storage::lease::Epochs;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -43,8 +44,16 @@ impl Progress {
         &mut self,
         endpoint: &EndpointId,
         cursors: Vec<(PartitionId, u64)>,
+        epochs: &Epochs,
     ) -> DeliveryProgress {
+        let about: BTreeSet<PartitionId> = (cursors.iter().map(|(partition, _)| *partition))
+            .chain(self.rows.keys().map(|(partition, _)| *partition))
+            .collect();
         let mut batch = DeliveryProgress {
+            // One that is not ours has no epoch, and epoch 0 is nobody's.
+            epochs: (about.into_iter())
+                .map(|partition| (partition, epochs.of(partition).unwrap_or_default()))
+                .collect(),
             cursors: cursors
                 .into_iter()
                 .map(|(partition, offset)| (endpoint.clone(), partition, offset))

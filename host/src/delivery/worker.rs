@@ -6,6 +6,8 @@ mod learn;
 mod read;
 mod record;
 
+use record::Recorded;
+
 use super::attempt::{Config, Job, Report};
 use super::breaker::Breaker;
 use super::lanes::{Key, Lanes};
@@ -17,6 +19,7 @@ use crate::domain::endpoint::{Detour, Endpoint, EndpointState};
 use crate::domain::event::LoggedEvent;
 use crate::domain::{EndpointId, PartitionId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
+use crate::storage::lease::Epochs;
 use futures::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,6 +34,8 @@ const LAST_RECORD: std::time::Duration = std::time::Duration::from_secs(5);
 pub(super) struct Handle {
     pub workspace: WorkspaceId,
     pub lag: watch::Receiver<Lag>,
+    /// As the worker was last told.
+    endpoint: Endpoint,
     commands: mpsc::UnboundedSender<Command>,
     task: JoinHandle<()>,
 }
@@ -43,12 +48,25 @@ enum Command {
 
 impl Handle {
     /// Returns when it is in effect, or the worker is dead.
-    pub async fn reload(&self, endpoint: Endpoint) {
+    pub async fn reload(&mut self, endpoint: Endpoint) {
+        self.endpoint = endpoint.clone();
         let (done, wait) = oneshot::channel();
         let command = Command::Reload(Box::new(endpoint), done);
         if self.commands.send(command).is_ok() {
             let _ = wait.await;
         }
+    }
+
+    /// Was the endpoint changed by its owner since the worker was told? What deliveries have shown
+    /// of its state is the worker's own.
+    pub fn is_behind(&self, endpoint: &Endpoint) -> bool {
+        let state = self.lag.borrow().state;
+        let known = Endpoint {
+            state: endpoint.state,
+            state_reason: endpoint.state_reason.clone(),
+            ..self.endpoint.clone()
+        };
+        known != *endpoint || is_active(state) != is_active(endpoint.state)
     }
 
     /// Its commands are read no more.
@@ -71,6 +89,7 @@ impl Drop for Handle {
 pub(super) fn spawn(
     shared: Arc<Shared>,
     endpoint: Endpoint,
+    epochs: Epochs,
     heads: watch::Receiver<Heads>,
     died: mpsc::UnboundedSender<EndpointId>,
 ) -> Handle {
@@ -79,6 +98,7 @@ pub(super) fn spawn(
         died,
     };
     let workspace = endpoint.workspace.clone();
+    let known = endpoint.clone();
     let (commands, received) = mpsc::unbounded_channel();
     let (publish, lag) = watch::channel(Lag {
         behind: 0,
@@ -98,6 +118,7 @@ pub(super) fn spawn(
         }),
         config: Arc::new(Config::new(endpoint, &shared, None)),
         shared,
+        epochs,
         lanes: Lanes::default(),
         window: Window::new(&[]),
         above: BTreeMap::new(),
@@ -122,6 +143,7 @@ pub(super) fn spawn(
     Handle {
         workspace,
         lag,
+        endpoint: known,
         commands,
         task: tokio::spawn(async move {
             let _obituary = obituary;
@@ -144,6 +166,8 @@ impl Drop for Obituary {
 
 struct Worker {
     shared: Arc<Shared>,
+    /// Of the partitions that it delivers; it sees nothing of the others.
+    epochs: Epochs,
     config: Arc<Config>,
     state: EndpointState,
     /// When this round of the loop began: all of a round sees one time.
@@ -168,7 +192,7 @@ struct Worker {
     skip: bool,
 
     progress: Progress,
-    flushing: Option<BoxFuture<'static, ()>>,
+    flushing: Option<BoxFuture<'static, Recorded>>,
     flushing_attempts: usize,
     flush_at: Option<Instant>,
 
@@ -199,6 +223,8 @@ enum Happened {
     Read(Result<Read, StorageError>),
     Flushed,
     Saved,
+    /// Storage refused a record: this worker's picture is not the truth any more.
+    Fenced,
     Command(Option<Command>),
     Log(bool),
     Time,
@@ -232,6 +258,8 @@ impl Worker {
                     self.flushing_attempts = 0;
                 }
                 Happened::Saved => self.saving = None,
+                // The director starts another one, from what storage has then.
+                Happened::Fenced => return,
                 Happened::Command(Some(Command::Reload(endpoint, done))) => {
                     self.reload(*endpoint);
                     let _ = done.send(());
@@ -268,7 +296,10 @@ impl Worker {
         tokio::select! {
             Some(ended) = self.attempts.join_next_with_id() => Happened::Attempt(ended),
             read = maybe(self.reading.as_mut()) => Happened::Read(read),
-            () = maybe(self.flushing.as_mut()) => Happened::Flushed,
+            recorded = maybe(self.flushing.as_mut()) => match recorded {
+                Recorded::Done => Happened::Flushed,
+                Recorded::Fenced => Happened::Fenced,
+            },
             () = maybe(self.saving.as_mut()) => Happened::Saved,
             command = self.commands.recv() => Happened::Command(command),
             change = self.heads.changed(), if !self.log_ended => Happened::Log(change.is_err()),
@@ -306,6 +337,7 @@ impl Worker {
             };
             self.breaker.started();
             let job = Job {
+                epoch: self.epochs.of(entry.partition),
                 key: key.clone(),
                 entry,
                 config: self.config.clone(),

@@ -151,6 +151,8 @@ pub struct Account {
     /// Sum of key and value lengths in kv.
     pub kv_bytes: u64,
     pub created_at: Timestamp,
+    /// The latest time that its provider may have seen.
+    pub clock_at: Timestamp,
 }
 
 /// What a commit changes about an account's row, beside `turn_seq` and `kv_bytes`.

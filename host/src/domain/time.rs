@@ -43,6 +43,17 @@ impl Timestamp {
         }
     }
 
+    /// Any offset; none: no moment since 1970 is written so.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let instant: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(instant.as_millisecond()).ok().map(Self)
+    }
+
+    /// Days since 1970-01-01, UTC.
+    pub fn day(self) -> u32 {
+        u32::try_from(self.0 / 86_400_000).unwrap_or(u32::MAX)
+    }
+
     pub fn unix_seconds(self) -> u64 {
         self.0 / 1000
     }
@@ -64,5 +75,21 @@ mod tests {
             "2026-03-01T08:30:00.007Z"
         );
         assert_eq!(Timestamp(u64::MAX).rfc3339(), "9999-12-30T22:00:00Z");
+    }
+
+    #[test]
+    fn reads_rfc3339() {
+        for (text, expected) in [
+            ("2026-03-01T08:30:00Z", Some(1_772_353_800_000)),
+            ("2026-03-01T10:30:00.007+02:00", Some(1_772_353_800_007)),
+            ("1969-12-31T23:59:59Z", None),
+            ("2026-03-01", None),
+            ("tomorrow", None),
+        ] {
+            let read = Timestamp::parse_rfc3339(text).map(|at| at.0);
+            assert_eq!(read, expected, "{text}");
+        }
+        assert_eq!(Timestamp(86_399_999).day(), 0);
+        assert_eq!(Timestamp(86_400_000).day(), 1);
     }
 }

@@ -8,29 +8,9 @@
 use super::dial::dialable;
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::manifest::{EgressRule, PortRule};
+pub use crate::domain::policy::{OperatorEgress, OperatorRule};
 use crate::runtime::port::{ConnectionSpec, EgressGrant, GrantedDestination, Transport};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-/// The operator's word on top of every manifest. The default leaves what manifests grant.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OperatorEgress {
-    /// If given, only these are reachable.
-    pub allow: Option<Vec<OperatorRule>>,
-    /// Never reachable, also if allowed.
-    pub deny: Vec<OperatorRule>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OperatorRule {
-    /// A name or address, `*.example.org`, or `*`.
-    pub host: String,
-    /// Every port when absent.
-    #[serde(default)]
-    pub port: Option<u16>,
-}
 
 /// What an admitted connection may still do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +21,7 @@ pub struct Admission {
 
 /// The manifest's rules with the account's configuration filled in. A rule whose pointer leads
 /// nowhere, or to what is no host or port, grants nothing.
-pub fn grant(rules: &[EgressRule], config: &Value) -> EgressGrant {
+pub fn grant(provider: &str, rules: &[EgressRule], config: &Value) -> EgressGrant {
     let rules = rules
         .iter()
         .filter_map(|rule| {
@@ -53,7 +33,10 @@ pub fn grant(rules: &[EgressRule], config: &Value) -> EgressGrant {
             })
         })
         .collect();
-    EgressGrant { rules }
+    EgressGrant {
+        provider: provider.to_owned(),
+        rules,
+    }
 }
 
 /// May this connection be opened under the grant and the operator's policy?
@@ -189,7 +172,7 @@ mod tests {
     #[test]
     fn pointers_are_filled_in_and_never_widen() {
         let rules = [rule("config:/server", pointer("config:/port"), &["tcp"])];
-        let of = |config: Value| grant(&rules, &config).rules;
+        let of = |config: Value| grant("p", &rules, &config).rules;
         let granted = of(json!({"server": "IRC.Example.org.", "port": 6667}));
         assert_eq!(granted[0].host, "irc.example.org");
         assert_eq!(
@@ -214,7 +197,7 @@ mod tests {
             assert_eq!(of(config.clone()), [], "{config}");
         }
         assert_eq!(
-            grant(&[rule("*", PortRule::Number(1), &["tcp"])], &json!({})).rules,
+            grant("p", &[rule("*", PortRule::Number(1), &["tcp"])], &json!({})).rules,
             []
         );
     }
@@ -222,6 +205,7 @@ mod tests {
     #[test]
     fn only_what_is_granted_is_admitted() {
         let grant = grant(
+            "p",
             &[
                 rule("*.example.org", PortRule::Number(443), &["tls"]),
                 rule("chat.example", PortRule::Number(6667), &["tcp", "tls"]),
@@ -259,6 +243,7 @@ mod tests {
     #[test]
     fn the_operator_narrows() {
         let grant = grant(
+            "p",
             &[rule("*.example.org", PortRule::Number(443), &["tls"])],
             &json!({}),
         );

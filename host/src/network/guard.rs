@@ -15,9 +15,13 @@
 //! 4. Loopback passes if `allow_loopback` is set.
 //! 5. Everything else that is not global is refused.
 //!
+//! What the operator denies at run time ([`AddressRules`]) is refused before rule 2, whatever
+//! allows it, also where an IPv6 form carries a denied IPv4 address.
+//!
 //! A network that reaches IPv4 through NAT64 only (DNS64) needs `64:ff9b::/96` allowed.
 
 use super::error::DialError;
+use crate::domain::policy::AddressRules;
 use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -32,6 +36,23 @@ pub struct AddressPolicy {
     /// 127.0.0.0/8 and ::1, for a host on a developer's machine. Never opens [`OwnPorts`].
     pub allow_loopback: bool,
     pub own: OwnPorts,
+    /// What the operator says at run time.
+    pub rules: LiveRules,
+}
+
+/// The operator's rules, which may change at any time. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct LiveRules(Arc<RwLock<AddressRules>>);
+
+impl LiveRules {
+    /// Counts for every connection that is opened from now on.
+    pub fn set(&self, rules: AddressRules) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&AddressRules) -> T) -> T {
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Where the host itself and its database listen. Clones share one set, which may grow at any
@@ -50,6 +71,7 @@ struct Own {
 pub struct Refusal(pub &'static str);
 
 const OWN: Refusal = Refusal("a port of this host itself");
+const DENIED: Refusal = Refusal("an address that the operator denies");
 
 impl OwnPorts {
     /// Refuses this port on every address of this machine.
@@ -81,6 +103,15 @@ impl AddressPolicy {
         self.check_ip(address.ip())
     }
 
+    fn is_denied(&self, ip: IpAddr) -> bool {
+        let carried = carried_ipv4(ip).map(IpAddr::V4);
+        self.rules.look(|rules| {
+            rules.deny.iter().any(|range| {
+                range.contains(&ip) || carried.is_some_and(|carried| range.contains(&carried))
+            })
+        })
+    }
+
     /// Resolves once and checks every address; a single refused one refuses the name. IP literals
     /// in any form (`127.1`, `0x7f.1`, `2130706433`) are what the system's resolver makes of them.
     pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
@@ -93,13 +124,18 @@ impl AddressPolicy {
     }
 
     fn check_ip(&self, ip: IpAddr) -> Result<(), Refusal> {
+        if self.is_denied(ip) {
+            return Err(DENIED);
+        }
         let Some(refusal) = refusal(ip) else {
             return Ok(());
         };
-        let allowed = self.allow.iter().any(|range| {
+        let opens = |range: &IpNet| {
             range.contains(&ip)
                 && (refusal != METADATA || range.prefix_len() == range.max_prefix_len())
-        });
+        };
+        let allowed =
+            self.allow.iter().any(opens) || self.rules.look(|rules| rules.allow.iter().any(opens));
         if allowed {
             return match carried_ipv4(ip) {
                 Some(carried) => self.check_ip(IpAddr::V4(carried)),

@@ -30,6 +30,8 @@ pub const CREDITS: u32 = 64;
 pub const CREDIT_BYTES: u32 = 1024 * 1024;
 /// For what was sent before `close` to leave.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between looks whether what may not leave now may leave again.
+const LEASE_LOOK: Duration = Duration::from_millis(100);
 /// For the other side to take notice of an end, so that it still gets what was sent.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -149,8 +151,12 @@ impl Link {
     async fn step(&mut self, closing: bool) -> Step {
         let open = self.ended.is_none();
         let reading = open && self.stalled.is_none();
-        let writing = open && self.unwritable.is_none() && !self.batch.is_empty();
-        let deadline = self.deadline;
+        let waits = open && self.unwritable.is_none() && !self.batch.is_empty();
+        // Without a lease nothing leaves; whoever lost it drops the connection soon.
+        let writing = waits && self.sink.may_write();
+        let deadline = self.deadline.filter(|_| reading);
+        let look = (waits && !writing).then(|| Instant::now() + LEASE_LOOK);
+        let wake = deadline.into_iter().chain(look).min();
         let outbox = self.outbox.clone();
         let (stream, decoder, batch) = (&mut self.stream, &mut self.decoder, &self.batch);
         let io = std::future::poll_fn(|cx| {
@@ -177,7 +183,13 @@ impl Link {
             progress = io => Step::Io(progress),
             permit = credit => Step::Credit(permit),
             () = outbox.changed() => Step::Changed,
-            () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if reading && deadline.is_some() => Step::Deadline,
+            () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                    Step::Deadline
+                } else {
+                    Step::Changed
+                }
+            }
         }
     }
 

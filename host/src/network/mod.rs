@@ -27,9 +27,11 @@ pub use guard::{AddressPolicy, OwnPorts};
 pub use tls::TlsContext;
 
 use crate::domain::account::Proxy;
+use crate::domain::error::Failure;
+use crate::domain::policy::NetworkPolicy;
 use crate::runtime::port::{Connection, ConnectionSink, ConnectionSpec, Connector, EgressGrant};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::runtime::Handle;
 
 #[derive(Clone, Debug, Default)]
@@ -45,7 +47,9 @@ pub struct NetworkSettings {
 pub struct Network {
     runtime: Handle,
     dialer: Dialer,
-    operator: OperatorEgress,
+    /// What holds without a word of the operator's at run time.
+    configured: OperatorEgress,
+    policy: RwLock<NetworkPolicy>,
 }
 
 impl Network {
@@ -56,8 +60,30 @@ impl Network {
         Ok(Arc::new(Self {
             runtime,
             dialer: Dialer::new(settings.policy, tls),
-            operator: settings.operator,
+            configured: settings.operator,
+            policy: RwLock::default(),
         }))
+    }
+
+    /// The operator's policy from now on, on top of the settings. Connections that are open stay.
+    pub fn apply(&self, policy: NetworkPolicy) {
+        self.dialer.policy().rules.set(policy.addresses.clone());
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// Manifest ∩ configuration ∩ policy ∩ policy for this provider.
+    fn admit(
+        &self,
+        spec: &ConnectionSpec,
+        grant: &EgressGrant,
+    ) -> Result<egress::Admission, Failure> {
+        let admission = egress::admit(spec, grant, &self.configured)?;
+        let policy = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        egress::admit(spec, grant, &policy.egress)?;
+        if let Some(narrower) = policy.providers.get(&grant.provider) {
+            egress::admit(spec, grant, narrower)?;
+        }
+        Ok(admission)
     }
 
     /// For what is not a provider's connection (webhook delivery, media that clients name): the
@@ -80,7 +106,7 @@ impl Connector for Network {
         proxy: Option<Proxy>,
         sink: Arc<dyn ConnectionSink>,
     ) -> Box<dyn Connection> {
-        let admitted = egress::admit(&spec, &grant, &self.operator);
+        let admitted = self.admit(&spec, &grant);
         Box::new(connection::open(
             &self.runtime,
             self.dialer.clone(),

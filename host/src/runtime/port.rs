@@ -44,6 +44,8 @@ pub enum Framing {
 /// in. The operator's policy and the address guard belong to the network and come on top.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EgressGrant {
+    /// The provider's id: the operator may narrow each one's further.
+    pub provider: String,
     pub rules: Vec<GrantedDestination>,
 }
 
@@ -85,6 +87,10 @@ pub enum Report {
 /// Takes a connection's reports. Must not block.
 pub trait ConnectionSink: Send + Sync + 'static {
     fn report(&self, report: Report);
+    /// May bytes leave now? Asked before every write; while not, they wait.
+    fn may_write(&self) -> bool {
+        true
+    }
 }
 
 /// An open (or opening) connection. Calls never block; what was sent leaves in order.

@@ -4,7 +4,11 @@
 //! configuration, contents of sends and events, endpoint secrets, proxies) with the account's or
 //! workspace's data key before it reaches the database.
 
+pub mod instance;
+pub mod keeper;
 pub mod key;
+pub mod lease;
+pub mod migrate;
 pub mod postgres;
 pub mod seal;
 pub mod sql;
@@ -18,18 +22,15 @@ use crate::domain::account::{Account, AccountPatch};
 use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::event::{LoggedEvent, NewEvent};
 use crate::domain::id::ApiKeyId;
+use crate::domain::key::{Permissions, PreviousHash, Rate};
 use crate::domain::send::{Idempotency, Outgoing, Send, SendChange, SendState};
+use crate::domain::usage::DailyUsage;
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
 use async_trait::async_trait;
-
-/// A partition and the fence under which this host owns it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease {
-    pub partition: PartitionId,
-    pub epoch: u64,
-    /// Offset of the partition's last event, 0 when it has none.
-    pub head: u64,
-}
+pub use lease::Lease;
+use lease::{HandOver, HostRow, Notice};
+use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// One unit of the group commit. Those of a group are applied in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,8 @@ pub struct AccountCommit {
     /// committed before (a COMMIT whose answer was lost). None: the host's own change, which does
     /// not touch `turn_seq`.
     pub turn: Option<u64>,
+    /// The account's clock, which never runs backwards, also not under the next owner.
+    pub at: Timestamp,
     pub events: Vec<NewEvent>,
     pub kv: Vec<KvWrite>,
     pub secrets: Vec<SecretWrite>,
@@ -112,7 +115,8 @@ pub struct RecordSend {
     pub workspace: WorkspaceId,
     pub account: AccountId,
     pub partition: PartitionId,
-    pub epoch: u64,
+    /// None: by a host that does not own the partition. The send is handed over to its owner.
+    pub epoch: Option<u64>,
     pub outgoing: Outgoing,
     pub at: Timestamp,
     pub idempotency: Option<Idempotency>,
@@ -121,6 +125,9 @@ pub struct RecordSend {
 /// A step of the delivery to one endpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeliveryProgress {
+    /// Every partition that it is about, with the epoch under which it was learned. If one of
+    /// them has another epoch by now, all of it is fenced.
+    pub epochs: Vec<(PartitionId, u64)>,
     /// Every event of the partition up to and with this offset is delivered, not wanted, or a
     /// detour.
     pub cursors: Vec<(EndpointId, PartitionId, u64)>,
@@ -145,7 +152,7 @@ pub enum Written {
     /// The idempotency key names a send with another fingerprint.
     KeyReused,
     Delivery,
-    /// The partition's epoch is not the commit's, or `turn_seq` is neither `turn - 1` nor a lost
+    /// The partition's epoch is not the entry's, or `turn_seq` is neither `turn - 1` nor a lost
     /// COMMIT of this very turn. Nothing of this entry was applied; the rest of the group was.
     Fenced,
     /// The account is gone (deleted). Nothing of this entry was applied.
@@ -180,9 +187,12 @@ pub enum Conflict {
          present one"
     )]
     NextKeyMissing,
+    #[error("the workspace still has accounts")]
+    HasAccounts,
 }
 
-/// `status`: `active`; metadata is a JSON object of strings.
+/// `status`: `active`, `inactive` (its owner's word) or `suspended` (the operator's); nothing but
+/// `active` lets its keys open it and its accounts run. Metadata is a JSON object of strings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workspace {
     pub id: WorkspaceId,
@@ -193,10 +203,16 @@ pub struct Workspace {
     pub account_quota: Option<u64>,
 }
 
+impl Workspace {
+    pub fn is_active(&self) -> bool {
+        self.status == "active"
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
     Workspace,
-    /// Installs and lists providers; opens no workspace.
+    /// Of the admin surface; opens no workspace.
     Operator,
 }
 
@@ -212,6 +228,33 @@ pub struct ApiKey {
     pub prefix: String,
     pub hash: [u8; 32],
     pub active: bool,
+    /// Of an operator's key: all.
+    pub permissions: Permissions,
+    /// It reaches nothing but this account and what belongs to it.
+    pub account: Option<AccountId>,
+    pub created_at: Timestamp,
+    /// Written late and in batches: older than the truth by about a minute.
+    pub last_used_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    /// The text before the last rotation, as long as it is good.
+    pub previous: Option<PreviousHash>,
+    /// None: the host's default.
+    pub rate: Option<Rate>,
+}
+
+impl ApiKey {
+    /// Is a text with this hash good at this moment? The caller has looked the key up by it.
+    pub fn opens(&self, hash: &[u8; 32], now: Timestamp) -> bool {
+        use subtle::ConstantTimeEq;
+        let is = |known: &[u8; 32]| bool::from(known.ct_eq(hash));
+        let previous = self
+            .previous
+            .as_ref()
+            .is_some_and(|previous| previous.until > now && is(&previous.hash));
+        self.active
+            && self.expires_at.is_none_or(|expires| expires > now)
+            && (is(&self.hash) || previous)
+    }
 }
 
 /// How long what is over is kept, in milliseconds.
@@ -282,9 +325,34 @@ pub struct AccountUpdate {
 /// All durable state of one installation. Implementations retry nothing by themselves.
 #[async_trait]
 pub trait Store: std::marker::Send + Sync + 'static {
-    // Ownership.
-    /// Takes all 64 partitions for this process and raises their epochs.
-    async fn claim(&self) -> Result<Vec<Lease>, StorageError>;
+    // Ownership; `keeper` calls these, and nobody else.
+    /// Takes every partition that no living host owns and raises its epoch in the same statement.
+    /// Those that this process has already stay as they are and are not returned. A host that
+    /// was started anew takes back at once what its dead process left.
+    async fn acquire(&self) -> Result<Vec<Lease>, StorageError>;
+    /// Prolongs the leases of this process; those that are still its own.
+    async fn renew(&self) -> Result<Vec<Lease>, StorageError>;
+    /// Gives all of them up, for whoever comes next.
+    async fn release(&self) -> Result<(), StorageError>;
+    /// How long a lease holds after it was asked for. None: as long as the process lives, since
+    /// the database can have one host only.
+    fn lease_length(&self) -> Option<Duration>;
+    /// Hosts on this database, this one among them.
+    async fn hosts(&self) -> Result<Vec<HostRow>, StorageError>;
+
+    // Between hosts. Where there is one only, there is nothing to tell.
+    /// Tells the other hosts.
+    async fn notify(&self, _notice: &Notice) -> Result<(), StorageError> {
+        Ok(())
+    }
+    /// What other hosts tell from now on. To be asked for once.
+    fn notices(&self) -> Option<mpsc::UnboundedReceiver<Notice>> {
+        None
+    }
+    /// Sends that hosts which do not own their accounts have recorded, oldest first.
+    async fn hand_overs(&self) -> Result<Vec<HandOver>, StorageError>;
+    /// Their owner has them.
+    async fn end_hand_overs(&self, sends: &[SendId]) -> Result<(), StorageError>;
 
     // The hot path. One transaction; an error means that nothing of the group is known to be
     // committed and the caller retries the same group (`retry` true) or gives entries up.
@@ -460,9 +528,32 @@ pub trait Store: std::marker::Send + Sync + 'static {
     async fn workspace(&self, id: &WorkspaceId) -> Result<Option<Workspace>, StorageError>;
     async fn workspaces(&self) -> Result<Vec<Workspace>, StorageError>;
     async fn put_workspace(&self, workspace: &Workspace) -> Result<(), StorageError>;
+    /// With its keys; its data key is destroyed. Refuses with `HasAccounts` while it has any.
+    /// Endpoints are the caller's to delete before.
+    async fn delete_workspace(&self, id: &WorkspaceId) -> Result<(), StorageError>;
+    /// Inserts or replaces it, but for its last use.
     async fn put_api_key(&self, key: &ApiKey) -> Result<(), StorageError>;
+    /// By its hash or the one before its rotation; whether it is still good is the caller's to see.
     async fn api_key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StorageError>;
+    async fn api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKey>, StorageError>;
     async fn api_keys(&self) -> Result<Vec<ApiKey>, StorageError>;
+    /// Last uses; an earlier one than is known changes nothing, nor does a key that is gone.
+    async fn touch_api_keys(&self, used: &[(ApiKeyId, Timestamp)]) -> Result<(), StorageError>;
+
+    // What the operator says at run time, and what accounts use.
+    /// Sealed with the installation's own data key, since some of it is confidential.
+    async fn put_setting(&self, name: &str, value: Option<&[u8]>) -> Result<(), StorageError>;
+    /// All of them, by name.
+    async fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, StorageError>;
+    /// Adds to what is known of the account's day.
+    async fn add_usage(&self, usage: &[DailyUsage]) -> Result<(), StorageError>;
+    /// From the day `from` to and with the day `to`; by workspace, account and day.
+    async fn usage(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        from: u32,
+        to: u32,
+    ) -> Result<Vec<DailyUsage>, StorageError>;
 
     // Providers.
     async fn put_provider(

@@ -40,6 +40,7 @@ pub enum Kind {
     Endpoint,
     Detour,
     Attempt,
+    Setting,
 }
 
 impl Kind {
@@ -59,6 +60,7 @@ impl Kind {
             Self::Endpoint => "endpoint",
             Self::Detour => "detour",
             Self::Attempt => "attempt",
+            Self::Setting => "setting",
         }
     }
 }

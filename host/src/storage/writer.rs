@@ -178,6 +178,11 @@ impl Writer {
         self.shared.log.subscribe()
     }
 
+    /// Another host appended to the log.
+    pub fn log_was_appended(&self) {
+        self.shared.log.send_modify(|count| *count += 1);
+    }
+
     /// Is the database refusing writes right now, and why? `/v1/messages` answers 503 while it does.
     pub fn trouble(&self) -> Option<String> {
         self.shared.lock_trouble().iter().flatten().next().cloned()

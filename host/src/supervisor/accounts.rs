@@ -1,6 +1,7 @@
 //! Accounts come, change and go.
 
 use super::Supervisor;
+use super::actor::Actor;
 use super::control::{AccountChange, NewAccount, Refusal};
 use super::mailbox::Order;
 use super::schema;
@@ -8,6 +9,7 @@ use crate::domain::account::{Account, AuthStatus, Profile};
 use crate::domain::{AccountId, PartitionId, Timestamp, WorkspaceId};
 use crate::storage::AccountUpdate;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -28,15 +30,19 @@ impl Supervisor {
         let mut config = new.config;
         let schema = &provider.descriptor.config_schema;
         let secrets = schema::take_secrets(schema, &mut config)?;
+        let operator = &self.shared.settings.operator_config;
         let given: Vec<String> = secrets
             .iter()
             .filter(|secret| secret.value.is_some())
             .map(|secret| secret.name.clone())
+            .chain(
+                operator
+                    .secrets(&provider.manifest.id, schema)
+                    .into_iter()
+                    .map(|(name, _)| name),
+            )
             .collect();
-        let merged = self
-            .shared
-            .settings
-            .merged_config(&provider.manifest.id, &config);
+        let merged = operator.merged(&provider.manifest.id, schema, &config);
         schema::check(schema, &merged, &given)?;
         let id = AccountId::generate();
         let account = Account {
@@ -61,10 +67,14 @@ impl Supervisor {
             turn_seq: 0,
             kv_bytes: 0,
             created_at: Timestamp::now(),
+            clock_at: Timestamp(0),
         };
         self.shared.store.create_account(&account, &secrets).await?;
-        self.add_actor(account.clone())
-            .ok_or_else(|| Refusal::UnknownProvider(account.provider.clone()))?;
+        // The owner of its partition, if that is another host, finds it when it is asked for it.
+        if self.owns(&account.id) {
+            self.add_actor(account.clone())
+                .ok_or_else(|| Refusal::UnknownProvider(account.provider.clone()))?;
+        }
         Ok(account)
     }
 
@@ -80,7 +90,7 @@ impl Supervisor {
             .account(workspace, id)
             .await?
             .ok_or(Refusal::UnknownAccount)?;
-        let actor = self.actor(id).ok_or(Refusal::UnknownAccount)?;
+        let actor = self.owned(id).await?;
         let provider = self
             .providers
             .by_digest(&actor.look(|live| live.digest.clone()))
@@ -107,10 +117,10 @@ impl Supervisor {
                     given.push(secret.name.clone());
                 }
             }
-            let whole = self
-                .shared
-                .settings
-                .merged_config(&provider.manifest.id, &config);
+            let operator = &self.shared.settings.operator_config;
+            let under = operator.secrets(&provider.manifest.id, schema);
+            given.extend(under.into_iter().map(|(name, _)| name));
+            let whole = operator.merged(&provider.manifest.id, schema, &config);
             schema::check(schema, &whole, &given)?;
             update.config = Some(config);
         }
@@ -153,12 +163,23 @@ impl Supervisor {
                 restart: false,
                 done: None,
             }),
-            (false, true) if signed_in_and_wanted(&account) => {
+            (false, true) if signed_in_and_wanted(&account) && !self.rests(workspace) => {
                 actor.order(Order::Start { done: None });
             }
             _ => {}
         }
         Ok(account)
+    }
+}
+
+impl Supervisor {
+    /// An account whose provider is missing does not run, and can be deleted nevertheless.
+    pub(super) async fn to_end(&self, id: &AccountId) -> Result<Option<Arc<Actor>>, Refusal> {
+        match self.owned(id).await {
+            Ok(actor) => Ok(Some(actor)),
+            Err(Refusal::UnknownAccount) => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
     }
 }
 

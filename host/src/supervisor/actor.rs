@@ -5,6 +5,7 @@
 use super::clock::{Alarm, Clock};
 use super::core::{Core, OpenSend};
 use super::mailbox::{Due, Input, Mailbox, Order, Signal};
+use super::meter::Meter;
 use super::waiters::Waiters;
 use super::workers::{Lane, Workers};
 use crate::domain::account::AuthStatus;
@@ -15,6 +16,7 @@ use crate::domain::{AccountId, PartitionId, SendId, WorkspaceId};
 use crate::runtime::ledger::ColdKv;
 use crate::runtime::normalize::ReplyTokens;
 use crate::runtime::port::{ConnectionSink, Connector, Report};
+use crate::storage::lease::Ownership;
 use crate::storage::writer::Writer;
 use crate::storage::{AccountCommit, StorageError, Store, Write};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -24,6 +26,7 @@ use std::sync::{Arc, Mutex, Weak};
 pub struct Shared {
     pub store: Arc<dyn Store>,
     pub writer: Writer,
+    pub ownership: Arc<Ownership>,
     pub connector: Arc<dyn Connector>,
     pub reply_tokens: Arc<dyn ReplyTokens + Send + Sync>,
     pub workers: Arc<Workers>,
@@ -61,6 +64,7 @@ pub struct Actor {
     mailbox: Mutex<Mailbox>,
     core: Mutex<Core>,
     pub live: Mutex<Live>,
+    pub meter: Meter,
     state: AtomicU8,
     slow: AtomicBool,
 }
@@ -90,6 +94,7 @@ impl Actor {
             mailbox: Mutex::default(),
             core: Mutex::new(core),
             live: Mutex::new(live),
+            meter: Meter::default(),
             state: AtomicU8::new(IDLE),
             slow: AtomicBool::new(false),
         })
@@ -154,6 +159,11 @@ impl Actor {
         self.shared.clock.set(at, self, Alarm::Host(due));
     }
 
+    /// May anything of this account leave the host now? Asked before every turn and flush.
+    pub fn holds(&self) -> bool {
+        self.shared.ownership.holds(self.partition, self.epoch)
+    }
+
     pub fn look<T>(&self, look: impl FnOnce(&mut Live) -> T) -> T {
         let mut live = self
             .live
@@ -198,7 +208,10 @@ impl Actor {
             state,
             deferred: false,
         };
-        self.with_core(|core| core.sends.insert(id, send));
+        self.with_core(|core| {
+            core.recovered.insert(id);
+            core.sends.insert(id, send);
+        });
     }
 
     /// The channel has as long for it as for one that leaves now.
@@ -287,6 +300,10 @@ pub struct Sink {
 }
 
 impl ConnectionSink for Sink {
+    fn may_write(&self) -> bool {
+        self.actor.upgrade().is_some_and(|actor| actor.holds())
+    }
+
     fn report(&self, report: Report) {
         let Some(actor) = self.actor.upgrade() else {
             return;

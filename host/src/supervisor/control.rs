@@ -2,11 +2,13 @@
 
 use crate::domain::account::{Account, Proxy, RuntimeState};
 use crate::domain::error::Failure;
+use crate::domain::grant::Grant;
 use crate::domain::manifest::Manifest;
 use crate::domain::send::{Idempotency, Outgoing, Send};
 use crate::domain::sign_in::{Answer, Flow};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
+use crate::storage::lease::OwnershipState;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,6 +144,9 @@ pub enum Refusal {
     Invalid { field: String, rule: String },
     #[error("the account does not exist")]
     UnknownAccount,
+    /// Another host owns the account, or this one cannot say for sure that it does.
+    #[error("another host runs this account")]
+    OwnerElsewhere,
     #[error("the account is signed in already; cancel first to sign in anew")]
     AlreadyAuthorized,
     #[error("the account is not signed in")]
@@ -171,6 +176,8 @@ pub struct Installed {
     pub accounts: u64,
     /// The bytes were installed and current before.
     pub unchanged: bool,
+    /// It asks for more than is granted: it is kept and does not run until that is approved.
+    pub parked: Option<Grant>,
 }
 
 #[async_trait]
@@ -178,6 +185,10 @@ pub trait Control: std::marker::Send + Sync + 'static {
     fn providers(&self) -> Vec<ProviderInfo>;
     /// By id or alias; its accounts are not counted.
     fn provider(&self, name: &str) -> Option<Arc<ProviderInfo>>;
+    /// The same; one that another host has installed since is looked for in storage.
+    async fn learn_provider(&self, name: &str) -> Option<Arc<ProviderInfo>> {
+        self.provider(name)
+    }
     /// Refusals of components that belong to no provider that is installed.
     fn stray_refusals(&self) -> Vec<Refused> {
         Vec::new()
@@ -196,6 +207,9 @@ pub trait Control: std::marker::Send + Sync + 'static {
     /// Signs out at the channel if it can within a short time, then deletes.
     async fn delete_account(&self, workspace: &WorkspaceId, id: &AccountId) -> Result<(), Refusal>;
 
+    /// What this host owns.
+    fn ownership(&self) -> OwnershipState;
+    /// Unknown where another host runs the account.
     fn runtime_state(&self, id: &AccountId) -> RuntimeState;
     async fn runtime(&self, id: &AccountId, action: RuntimeAction)
     -> Result<RuntimeState, Refusal>;

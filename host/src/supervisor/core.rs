@@ -1,6 +1,7 @@
 //! The core of an account: what one worker at a time sees and changes. This file has its state
 //! and the order in which things are done; what is done stands in the modules beside it.
 
+use super::accounts::signed_in_and_wanted;
 use super::actor::{Actor, Live, Shared};
 use super::flush::{Flush, PendingOutput};
 use super::mailbox::{Due, Input, Order, Signal};
@@ -18,7 +19,7 @@ use crate::runtime::port::Connection;
 use crate::runtime::turn::{AccountFacts, Link};
 use crate::runtime::{Cause, Instance, Ledger, Provider};
 use crate::storage::{AccountCommit, StorageError, Written};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Turns that an account may run ahead of the commit.
@@ -78,6 +79,8 @@ pub struct Core {
     pub kills: HashMap<String, u8>,
     pub skip: Vec<String>,
     pub sends: HashMap<SendId, OpenSend>,
+    /// Those that storage had when the account was brought here.
+    pub recovered: HashSet<SendId>,
     /// Until when dispatched sends must be settled, in order; settled ones may be among them.
     pub deadlines: VecDeque<(Timestamp, SendId)>,
     /// An alarm is set for the first of them, or for an earlier one.
@@ -124,6 +127,7 @@ impl Core {
             kills: HashMap::new(),
             skip: Vec::new(),
             sends: HashMap::new(),
+            recovered: HashSet::new(),
             deadlines: VecDeque::new(),
             deadline_alarm: false,
             link: None,
@@ -135,7 +139,7 @@ impl Core {
             stop: None,
             replacement: None,
             previous: None,
-            now: account.created_at,
+            now: account.created_at.max(account.clock_at),
             instances: 0,
             cpu_us: 0,
             flow_ms: shared.settings.flow_ms,
@@ -182,6 +186,10 @@ impl Core {
     fn advance(&mut self, actor: &Arc<Actor>) -> bool {
         if matches!(self.phase, Phase::Gone) {
             actor.retain_inputs(|_| false);
+            return false;
+        }
+        // It goes on when the lease is renewed, or is let go.
+        if !actor.holds() {
             return false;
         }
         if self.stop.is_some() {
@@ -240,11 +248,25 @@ impl Core {
             Signal::ConnectionGone { generation } => self.on_connection_gone(actor, generation),
             Signal::Due(due) => self.on_due(actor, due),
             Signal::Order(order) => self.on_order(actor, order),
+            Signal::Lease => self.flush_committed(actor),
         }
     }
 
     fn on_order(&mut self, actor: &Arc<Actor>, order: Order) {
         match order {
+            Order::BringBack => {
+                let wanted = signed_in_and_wanted(&self.account) && !self.stopped;
+                if wanted && self.stop.is_none() && matches!(self.phase, Phase::Off) {
+                    self.phase = Phase::Starting(Cause::Restart);
+                    self.publish(actor);
+                }
+            }
+            Order::HandOver { id, outgoing } => {
+                if !self.recovered.contains(&id) && !self.sends.contains_key(&id) {
+                    actor.input(Input::Send { id, outgoing });
+                }
+            }
+            Order::LetGo => self.let_go(actor, "another host runs this account"),
             Order::Start { done } => {
                 if let Some(stop) = &mut self.stop {
                     return stop.then_start(done);
@@ -341,7 +363,10 @@ impl Core {
     ) {
         match result {
             Ok(Written::Account { .. }) => {}
-            Ok(Written::Fenced) => return self.lost(actor, "another host owns its partition"),
+            Ok(Written::Fenced) => {
+                actor.shared.ownership.doubt();
+                return self.lost(actor, "another host owns its partition");
+            }
             Ok(Written::Gone) => return self.lost(actor, "it was deleted"),
             Ok(other) => {
                 tracing::error!(account = %actor.id, ?other, "the writer answered a commit with something else");
@@ -351,7 +376,16 @@ impl Core {
             Err(error) => return self.lost(actor, &error.to_string()),
         }
         if let Some(flush) = self.host_changes.remove(&commit) {
-            self.flush(actor, flush);
+            if actor.holds() {
+                self.flush(actor, flush);
+            } else {
+                self.in_flight.push_back(InFlight {
+                    commit,
+                    committed: true,
+                    flush,
+                    input: None,
+                });
+            }
             return;
         }
         if let Some(turn) = self.in_flight.iter_mut().find(|turn| turn.commit == commit) {
@@ -360,9 +394,9 @@ impl Core {
         self.flush_committed(actor);
     }
 
-    /// Effects leave strictly in turn order.
+    /// Effects leave strictly in turn order, and only while the lease holds.
     pub fn flush_committed(&mut self, actor: &Arc<Actor>) {
-        while self.in_flight.front().is_some_and(|turn| turn.committed) {
+        while self.in_flight.front().is_some_and(|turn| turn.committed) && actor.holds() {
             if let Some(turn) = self.in_flight.pop_front() {
                 drop(turn.input);
                 self.flush(actor, turn.flush);
@@ -378,7 +412,28 @@ impl Core {
     /// This process may not act for the account any more.
     pub fn lost(&mut self, actor: &Arc<Actor>, reason: &str) {
         tracing::error!(account = %actor.id, reason, "the account is let go");
+        self.let_go(actor, reason);
+    }
+
+    /// Nothing of the account goes on here: its instance and connections go without a goodbye,
+    /// and whoever waits for an answer is told.
+    pub fn let_go(&mut self, actor: &Arc<Actor>, reason: &str) {
         self.phase = Phase::Gone;
+        let failure = Failure::new(FailureCode::Unavailable, reason);
+        for (request, _) in self.calls.drain() {
+            let answer = Err(failure.clone());
+            actor.shared.waiters.answered(&request, answer);
+        }
+        actor.retain_inputs(|input| {
+            if let Input::SignIn { request, .. } = input {
+                let answer = Err(failure.clone());
+                actor.shared.waiters.answered(request, answer);
+            }
+            false
+        });
+        self.stop = None;
+        self.replacement = None;
+        self.output.clear();
         self.instance = None;
         self.previous = None;
         self.handles.clear();
@@ -387,7 +442,7 @@ impl Core {
         actor.look(|live| {
             live.runtime = RuntimeState {
                 status: RuntimeStatus::Error,
-                reason: Some(Failure::new(FailureCode::Unavailable, reason)),
+                reason: Some(failure),
             };
         });
     }
@@ -429,6 +484,7 @@ impl Core {
             partition: actor.partition,
             epoch: actor.epoch,
             turn: None,
+            at: self.now,
             events: Vec::new(),
             kv: Vec::new(),
             secrets: Vec::new(),

@@ -37,6 +37,8 @@ impl Supervisor {
         if store.account(workspace, id).await?.is_none() {
             return Err(Refusal::UnknownAccount);
         }
+        // Refused where another host is the owner.
+        self.to_end(id).await?;
         match store.begin_deletion(id).await {
             Ok(()) => {}
             Err(StorageError::Conflict(Conflict::NotFound)) => return Err(Refusal::UnknownAccount),
@@ -84,8 +86,14 @@ impl Supervisor {
                 }
             }
         }
-        if let Ok(mut actors) = self.actors.write() {
-            actors.remove(id);
+        let gone = match self.actors.write() {
+            Ok(mut actors) => actors.remove(id),
+            Err(_) => None,
+        };
+        if let Some(actor) = gone
+            && let Ok(mut departed) = self.departed.lock()
+        {
+            departed.push((workspace.clone(), id.clone(), actor.meter.take()));
         }
         tracing::info!(
             account = %id,

@@ -53,7 +53,11 @@ impl Core {
                 ..
             }
         );
+        if let Call::Frame { bytes, .. } = &call {
+            actor.meter.bytes_in(bytes.len());
+        }
         let outcome = instance.call(&call, turn);
+        actor.meter.turn(outcome.cpu.as_micros() as u64);
         self.account_cpu(actor, outcome.cpu.as_micros() as u64);
         match outcome.result {
             Ok(_) => {
@@ -231,6 +235,7 @@ impl Core {
         let status = self.status_events();
         flush.show |= !status.is_empty();
         events.extend(status);
+        actor.meter.events(events.len());
         commit.events = events;
         commit.kv = effects
             .kv
@@ -268,7 +273,7 @@ impl Core {
             || !commit.sends.is_empty()
             || !commit.timers.is_empty()
             || commit.patch != AccountPatch::default();
-        if !durable && self.in_flight.is_empty() {
+        if !durable && self.in_flight.is_empty() && actor.holds() {
             return self.flush(actor, flush);
         }
         self.commits += 1;

@@ -103,10 +103,7 @@ impl Core {
                     });
                     let grant = (actor.shared.settings.grants)(
                         &self.provider.manifest,
-                        &actor
-                            .shared
-                            .settings
-                            .merged_config(&self.provider.manifest.id, &self.account.config),
+                        &self.merged_config(actor),
                     );
                     let handle = actor.shared.connector.open(
                         (*spec).clone(),
@@ -119,6 +116,7 @@ impl Core {
                 NetworkEffect::Send {
                     generation, bytes, ..
                 } => {
+                    actor.meter.bytes_out(bytes.len());
                     let settles = if Some(at) == last_send {
                         after_output.take()
                     } else {

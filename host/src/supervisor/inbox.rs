@@ -12,21 +12,32 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Size and time of change of a file.
 type Stamp = (u64, Option<SystemTime>);
 
-/// Watches until the task is aborted. A file that is there at the start is installed only if it
-/// never was before: since then, storage decides.
+/// Watches until the task is aborted. A standby takes nothing from it: the host that works does
+/// from its own.
 pub async fn watch(directory: PathBuf, supervisor: Arc<Supervisor>) {
+    loop {
+        while supervisor.is_standby() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        watch_as_owner(&directory, &supervisor).await;
+    }
+}
+
+/// Until this host is a standby. A file that is there at the start is installed only if it never
+/// was before: since then, storage decides.
+async fn watch_as_owner(directory: &Path, supervisor: &Arc<Supervisor>) {
     let mut seen: HashMap<PathBuf, Stamp> = HashMap::new();
     let mut done: HashMap<PathBuf, Stamp> = HashMap::new();
-    let at_start = components(&directory);
-    loop {
-        let files = components(&directory);
+    let at_start = components(directory);
+    while !supervisor.is_standby() {
+        let files = components(directory);
         done.retain(|path, _| files.contains_key(path));
         for (path, stamp) in &files {
             // As it was at the last look, and not yet looked at as it is.
             if seen.get(path) == Some(stamp) && done.get(path) != Some(stamp) {
                 done.insert(path.clone(), *stamp);
                 let fresh = at_start.get(path) != Some(stamp);
-                install(path, &supervisor, fresh).await;
+                install(path, supervisor, fresh).await;
             }
         }
         seen = files;

@@ -35,6 +35,8 @@ pub enum Signal {
     },
     Due(Due),
     Order(Order),
+    /// The lease had run out and holds again: what was held back may leave.
+    Lease,
 }
 
 /// A deadline of the host's own.
@@ -53,6 +55,8 @@ pub enum Due {
 }
 
 pub enum Order {
+    /// After a restart or a takeover: as its row says.
+    BringBack,
     Start {
         done: Option<oneshot::Sender<()>>,
     },
@@ -69,6 +73,13 @@ pub enum Order {
         account: Option<Box<Account>>,
         done: Option<oneshot::Sender<Result<(), String>>>,
     },
+    /// A send that another host has recorded.
+    HandOver {
+        id: SendId,
+        outgoing: Arc<Outgoing>,
+    },
+    /// This host does not own the account any more.
+    LetGo,
     /// The account's row changed in a way that its provider does not see.
     Renamed(Box<Account>),
 }

@@ -11,8 +11,13 @@ mod core;
 mod deletion;
 mod execute;
 mod flush;
+mod hand_over;
 pub mod inbox;
 mod mailbox;
+mod meter;
+pub mod operate;
+pub mod operator_config;
+mod ownership;
 mod providers;
 mod replace;
 mod schema;
@@ -24,13 +29,13 @@ mod strikes;
 mod waiters;
 mod workers;
 
+pub use operator_config::OperatorConfig;
 pub use service::Supervisor;
 
 use crate::domain::AccountId;
 use crate::domain::manifest::Manifest;
 use crate::runtime::port::EgressGrant;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Fills an account's configuration into its manifest's egress rules.
@@ -57,8 +62,8 @@ pub struct Settings {
     pub flow_ms: u64,
     /// Sends of one account that may wait.
     pub open_sends: usize,
-    /// The operator's configuration by provider id, under every account's own.
-    pub provider_config: BTreeMap<String, Value>,
+    /// Under every account's own.
+    pub operator_config: OperatorConfig,
     pub grants: Arc<Grants>,
     pub fault_injection: Option<FaultInjection>,
 }
@@ -71,21 +76,9 @@ impl Settings {
             send_deadline_ms: 5 * 60_000,
             flow_ms: 10 * 60_000,
             open_sends: 1_000,
-            provider_config: BTreeMap::new(),
+            operator_config: OperatorConfig::default(),
             grants,
             fault_injection: None,
         }
-    }
-
-    /// The operator's configuration for the provider with the account's over it, key by key.
-    pub fn merged_config(&self, provider: &str, account: &Value) -> Value {
-        let mut merged = match self.provider_config.get(provider) {
-            Some(Value::Object(defaults)) => defaults.clone(),
-            _ => serde_json::Map::new(),
-        };
-        if let Value::Object(own) = account {
-            merged.extend(own.clone());
-        }
-        Value::Object(merged)
     }
 }

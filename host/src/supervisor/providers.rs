@@ -4,7 +4,7 @@
 use super::control::{ProviderInfo, Refused};
 use crate::domain::Timestamp;
 use crate::runtime::Provider;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, RwLock};
 
 #[derive(Default)]
@@ -18,6 +18,8 @@ struct Inner {
     /// Provider id → digest of the current version.
     current: BTreeMap<String, String>,
     refusals: BTreeMap<String, Refused>,
+    /// Digests of versions that another host installed and this one cannot run.
+    given_up: HashSet<String>,
     /// Of the current versions, as they are handed out.
     infos: BTreeMap<String, Arc<ProviderInfo>>,
 }
@@ -35,6 +37,17 @@ impl Providers {
             inner.refusals.remove(provider);
             inner.refresh(provider);
         }
+    }
+
+    pub fn give_up(&self, digest: &str) {
+        if let Ok(mut inner) = self.inner.write() {
+            inner.given_up.insert(digest.to_owned());
+        }
+    }
+
+    pub fn gave_up(&self, digest: &str) -> bool {
+        let inner = self.inner.read();
+        inner.is_ok_and(|inner| inner.given_up.contains(digest))
     }
 
     pub fn by_digest(&self, digest: &str) -> Option<Arc<Provider>> {

@@ -156,6 +156,7 @@ impl Core {
         };
         let turn = Box::new(Turn::new(now, ledger, new_facts.clone()));
         let mut outcome = new.call(&Call::Start(start), turn);
+        actor.meter.turn(outcome.cpu.as_micros() as u64);
         match &outcome.result {
             Ok(keeps) => {
                 let unkept = drop_unkept(&mut outcome.turn.ledger, &open, keeps, resumed);

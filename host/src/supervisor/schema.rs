@@ -102,6 +102,51 @@ pub fn check(schema: &Value, config: &Value, given: &[String]) -> Result<(), Ref
     })
 }
 
+/// Names of the properties that hold a secret.
+pub fn secret_properties(schema: &Value) -> Vec<String> {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties
+        .into_iter()
+        .flatten()
+        .filter(|(_, rules)| rules.get(SECRET).is_some())
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+/// Checks a part of a configuration: what is in it must fit, and nothing is required. The error
+/// is (field, rule).
+pub fn check_part(schema: &Value, part: &Value) -> Result<(), (String, String)> {
+    let mut schema = schema.clone();
+    if let Some(schema) = schema.as_object_mut() {
+        // Alternatives and dependencies speak of the whole.
+        for keyword in [
+            "required",
+            "minProperties",
+            "anyOf",
+            "oneOf",
+            "allOf",
+            "not",
+            "if",
+            "then",
+            "else",
+            "dependentRequired",
+            "dependentSchemas",
+            "dependencies",
+        ] {
+            schema.remove(keyword);
+        }
+    }
+    let validator = jsonschema::validator_for(&schema)
+        .map_err(|error| ("provider".to_owned(), error.to_string()))?;
+    match validator.iter_errors(part).next() {
+        None => Ok(()),
+        Some(error) => {
+            let path = error.instance_path().to_string().replace('/', ".");
+            Err((format!("config{path}"), error.masked().to_string()))
+        }
+    }
+}
+
 fn missing(property: &str) -> Refusal {
     Refusal::Invalid {
         field: format!("provider_data.{property}"),

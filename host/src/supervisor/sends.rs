@@ -8,7 +8,7 @@ use crate::domain::account::{AuthStatus, RuntimeStatus};
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::send::{Send, SendChange, SendState};
 use crate::domain::sign_in::Flow;
-use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
+use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::storage::{RecordSend, StorageError, Write, Written};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,9 @@ impl Supervisor {
         new: NewSend,
         wait: Duration,
     ) -> Result<SendAnswer, Refusal> {
+        // Looked at before the send: while the database refuses, one that is in it may be one that
+        // its client was refused, and will be taken back.
+        let trouble = self.shared.writer.trouble();
         // A repeat is answered whatever the account has become since.
         if let Some(idempotency) = &new.idempotency
             && let Some((send, fingerprint)) = self
@@ -31,49 +34,34 @@ impl Supervisor {
             if fingerprint != idempotency.fingerprint {
                 return Err(Refusal::KeyReused);
             }
+            if send.state == SendState::Recorded
+                && let Some(trouble) = trouble
+            {
+                return Err(StorageError::Unavailable(trouble).into());
+            }
             return self.repeated(send, wait).await;
         }
-        let actor = self
-            .actor(&new.account)
-            .filter(|actor| actor.workspace == new.workspace)
-            .ok_or(Refusal::UnknownAccount)?;
+        let actor = match self.owned(&new.account).await {
+            Ok(actor) => actor,
+            Err(Refusal::OwnerElsewhere) => return self.give_over(new, wait).await,
+            Err(refusal) => return Err(refusal),
+        };
+        if actor.workspace != new.workspace {
+            return Err(Refusal::UnknownAccount);
+        }
         self.check_send(&actor, &new)?;
-        let (id, outgoing) = (SendId::generate(), Arc::new(new.outgoing));
-        let record = RecordSend {
-            id,
-            workspace: new.workspace.clone(),
-            account: new.account.clone(),
-            partition: actor.partition,
-            epoch: actor.epoch,
-            outgoing: (*outgoing).clone(),
-            at: Timestamp::now(),
-            idempotency: new.idempotency,
-        };
-        let mut send = Send {
-            id,
-            workspace: new.workspace,
-            account: new.account,
-            partition: actor.partition,
-            state: SendState::Recorded,
-            outgoing: record.outgoing.clone(),
-            recorded_at: record.at,
-            dispatched_at: None,
-            settled_at: None,
-            sent: None,
-            failure: None,
-        };
+        let (mut send, record) = to_record(new, Some(actor.epoch));
+        let id = send.id;
+        let outgoing = Arc::new(record.outgoing.clone());
         let settled = self.shared.waiters.send(id);
-        let not_recorded = |settled| {
-            drop(settled);
-            self.shared.waiters.forget_send(&id);
-        };
         // In the order of their recording, and also when the client has gone away meanwhile.
         let (answer, recorded) = oneshot::channel();
         let taker = actor.clone();
         self.shared.writer.submit(
-            Write::RecordSend(Box::new(record)),
+            Write::RecordSend(Box::new(record.clone())),
             Box::new(move |result| {
                 if matches!(result, Ok(Written::Recorded)) {
+                    taker.meter.send();
                     taker.input(Input::Send { id, outgoing });
                 }
                 let _ = answer.send(result);
@@ -83,24 +71,17 @@ impl Supervisor {
             Ok(recorded) => recorded,
             Err(_) => Err(StorageError::Unavailable("the host goes down".into())),
         };
-        match recorded {
-            Ok(Written::Recorded) => {}
-            Ok(Written::Repeated(first)) => {
-                not_recorded(settled);
-                return self.repeated(*first, wait).await;
-            }
-            refused => {
-                not_recorded(settled);
-                return Err(match refused {
-                    Ok(Written::KeyReused) => Refusal::KeyReused,
-                    Ok(Written::Gone) => Refusal::UnknownAccount,
-                    Ok(_) => {
-                        let reason = "this host does not own the account any more";
-                        StorageError::Unavailable(reason.into()).into()
-                    }
-                    Err(error) => error.into(),
-                });
-            }
+        if !matches!(recorded, Ok(Written::Recorded)) {
+            drop(settled);
+            self.shared.waiters.forget_send(&id);
+            return match recorded? {
+                Written::Fenced => {
+                    // Lost a moment ago; whoever owns the account now sends it.
+                    self.shared.ownership.doubt();
+                    self.hand_over(send, record, wait).await
+                }
+                other => self.not_recorded(other, wait).await,
+            };
         }
         if let Ok(Ok(change)) = tokio::time::timeout(wait, settled).await {
             apply(&mut send, change);
@@ -117,6 +98,20 @@ impl Supervisor {
             send,
             repeated: false,
         })
+    }
+
+    /// What an answer means that is not `Recorded`.
+    pub(super) async fn not_recorded(
+        &self,
+        written: Written,
+        wait: Duration,
+    ) -> Result<SendAnswer, Refusal> {
+        match written {
+            Written::Repeated(first) => self.repeated(*first, wait).await,
+            Written::KeyReused => Err(Refusal::KeyReused),
+            Written::Gone => Err(Refusal::UnknownAccount),
+            _ => Err(Refusal::OwnerElsewhere),
+        }
     }
 
     fn check_send(&self, actor: &Arc<Actor>, new: &NewSend) -> Result<(), Refusal> {
@@ -169,6 +164,10 @@ impl Supervisor {
             self.shared.waiters.forget_send(id);
             return self.shared.store.send(workspace, id).await;
         };
+        if !self.owns(&send.account) {
+            self.shared.waiters.forget_send(id);
+            return Ok(Some(self.watch_send(send, wait).await));
+        }
         if let Ok(Ok(change)) = tokio::time::timeout(wait, settled).await {
             let mut send = send;
             apply(&mut send, change);
@@ -184,7 +183,7 @@ impl Supervisor {
         call: SignInCall,
         wait: Duration,
     ) -> Result<Option<Flow>, Refusal> {
-        let actor = self.actor(id).ok_or(Refusal::UnknownAccount)?;
+        let actor = self.owned(id).await?;
         let live = actor.look(|live| live.clone());
         let provider = self
             .providers
@@ -235,6 +234,34 @@ impl Supervisor {
             _ => Ok(actor.look(|live| live.flow.clone())),
         }
     }
+}
+
+/// A new send as it is now, and what makes it durable.
+pub(super) fn to_record(new: NewSend, epoch: Option<u64>) -> (Send, RecordSend) {
+    let record = RecordSend {
+        id: SendId::generate(),
+        partition: PartitionId::of(&new.account),
+        workspace: new.workspace,
+        account: new.account,
+        epoch,
+        outgoing: new.outgoing,
+        at: Timestamp::now(),
+        idempotency: new.idempotency,
+    };
+    let send = Send {
+        id: record.id,
+        workspace: record.workspace.clone(),
+        account: record.account.clone(),
+        partition: record.partition,
+        state: SendState::Recorded,
+        outgoing: record.outgoing.clone(),
+        recorded_at: record.at,
+        dispatched_at: None,
+        settled_at: None,
+        sent: None,
+        failure: None,
+    };
+    (send, record)
 }
 
 fn apply(send: &mut Send, change: SendChange) {

@@ -1,8 +1,6 @@
-//! The supervisor: knows all accounts of this host, brings them back after a restart, and passes
-//! on what clients and operators ask.
+//! The supervisor: knows all accounts of this host and passes on what clients and operators ask.
 
 use super::Settings;
-use super::accounts::signed_in_and_wanted;
 use super::actor::{Actor, Live, Shared};
 use super::clock::Clock;
 use super::control::*;
@@ -13,31 +11,45 @@ use super::providers::Providers;
 use super::waiters::Waiters;
 use super::workers::Workers;
 use crate::domain::account::{Account, RuntimeState, RuntimeStatus};
-use crate::domain::error::{Certainty, Failure, FailureCode};
-use crate::domain::send::{Send, SendOutcome, SendState};
+use crate::domain::error::{Failure, FailureCode};
+use crate::domain::send::Send;
 use crate::domain::sign_in::Flow;
-use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::domain::usage::Usage;
+use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::runtime::normalize::ReplyTokens;
 use crate::runtime::port::Connector;
 use crate::runtime::{Engine, Provider, check};
+use crate::storage::lease::{Notice, Ownership, OwnershipState};
 use crate::storage::writer::Writer;
-use crate::storage::{Lease, ProviderVersion, StorageError, Store};
+use crate::storage::{ProviderVersion, StorageError, Store};
 use async_trait::async_trait;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 pub struct Supervisor {
     pub(super) shared: Arc<Shared>,
     pub(super) engine: Arc<Engine>,
     pub(super) providers: Providers,
     pub(super) actors: RwLock<HashMap<AccountId, Arc<Actor>>>,
-    pub(super) epochs: HashMap<PartitionId, u64>,
     /// One installation at a time, so that versions follow each other.
-    installing: tokio::sync::Mutex<()>,
-    pub(super) me: std::sync::Weak<Self>,
+    pub(super) installing: tokio::sync::Mutex<()>,
+    /// Workspaces that are not active: their accounts rest.
+    pub(super) resting: RwLock<BTreeSet<WorkspaceId>>,
+    /// Usage of accounts that were deleted, until it is taken.
+    pub(super) departed: Mutex<Vec<(WorkspaceId, AccountId, Usage)>>,
+    /// One account at a time comes back, so that none comes twice.
+    pub(super) bringing: tokio::sync::Mutex<()>,
+    /// One version of another host at a time is compiled.
+    pub(super) learning: tokio::sync::Mutex<()>,
+    /// Components that came with this host, until it is an owner for the first time.
+    pub(super) bundled: Mutex<Vec<(String, Vec<u8>)>>,
+    /// Another host has recorded sends, or made another provider version current.
+    pub(super) hand_over_bell: Notify,
+    pub(super) providers_bell: Notify,
+    pub(super) me: Weak<Self>,
 }
 
 /// What the supervisor is built from.
@@ -47,21 +59,22 @@ pub struct Parts {
     pub connector: Arc<dyn Connector>,
     pub reply_tokens: Arc<dyn ReplyTokens + std::marker::Send + Sync>,
     pub engine: Arc<Engine>,
-    pub leases: Vec<Lease>,
+    pub ownership: Arc<Ownership>,
     pub settings: Settings,
     /// Components that came with this host: (name, bytes). One that was never installed before
-    /// becomes current.
+    /// becomes current, once this host owns partitions.
     pub bundled: Vec<(String, Vec<u8>)>,
 }
 
 impl Supervisor {
-    /// Brings providers and accounts back. Returns when all of them are known; their starts go on
-    /// behind it.
+    /// Brings providers back, and the accounts of all that this host owns; follows what it owns
+    /// from then on. Returns when all of them are known; their starts go on behind it.
     pub async fn start(parts: Parts) -> anyhow::Result<Arc<Self>> {
         let workers = Workers::start(parts.settings.guest_threads)?;
         let shared = Arc::new(Shared {
             store: parts.store,
             writer: parts.writer,
+            ownership: parts.ownership,
             connector: parts.connector,
             reply_tokens: parts.reply_tokens,
             workers,
@@ -75,20 +88,19 @@ impl Supervisor {
             engine: parts.engine,
             providers: Providers::default(),
             actors: RwLock::default(),
-            epochs: parts
-                .leases
-                .iter()
-                .map(|lease| (lease.partition, lease.epoch))
-                .collect(),
             installing: tokio::sync::Mutex::new(()),
+            resting: RwLock::default(),
+            departed: Mutex::default(),
+            bringing: tokio::sync::Mutex::new(()),
+            learning: tokio::sync::Mutex::new(()),
+            bundled: Mutex::new(parts.bundled),
+            hand_over_bell: Notify::new(),
+            providers_bell: Notify::new(),
             me: me.clone(),
         });
         supervisor.load_providers().await?;
-        for (name, bytes) in parts.bundled {
-            // Refusals are logged and shown; the host runs with what it has.
-            let _ = supervisor.install_component(bytes, &name, false).await;
-        }
-        supervisor.load_accounts().await?;
+        supervisor.load_resting().await?;
+        supervisor.begin_ownership().await?;
         Ok(supervisor)
     }
 
@@ -105,16 +117,7 @@ impl Supervisor {
         digests.sort();
         digests.dedup();
         for digest in digests {
-            let Some(bytes) = self.shared.store.provider_bytes(&digest).await? else {
-                tracing::error!(digest, "storage has no bytes of a provider that it names");
-                continue;
-            };
-            match self.check(bytes).await {
-                Ok(provider) => self.providers.add(provider),
-                Err(reason) => {
-                    tracing::error!(digest, reason, "an installed provider is refused now")
-                }
-            }
+            self.load_version(&digest).await?;
         }
         for (provider, digest) in current {
             self.providers.set_current(&provider, &digest);
@@ -122,71 +125,13 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn load_accounts(self: &Arc<Self>) -> anyhow::Result<()> {
-        let deletions = self.shared.store.deletions().await?;
-        let restored = self.shared.store.restored().await?;
-        for account in self.shared.store.all_accounts().await? {
-            let sends = self.shared.store.unsettled_sends(&account.id).await?;
-            let actor = self.add_actor(account.clone());
-            if deletions.contains(&account.id) {
-                self.go_on_deleting(account.workspace, account.id);
-                continue;
-            }
-            match actor {
-                Some(actor) => self.recover(&actor, &account, sends, restored),
-                None => tracing::error!(
-                    account = %account.id,
-                    provider = account.provider,
-                    "the account's provider is not installed; the account does not run"
-                ),
-            }
+    async fn load_resting(&self) -> anyhow::Result<()> {
+        let mut workspaces = self.shared.store.workspaces().await?;
+        workspaces.retain(|workspace| !workspace.is_active());
+        if let Ok(mut resting) = self.resting.write() {
+            resting.extend(workspaces.into_iter().map(|workspace| workspace.id));
         }
         Ok(())
-    }
-
-    /// After a restart: what was recorded is called again, what was dispatched only where the
-    /// channel drops repeats; else nobody can say what became of it. In a copy of another
-    /// installation nobody can say it of either: the original may have gone on with it.
-    fn recover(
-        &self,
-        actor: &Arc<Actor>,
-        account: &Account,
-        sends: Vec<Send>,
-        restored: Option<Timestamp>,
-    ) {
-        let dedupes = self
-            .provider_of(account)
-            .is_some_and(|provider| provider.manifest.dedupes_sends);
-        for send in sends {
-            let copied = restored.is_some_and(|at| send.recorded_at <= at);
-            if !copied && (send.state == SendState::Recorded || dedupes) {
-                let (id, outgoing) = (send.id, Arc::new(send.outgoing));
-                actor.recover_send(id, outgoing.clone(), send.state);
-                if send.state == SendState::Dispatched {
-                    // The one of its first dispatch went with the process before.
-                    actor.await_end(id);
-                }
-                actor.input(Input::Send { id, outgoing });
-            } else {
-                actor.recover_send(send.id, Arc::new(send.outgoing), send.state);
-                let failure = Failure::new(
-                    FailureCode::Unavailable,
-                    if copied {
-                        "this host was restored from a backup, and the original may have sent it"
-                    } else {
-                        "the host stopped after it had left and before the channel answered"
-                    },
-                );
-                let outcome = SendOutcome::Failed {
-                    failure,
-                    certainty: Certainty::MaybeDone,
-                };
-                actor.settle_recovered(send.id, outcome);
-            }
-        }
-        if signed_in_and_wanted(account) {
-            actor.order(Order::Start { done: None });
-        }
     }
 
     /// Watches the providers directory until the task is aborted.
@@ -229,6 +174,7 @@ impl Supervisor {
             .or_else(|| self.providers.current(&account.provider))
     }
 
+    /// None: its provider is not installed, or this host does not own its partition.
     pub(super) fn add_actor(&self, account: Account) -> Option<Arc<Actor>> {
         let provider = self.provider_of(&account)?;
         let (id, workspace, partition) = (
@@ -236,7 +182,7 @@ impl Supervisor {
             account.workspace.clone(),
             account.partition,
         );
-        let epoch = self.epochs.get(&partition).copied()?;
+        let epoch = self.shared.ownership.epoch(partition)?;
         let core = Core::new(account, provider, &self.shared);
         let actor = Actor::new(
             workspace,
@@ -246,11 +192,11 @@ impl Supervisor {
             self.shared.clone(),
             core,
         );
-        self.actors.write().ok()?.insert(id, actor.clone());
-        Some(actor)
+        let mut actors = self.actors.write().ok()?;
+        Some(actors.entry(id).or_insert(actor).clone())
     }
 
-    async fn check(&self, bytes: Vec<u8>) -> Result<Arc<Provider>, String> {
+    pub(super) async fn check(&self, bytes: Vec<u8>) -> Result<Arc<Provider>, String> {
         let engine = self.engine.clone();
         tokio::task::spawn_blocking(move || engine.check(&bytes))
             .await
@@ -295,6 +241,7 @@ impl Supervisor {
             digest: digest.clone(),
             accounts: 0,
             unchanged: true,
+            parked: None,
         };
         if is_current || (known && !fresh && current.is_some()) {
             return Ok(installed);
@@ -305,16 +252,37 @@ impl Supervisor {
             version: provider.manifest.version.clone(),
             installed_at: Timestamp::now(),
         };
+        let parked = match self.beyond_grant(&provider).await {
+            Ok(beyond) => beyond,
+            Err(error) => return refuse(&id, error.to_string()),
+        };
         let stored = async {
             self.shared.store.put_provider(&version, &bytes).await?;
+            if parked.is_some() {
+                return Ok(());
+            }
             self.shared.store.set_current_provider(&id, &digest).await
         };
         if let Err(error) = stored.await {
             return refuse(&id, error.to_string());
         }
+        if let Some(beyond) = parked {
+            let reason = format!(
+                "version {} waits for an operator's approval: it asks for more than is granted: {}",
+                installed.version,
+                beyond.in_words()
+            );
+            self.providers.refused(&id, source, &reason);
+            return Ok(Installed {
+                unchanged: known,
+                parked: Some(beyond),
+                ..installed
+            });
+        }
         self.providers.add(provider.clone());
         self.providers.set_current(&id, &digest);
         let accounts = self.move_accounts(&id, provider);
+        self.tell(Notice::Providers).await;
         Ok(Installed {
             accounts,
             unchanged: false,
@@ -351,7 +319,7 @@ impl Supervisor {
     }
 
     /// Every account of the provider goes over to the new version, each at its own turn boundary.
-    fn move_accounts(self: &Arc<Self>, id: &str, provider: Arc<Provider>) -> u64 {
+    pub(super) fn move_accounts(self: &Arc<Self>, id: &str, provider: Arc<Provider>) -> u64 {
         let actors: Vec<_> = match self.actors.read() {
             Ok(actors) => actors
                 .values()
@@ -422,6 +390,17 @@ impl Control for Supervisor {
         self.providers.one(&id)
     }
 
+    async fn learn_provider(&self, name: &str) -> Option<Arc<ProviderInfo>> {
+        if let Some(known) = self.provider(name) {
+            return Some(known);
+        }
+        self.shared.store.lease_length()?;
+        if let Err(error) = self.me.upgrade()?.refresh_providers().await {
+            tracing::debug!(%error, "provider versions cannot be read now");
+        }
+        self.provider(name)
+    }
+
     fn stray_refusals(&self) -> Vec<Refused> {
         self.providers.stray_refusals()
     }
@@ -451,9 +430,16 @@ impl Control for Supervisor {
     fn runtime_state(&self, id: &AccountId) -> RuntimeState {
         match self.actor(id) {
             Some(actor) => actor.look(|live| live.runtime.clone()),
-            None => RuntimeState {
+            None if self.owns(id) => RuntimeState {
                 status: RuntimeStatus::Error,
                 reason: None,
+            },
+            None => RuntimeState {
+                status: RuntimeStatus::Unknown,
+                reason: Some(Failure::new(
+                    FailureCode::Unavailable,
+                    "another host runs this account",
+                )),
             },
         }
     }
@@ -463,10 +449,13 @@ impl Control for Supervisor {
         id: &AccountId,
         action: RuntimeAction,
     ) -> Result<RuntimeState, Refusal> {
-        let actor = self.actor(id).ok_or(Refusal::UnknownAccount)?;
+        if action == RuntimeAction::Refresh {
+            return Ok(self.runtime_state(id));
+        }
+        let actor = self.owned(id).await?;
         let (done, wait) = oneshot::channel();
         match action {
-            RuntimeAction::Refresh => return Ok(self.runtime_state(id)),
+            RuntimeAction::Refresh => {}
             RuntimeAction::Start => actor.order(Order::Start { done: Some(done) }),
             RuntimeAction::Stop => {
                 actor.order(Order::Stop {
@@ -489,6 +478,10 @@ impl Control for Supervisor {
         }
         let _ = tokio::time::timeout(Duration::from_secs(10), wait).await;
         Ok(self.runtime_state(id))
+    }
+
+    fn ownership(&self) -> OwnershipState {
+        self.shared.ownership.state()
     }
 
     fn flow(&self, id: &AccountId) -> Option<Flow> {

@@ -75,6 +75,13 @@ impl Core {
             .recv_timeout(std::time::Duration::from_secs(10))
             .map_err(|_| "no answer within 10 s".to_owned())?
             .map_err(|error| error.to_string())?;
+        // The operator's lie under the account's own.
+        let mut under = shared.settings.operator_config.secrets(
+            &self.provider.manifest.id,
+            &self.provider.descriptor.config_schema,
+        );
+        under.retain(|(name, _)| secrets.iter().all(|(own, _)| own != name));
+        let secrets = [under, secrets].concat();
         let mut ledger = Ledger::new(
             whole.then_some(entries),
             self.account.kv_bytes,
@@ -130,6 +137,7 @@ impl Core {
         let mut turn = Box::new(Turn::new(self.tick(), ledger, self.facts.clone()));
         turn.doomed = actor.fails_next_turn();
         let mut outcome = instance.call(&Call::Start(start), turn);
+        actor.meter.turn(outcome.cpu.as_micros() as u64);
         match outcome.result {
             Ok(ref keeps) => {
                 self.instance = Some(instance);
@@ -184,13 +192,16 @@ impl Core {
     }
 
     /// The operator's configuration for the provider under the account's.
+    pub fn merged_config(&self, actor: &Arc<Actor>) -> serde_json::Value {
+        actor.shared.settings.operator_config.merged(
+            &self.provider.manifest.id,
+            &self.provider.descriptor.config_schema,
+            &self.account.config,
+        )
+    }
+
     pub fn config(&self, actor: &Arc<Actor>) -> Arc<str> {
-        actor
-            .shared
-            .settings
-            .merged_config(&self.provider.manifest.id, &self.account.config)
-            .to_string()
-            .into()
+        self.merged_config(actor).to_string().into()
     }
 
     fn wait(&mut self, actor: &Arc<Actor>, ms: u64) {

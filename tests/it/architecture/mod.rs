@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 7] = [
 ];
 
 /// (crate, modules that may use it)
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 15] = [
     ("wasmtime", &["runtime"]),
     ("wasmtime_wasi", &["runtime"]),
     ("wasmparser", &["runtime"]),
@@ -35,6 +35,8 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("tokio_rustls", &["network"]),
     ("tokio_socks", &["network"]),
     ("axum", &["api", "app"]),
+    ("anyport_cli", &["app", "main"]),
+    ("anyport_signing", &["delivery"]),
     ("anyport_simulator", &["app", "main"]),
 ];
 

@@ -1,5 +1,6 @@
 //! A host in this process, on a free port and a directory of its own, and a client for it.
 
+use super::postgres::TestDatabase;
 use anyport::app::{self, Running, config::Config};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
@@ -17,9 +18,19 @@ pub struct Host {
     client: reqwest::Client,
     adjust: Adjust,
     data: TempDir,
+    /// Unless it is SQLite in `data`.
+    database: Option<TestDatabase>,
 }
 
 type Adjust = Box<dyn Fn(&mut Config)>;
+
+/// `ANYPORT_TEST_DATABASE=postgres` runs every story that does not choose for itself on PostgreSQL.
+async fn everywhere() -> Option<TestDatabase> {
+    match std::env::var("ANYPORT_TEST_DATABASE").as_deref() {
+        Ok("postgres") => Some(TestDatabase::new().await.expect("a PostgreSQL server")),
+        _ => None,
+    }
+}
 
 /// An answer, read to its end.
 #[derive(Debug)]
@@ -49,11 +60,20 @@ impl Host {
     /// The same with changes of the configuration.
     pub async fn start_with(adjust: impl Fn(&mut Config) + 'static) -> Self {
         let data = TempDir::new().unwrap();
-        Self::open(data, Box::new(adjust), None).await
+        let database = everywhere().await;
+        Self::open(data, database, Box::new(adjust), None).await
     }
 
-    async fn open(data: TempDir, adjust: Adjust, keys: Option<(String, String)>) -> Self {
+    async fn open(
+        data: TempDir,
+        database: Option<TestDatabase>,
+        adjust: Adjust,
+        keys: Option<(String, String)>,
+    ) -> Self {
         let mut config = Config {
+            database: database
+                .as_ref()
+                .map(|database| database.url.clone().into()),
             data: data.path().to_owned(),
             trial: true,
             ..Config::default()
@@ -77,6 +97,7 @@ impl Host {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             adjust,
             data,
+            database,
         }
     }
 
@@ -88,7 +109,8 @@ impl Host {
     /// Stops it in good order and starts it again on the same data, on another port.
     pub async fn restart(self) -> Self {
         self.running.stop().await;
-        Self::open(self.data, self.adjust, Some((self.key, self.operator_key))).await
+        let keys = Some((self.key, self.operator_key));
+        Self::open(self.data, self.database, self.adjust, keys).await
     }
 
     /// Stops it in good order and leaves the data.

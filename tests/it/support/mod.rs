@@ -4,8 +4,11 @@
 #![allow(dead_code)]
 
 pub mod arrivals;
+pub mod cut;
+pub mod database;
 pub mod guests;
 pub mod host;
+pub mod postgres;
 pub mod process;
 pub mod sink;
 pub mod traffic;

@@ -1,9 +1,10 @@
 //! The host as a process of its own, which can be killed. It is this test binary started once
 //! more, so that it is never older than what is tested.
 
-use super::{PATIENCE, host::Answer};
+use super::{PATIENCE, host::Answer, postgres::TestDatabase};
 use anyport::app::{self, config::Config, config::ServeArgs};
 use http::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::PathBuf;
@@ -54,6 +55,7 @@ fn host_process() {
 /// Data and configuration that outlive the processes on them.
 pub struct Home {
     directory: TempDir,
+    _database: Option<TestDatabase>,
     config: PathBuf,
     log: PathBuf,
     filter: &'static str,
@@ -77,16 +79,30 @@ pub struct HostProcess {
 impl Home {
     /// `config`: TOML without `listen` and `data`.
     pub fn new(config: &str) -> Self {
+        Self::with(config, None)
+    }
+
+    /// On this database.
+    pub fn on(database: TestDatabase, config: &str) -> Self {
+        Self::with(config, Some(database))
+    }
+
+    fn with(config: &str, database: Option<TestDatabase>) -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("anyport.toml");
         let data = directory.path().join("data");
-        let text = format!("listen = \"127.0.0.1:0\"\ndata = {data:?}\n{config}");
+        let mut text = format!("listen = \"127.0.0.1:0\"\ndata = {data:?}\n");
+        if let Some(database) = &database {
+            text += &format!("database = {:?}\n", database.url);
+        }
+        text += config;
         std::fs::write(&path, text).unwrap();
         Self {
             config: path,
             log: directory.path().join("log"),
             directory,
             filter: "info",
+            _database: database,
         }
     }
 
@@ -103,6 +119,24 @@ impl Home {
 
     pub fn data(&self) -> PathBuf {
         self.directory.path().join("data")
+    }
+
+    /// The key that a host beside another one needs, as an operator copies it.
+    pub fn take_operator_key(&self, other: &Self) {
+        std::fs::create_dir_all(self.data()).unwrap();
+        let key = "operator.key";
+        std::fs::copy(other.data().join(key), self.data().join(key)).unwrap();
+    }
+
+    /// A key of its own.
+    pub fn make_operator_key(&self) {
+        std::fs::create_dir_all(self.data()).unwrap();
+        anyport::storage::seal::OperatorKey::create(&self.data().join("operator.key")).unwrap();
+    }
+
+    /// How often the processes have logged this.
+    pub fn count(&self, what: &str) -> usize {
+        self.log().matches(what).count()
     }
 
     /// What all processes have logged.
@@ -215,6 +249,20 @@ impl HostProcess {
     /// `kill -9`, and waits until it is gone.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(self.id().cast_signed()).unwrap();
+        kill_process(id, signal).unwrap();
+    }
+
+    /// SIGTERM, and waits until it is gone.
+    pub async fn terminate(mut self) {
+        self.signal(Signal::TERM);
+        tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it stops")
+            .unwrap();
     }
 
     /// Did it end by itself?

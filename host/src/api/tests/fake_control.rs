@@ -2,15 +2,19 @@
 
 use super::fake_store::FakeStore;
 use crate::domain::account::{Account, AuthStatus, Profile, Proxy, RuntimeState, RuntimeStatus};
+use crate::domain::grant::Grant;
 use crate::domain::manifest::{AskedLimits, Class, Manifest, Resume, SecretNames};
 use crate::domain::send::{Send, SendOutcome, SendState};
 use crate::domain::sign_in::{Flow, Step};
+use crate::domain::usage::Usage;
 use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
+use crate::storage::lease::OwnershipState;
 use crate::supervisor::control::*;
+use crate::supervisor::operate::*;
 use async_trait::async_trait;
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -135,6 +139,7 @@ impl Control for FakeControl {
             digest: "cd".repeat(32),
             accounts: 1,
             unchanged: false,
+            parked: None,
         })
     }
 
@@ -163,6 +168,7 @@ impl Control for FakeControl {
             turn_seq: 0,
             kv_bytes: 0,
             created_at: Timestamp::now(),
+            clock_at: Timestamp(0),
         };
         self.store.state().accounts.push(account.clone());
         Ok(account)
@@ -199,6 +205,9 @@ impl Control for FakeControl {
         Ok(())
     }
 
+    fn ownership(&self) -> OwnershipState {
+        OwnershipState::Active { partitions: 64 }
+    }
     fn runtime_state(&self, _: &AccountId) -> RuntimeState {
         self.script().runtime.clone()
     }
@@ -305,5 +314,43 @@ impl Control for FakeControl {
             .iter()
             .find(|send| send.id == *id)
             .cloned())
+    }
+}
+
+/// Operators' questions are asked of a whole host, in `tests/it`.
+#[async_trait]
+impl Operate for FakeControl {
+    async fn versions(&self, _: &str) -> Result<Versions, OperateError> {
+        Err(OperateError::Missing("such provider"))
+    }
+    async fn approve(&self, _: &str, _: &str) -> Result<Option<Grant>, OperateError> {
+        Err(OperateError::Missing("such provider"))
+    }
+    async fn make_current(&self, _: &str, _: &str) -> Result<u64, OperateError> {
+        Err(OperateError::Missing("such provider"))
+    }
+    async fn assign(&self, _: &AccountId, _: &str) -> Result<(), OperateError> {
+        Err(OperateError::Missing("such account"))
+    }
+    fn check_config(&self, _: &str, _: &serde_json::Value) -> Result<Vec<String>, OperateError> {
+        Err(OperateError::Missing("such provider"))
+    }
+    async fn set_configs(&self, _: BTreeMap<String, serde_json::Value>) {}
+    async fn set_resting(&self, _: BTreeSet<WorkspaceId>) {}
+    fn standings(&self) -> Vec<Standing> {
+        Vec::new()
+    }
+    fn partitions(&self) -> Vec<u8> {
+        Vec::new()
+    }
+    fn take_usage(&self) -> Vec<(WorkspaceId, AccountId, Usage)> {
+        Vec::new()
+    }
+}
+
+#[async_trait]
+impl super::super::OperatorSettings for FakeControl {
+    async fn reload(&self) -> Result<(), StorageError> {
+        Ok(())
     }
 }

@@ -3,12 +3,16 @@
 use crate::domain::account::Account;
 use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::event::LoggedEvent;
+use crate::domain::id::ApiKeyId;
 use crate::domain::send::{Send, SendState};
+use crate::domain::usage::DailyUsage;
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::storage::lease::{HandOver, HostRow};
 use crate::storage::*;
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 #[derive(Default)]
 pub struct State {
@@ -24,6 +28,8 @@ pub struct State {
     pub heads: HashMap<u8, u64>,
     /// How often `read_events` was asked for.
     pub reads: usize,
+    /// How often last uses of keys were written.
+    pub touches: usize,
 }
 
 #[derive(Default)]
@@ -80,7 +86,25 @@ fn absent<T>() -> Result<T, StorageError> {
 
 #[async_trait]
 impl Store for FakeStore {
-    async fn claim(&self) -> Result<Vec<Lease>, StorageError> {
+    async fn acquire(&self) -> Result<Vec<Lease>, StorageError> {
+        absent()
+    }
+    async fn renew(&self) -> Result<Vec<Lease>, StorageError> {
+        absent()
+    }
+    async fn release(&self) -> Result<(), StorageError> {
+        absent()
+    }
+    fn lease_length(&self) -> Option<Duration> {
+        None
+    }
+    async fn hosts(&self) -> Result<Vec<HostRow>, StorageError> {
+        absent()
+    }
+    async fn hand_overs(&self) -> Result<Vec<HandOver>, StorageError> {
+        absent()
+    }
+    async fn end_hand_overs(&self, _: &[SendId]) -> Result<(), StorageError> {
         absent()
     }
     async fn commit(&self, _: usize, _: &[Write], _: bool) -> Result<Vec<Written>, StorageError> {
@@ -243,17 +267,63 @@ impl Store for FakeStore {
     async fn workspaces(&self) -> Result<Vec<Workspace>, StorageError> {
         absent()
     }
-    async fn put_workspace(&self, _: &Workspace) -> Result<(), StorageError> {
+    async fn put_workspace(&self, workspace: &Workspace) -> Result<(), StorageError> {
+        let mut state = self.open()?;
+        state.workspaces.retain(|one| one.id != workspace.id);
+        state.workspaces.push(workspace.clone());
+        Ok(())
+    }
+    async fn delete_workspace(&self, _: &WorkspaceId) -> Result<(), StorageError> {
         absent()
     }
-    async fn put_api_key(&self, _: &ApiKey) -> Result<(), StorageError> {
-        absent()
+    async fn put_api_key(&self, key: &ApiKey) -> Result<(), StorageError> {
+        let mut state = self.open()?;
+        match state.keys.iter_mut().find(|one| one.id == key.id) {
+            Some(known) => *known = key.clone(),
+            None => state.keys.push(key.clone()),
+        }
+        Ok(())
     }
     async fn api_key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StorageError> {
         let state = self.open()?;
-        Ok(state.keys.iter().find(|key| key.hash == *hash).cloned())
+        let is = |key: &&ApiKey| {
+            let previous = key.previous.as_ref().map(|previous| previous.hash);
+            key.hash == *hash || previous == Some(*hash)
+        };
+        Ok(state.keys.iter().find(is).cloned())
+    }
+    async fn api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKey>, StorageError> {
+        let state = self.open()?;
+        Ok(state.keys.iter().find(|key| key.id == *id).cloned())
     }
     async fn api_keys(&self) -> Result<Vec<ApiKey>, StorageError> {
+        Ok(self.open()?.keys.clone())
+    }
+    async fn touch_api_keys(&self, used: &[(ApiKeyId, Timestamp)]) -> Result<(), StorageError> {
+        let mut state = self.open()?;
+        state.touches += 1;
+        for (id, at) in used {
+            if let Some(key) = state.keys.iter_mut().find(|key| key.id == *id) {
+                key.last_used_at = key.last_used_at.max(Some(*at));
+            }
+        }
+        Ok(())
+    }
+    async fn put_setting(&self, _: &str, _: Option<&[u8]>) -> Result<(), StorageError> {
+        absent()
+    }
+    async fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+        absent()
+    }
+    async fn add_usage(&self, _: &[DailyUsage]) -> Result<(), StorageError> {
+        absent()
+    }
+    async fn usage(
+        &self,
+        _: Option<&WorkspaceId>,
+        _: u32,
+        _: u32,
+    ) -> Result<Vec<DailyUsage>, StorageError> {
         absent()
     }
     async fn put_provider(&self, _: &ProviderVersion, _: &[u8]) -> Result<(), StorageError> {

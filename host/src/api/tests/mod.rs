@@ -7,10 +7,12 @@ mod endpoints;
 mod events;
 mod fake_control;
 mod fake_store;
+mod keys;
+mod limits;
 mod messages;
 mod shapes;
 
-use super::{ApiState, OpenedToken, ReplyTarget, ReplyTokens, Settings, mint_key, router};
+use super::{ApiState, KeyUse, OpenedToken, ReplyTarget, ReplyTokens, Settings, mint_key, router};
 use crate::domain::{AccountId, EndpointId, WorkspaceId};
 use crate::storage::{KeyKind, Workspace};
 use axum::Router;
@@ -32,6 +34,7 @@ pub struct Host {
     pub log: watch::Sender<u64>,
     pub stopping: watch::Sender<bool>,
     pub changed_endpoints: Arc<Mutex<Vec<EndpointId>>>,
+    pub key_use: Arc<KeyUse>,
     pub workspace: WorkspaceId,
     pub key: String,
     pub operator: String,
@@ -106,9 +109,14 @@ impl Host {
         let (stopping, is_stopping) = watch::channel(false);
         let changed_endpoints = Arc::new(Mutex::new(Vec::new()));
         let changed = changed_endpoints.clone();
+        let key_use = Arc::new(KeyUse::default());
         let router = router(ApiState {
             store: store.clone(),
             control: control.clone(),
+            operate: control.clone(),
+            operator_settings: control.clone(),
+            key_use: key_use.clone(),
+            lag: Arc::new(|_| None),
             log: log_changed,
             stopping: is_stopping,
             endpoint_changed: Arc::new(move |id: &EndpointId| {
@@ -125,6 +133,7 @@ impl Host {
             log,
             stopping,
             changed_endpoints,
+            key_use,
             workspace,
             key,
             operator,
@@ -228,7 +237,7 @@ async fn every_answer_has_an_envelope() {
         assert_eq!((answered.status, answered.code()), (status, code), "{path}");
     }
     let answered = host.call("DELETE", "/v1/workspace", None).await;
-    assert_eq!(answered.headers["allow"], "GET,HEAD");
+    assert_eq!(answered.headers["allow"], "GET,HEAD,PATCH");
     assert_eq!(host.get("/livez").await.status, 200);
     assert_eq!(host.get("/readyz").await.status, 200);
 }

@@ -5,16 +5,15 @@ use super::super::body::JsonBody;
 use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
-use super::super::keys::WorkspaceKey;
+use super::super::keys::{Narrowed, WorkspaceKey};
 use super::super::query::PathText;
+use super::super::routes::Routes;
 use super::account_request::{self, AccountRequest};
 use super::account_view::AccountView;
 use super::providers::{self, REGION};
 use crate::domain::AccountId;
 use crate::supervisor::control::{AccountChange, NewAccount, ProviderInfo, Refusal};
-use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -24,21 +23,23 @@ const READ: Operation = Operation::of_account(codes::GET_ACCOUNT_FAILED);
 const UPDATE: Operation = Operation::of_account(codes::UPDATE_ACCOUNT_FAILED);
 const DELETE: Operation = Operation::of_account(codes::DELETE_ACCOUNT_FAILED);
 
-pub fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/accounts", get(list).post(create))
-        .route(
-            "/v1/accounts/{account_id}",
-            get(read).patch(update).delete(remove),
-        )
+pub fn routes() -> Routes {
+    const ONE: &str = "/v1/accounts/{account_id}";
+    Routes::new()
+        .get("/v1/accounts", list)
+        .post("/v1/accounts", create)
+        .get(ONE, read)
+        .patch(ONE, update)
+        .delete(ONE, remove)
 }
 
-async fn list(State(api): State<Api>, WorkspaceKey(workspace): WorkspaceKey) -> Answer {
-    let accounts = api
+async fn list(State(api): State<Api>, key: Narrowed) -> Answer {
+    let mut accounts = api
         .store
-        .accounts(&workspace)
+        .accounts(&key.workspace)
         .await
         .map_err(|error| LIST.storage(error))?;
+    accounts.retain(|account| key.sees(account.id.as_str()));
     let providers: HashMap<String, ProviderInfo> = api
         .control
         .providers()
@@ -65,7 +66,7 @@ async fn create(
     let provider = request
         .provider
         .ok_or_else(|| ApiError::field("provider", "is required (a string)"))?;
-    let info = providers::installed(&api, &provider)?;
+    let info = providers::installed(&api, &provider).await?;
     let region = request.region.unwrap_or_else(|| REGION.to_owned());
     if region != REGION {
         return Err(ApiError::new(

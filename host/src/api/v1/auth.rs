@@ -9,6 +9,7 @@ use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
 use super::super::keys::WorkspaceKey;
 use super::super::query::PathText;
+use super::super::routes::Routes;
 use super::account_request::method_for;
 use super::proxy;
 use super::session_view::AccountSession;
@@ -16,9 +17,7 @@ use crate::domain::WorkspaceId;
 use crate::domain::account::{Account, AuthStatus};
 use crate::domain::sign_in::{Answer as Input, Flow, Question, Step};
 use crate::supervisor::control::{AccountChange, ProviderInfo, SignInCall};
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
@@ -30,37 +29,26 @@ const ACT: Operation = Operation::of_runtime(codes::RUN_AUTH_ACTION_FAILED);
 /// Longest input of a person in characters; a body has at most 256 KiB anyway.
 const INPUT: usize = 256 * 1024;
 
-pub fn routes() -> Router<Api> {
+pub fn routes() -> Routes {
     // The older spellings stand below `auth/session`; there the method tells reading the state
     // from importing a session.
-    Router::new()
-        .route("/v1/accounts/{account_id}/auth", get(state))
-        .route(
-            "/v1/accounts/{account_id}/auth/session",
-            get(state).post(import),
-        )
-        .route(
-            "/v1/accounts/{account_id}/auth/session/import",
-            post(import),
-        )
-        .merge(both("start", || post(start)))
-        .merge(both("qr/start", || post(start_qr)))
-        .merge(both("qr/check", || post(check)))
-        .merge(both("code", || post(code)))
-        .merge(both("password", || post(password)))
-        .merge(both("cancel", || post(cancel)))
-}
-
-fn both(action: &str, method: impl Fn() -> axum::routing::MethodRouter<Api>) -> Router<Api> {
-    Router::new()
-        .route(
-            &format!("/v1/accounts/{{account_id}}/auth/{action}"),
-            method(),
-        )
-        .route(
-            &format!("/v1/accounts/{{account_id}}/auth/session/{action}"),
-            method(),
-        )
+    let routes = Routes::new()
+        .get("/v1/accounts/{account_id}/auth", state)
+        .get("/v1/accounts/{account_id}/auth/session", state)
+        .post("/v1/accounts/{account_id}/auth/session", import)
+        .post("/v1/accounts/{account_id}/auth/session/import", import);
+    ["auth", "auth/session"]
+        .into_iter()
+        .fold(routes, |routes, base| {
+            let path = |action: &str| format!("/v1/accounts/{{account_id}}/{base}/{action}");
+            routes
+                .post(&path("start"), start)
+                .post(&path("qr/start"), start_qr)
+                .post(&path("qr/check"), check)
+                .post(&path("code"), code)
+                .post(&path("password"), password)
+                .post(&path("cancel"), cancel)
+        })
 }
 
 async fn state(
@@ -91,7 +79,8 @@ impl Action {
     ) -> Result<Self, ApiError> {
         let body = super::without_params(body)?;
         let account = super::account(&api, &ACT, &workspace, id).await?;
-        let info = api.control.provider(&account.provider).ok_or_else(|| {
+        let info = api.control.learn_provider(&account.provider).await;
+        let info = info.ok_or_else(|| {
             ApiError::new(
                 codes::PROVIDER_ADAPTER_NOT_FOUND,
                 format!(

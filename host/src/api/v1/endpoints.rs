@@ -7,27 +7,24 @@ use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::keys::WorkspaceKey;
 use super::super::query::PathText;
+use super::super::routes::Routes;
 use super::endpoint_request::EndpointRequest;
 use crate::domain::endpoint::{Endpoint, EndpointState, Ordering, RetryPolicy};
 use crate::domain::{AccountId, EndpointId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/webhook-endpoints", get(list).post(create))
-        .route(
-            "/v1/webhook-endpoints/{endpoint_id}",
-            get(read).patch(update).delete(remove),
-        )
-        .route(
-            "/v1/webhook-endpoints/{endpoint_id}/deactivate",
-            post(deactivate),
-        )
+pub fn routes() -> Routes {
+    const ONE: &str = "/v1/webhook-endpoints/{endpoint_id}";
+    Routes::new()
+        .get("/v1/webhook-endpoints", list)
+        .post("/v1/webhook-endpoints", create)
+        .get(ONE, read)
+        .patch(ONE, update)
+        .delete(ONE, remove)
+        .post("/v1/webhook-endpoints/{endpoint_id}/deactivate", deactivate)
 }
 
 #[derive(Serialize)]

@@ -4,11 +4,10 @@ use super::super::Api;
 use super::super::codes;
 use super::super::cursor::Position;
 use super::super::error::ApiError;
-use super::super::keys::WorkspaceKey;
+use super::super::keys::{self, Caller, Narrowed};
 use super::super::log_reader::Filter;
 use super::super::query::Query;
 use super::events;
-use crate::domain::WorkspaceId;
 use crate::storage::StorageError;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -17,7 +16,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use futures::StreamExt;
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -28,7 +27,7 @@ const CHUNKS: usize = 4;
 
 pub async fn stream(
     State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
+    key: Narrowed,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, ApiError> {
@@ -40,8 +39,7 @@ pub async fn stream(
                 .map_err(|_| ApiError::field("Last-Event-ID", "is not a cursor of this log"))
         })
         .transpose()?;
-    let (position, filter) =
-        events::begin(&api, &workspace, &query, last_event_id, "latest").await?;
+    let (position, filter) = events::begin(&api, &key, &query, last_event_id, "latest").await?;
     events::refuse_missed(&api, &position, &filter).await?;
     let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
         ApiError::new(codes::TOO_MANY_STREAMS, "too many streams are open").retry_after(5)
@@ -49,7 +47,7 @@ pub async fn stream(
     let (chunks, receiver) = mpsc::channel(CHUNKS);
     tokio::spawn(async move {
         let _permit = permit;
-        run(&api, &workspace, position, &filter, &chunks).await;
+        run(&api, &key, position, &filter, &chunks).await;
     });
     let body = ReceiverStream::new(receiver).map(Ok::<Bytes, Infallible>);
     let mut response = Response::new(Body::from_stream(body));
@@ -63,16 +61,17 @@ pub async fn stream(
     Ok(response)
 }
 
-/// Ends when the client is gone or too slow, and when the host stops.
+/// Ends when the client is gone or too slow, when its key is good no more, and when the host stops.
 async fn run(
     api: &Api,
-    workspace: &WorkspaceId,
+    key: &Narrowed,
     mut position: Position,
     filter: &Filter,
     chunks: &mpsc::Sender<Bytes>,
 ) {
     let mut stopping = api.stopping.clone();
     let patience = api.settings.stream_patience;
+    let mut looked = Instant::now();
     // An id without data: a client that is cut off before its first event knows where it was.
     let mut chunk = b"retry: 1000\n".to_vec();
     push_id(&mut chunk, &position);
@@ -81,7 +80,10 @@ async fn run(
         let mut changes = api.reader.changes();
         let mut more = false;
         let read = async {
-            let batch = api.reader.read(workspace, &position, filter, BATCH).await?;
+            let batch = api
+                .reader
+                .read(&key.workspace, &position, filter, BATCH)
+                .await?;
             let missed = if batch.next == position {
                 None
             } else {
@@ -118,6 +120,12 @@ async fn run(
                 return;
             }
         }
+        if looked.elapsed() >= api.settings.heartbeat {
+            looked = Instant::now();
+            if !is_still_good(api, &key.caller).await {
+                return;
+            }
+        }
         if more {
             continue;
         }
@@ -135,6 +143,16 @@ async fn run(
         if ended {
             return;
         }
+    }
+}
+
+/// Is the key that opened the stream still good? A database that does not answer says nothing
+/// against it.
+async fn is_still_good(api: &Api, caller: &Caller) -> bool {
+    match keys::find(api, &caller.hash).await {
+        Ok(Some(known)) => known.opens(&caller.hash),
+        Ok(None) => false,
+        Err(_) => true,
     }
 }
 

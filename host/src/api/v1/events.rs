@@ -5,17 +5,16 @@ use super::super::codes;
 use super::super::cursor::Position;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
-use super::super::keys::WorkspaceKey;
+use super::super::keys::Narrowed;
 use super::super::log_reader::Filter;
 use super::super::query::Query;
+use super::super::routes::Routes;
 use super::{endpoint_request, event_stream};
-use crate::domain::WorkspaceId;
-use axum::Router;
+use crate::domain::AccountId;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::time::{Duration, Instant};
@@ -24,16 +23,16 @@ const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
 const MAX_WAIT_SECONDS: u64 = 60;
 
-pub fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/events", get(pull_or_stream))
-        .route("/v1/events/stream", get(event_stream::stream))
+pub fn routes() -> Routes {
+    Routes::new()
+        .get("/v1/events", pull_or_stream)
+        .get("/v1/events/stream", event_stream::stream)
 }
 
 /// Where to begin and what to show; from the query, and `Last-Event-ID` before `after`.
 pub async fn begin(
     api: &Api,
-    workspace: &WorkspaceId,
+    key: &Narrowed,
     query: &Query,
     last_event_id: Option<&str>,
     default: &str,
@@ -74,10 +73,12 @@ pub async fn begin(
             position
         }
     };
-    let account = match query.text("account_id") {
+    let own = key.account.as_ref().map(AccountId::as_str);
+    let account = match query.text("account_id").or(own) {
         None => None,
+        Some(id) if !key.sees(id) => return Err(Operation::OWN.missing()),
         Some(id) => {
-            let account = super::account(api, &Operation::OWN, workspace, id).await?;
+            let account = super::account(api, &Operation::OWN, &key.workspace, id).await?;
             Some((account.id, account.partition))
         }
     };
@@ -110,7 +111,7 @@ struct EventPage {
 
 async fn pull_or_stream(
     State(api): State<Api>,
-    key: WorkspaceKey,
+    key: Narrowed,
     headers: HeaderMap,
     query: Query,
 ) -> Response {
@@ -128,21 +129,21 @@ async fn pull_or_stream(
             .await
             .into_response()
     } else {
-        pull(&api, &key.0, &query).await.into_response()
+        pull(&api, &key, &query).await.into_response()
     }
 }
 
-async fn pull(api: &Api, workspace: &WorkspaceId, query: &Query) -> Answer {
+async fn pull(api: &Api, key: &Narrowed, query: &Query) -> Answer {
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT)? as usize;
     let wait = query.integer("wait", 0..=MAX_WAIT_SECONDS)?.unwrap_or(0);
     let deadline = Instant::now() + Duration::from_secs(wait);
-    let (mut position, filter) = begin(api, workspace, query, None, "earliest").await?;
+    let (mut position, filter) = begin(api, key, query, None, "earliest").await?;
     let mut stopping = api.stopping.clone();
     loop {
         let mut changes = api.reader.changes();
         let batch = api
             .reader
-            .read(workspace, &position, &filter, limit)
+            .read(&key.workspace, &position, &filter, limit)
             .await
             .map_err(|error| Operation::OWN.storage(error))?;
         // Not where nothing lies between: nothing can be missing there.

@@ -6,9 +6,10 @@ use super::super::codes;
 use super::super::envelope::{Answer, IDEMPOTENT_REPLAYED, PREFERENCE_APPLIED, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::in_flight;
-use super::super::keys::WorkspaceKey;
+use super::super::keys::Narrowed;
 use super::super::prefer::{self, Preference};
 use super::super::query::{PathText, Query};
+use super::super::routes::Routes;
 use super::message_request::SendRequest;
 use super::message_view::{self, MessageView, SendResult};
 use crate::domain::account::Account;
@@ -16,10 +17,8 @@ use crate::domain::send::{Idempotency, Send, SendState};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::storage::{Conflict, StorageError};
 use crate::supervisor::control::NewSend;
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -30,21 +29,26 @@ use std::time::{Duration, Instant};
 const SEND: Operation = Operation::SEND;
 const KEY_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
 
-pub fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/messages", post(send).get(list))
-        .route("/v1/messages/{message_id}", get(read))
+pub fn routes() -> Routes {
+    Routes::new()
+        .post("/v1/messages", send)
+        .get("/v1/messages", list)
+        .get("/v1/messages/{message_id}", read)
 }
 
 async fn send(
     State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
+    caller: Narrowed,
     headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Answer {
     let preference = Preference::of(&headers);
     let key = prefer::idempotency_key(&headers)?;
     let request = SendRequest::read(&body)?;
+    if !caller.sees(&request.account_id) {
+        return Err(SEND.missing());
+    }
+    let workspace = caller.workspace;
     let deadline = Instant::now() + preference.wait;
 
     let Some(key) = key else {
@@ -57,11 +61,19 @@ async fn send(
         .claim(&workspace, &key, fingerprint, deadline)
         .await?;
     // A repeat shows its send even where the account or the provider would refuse it by now.
+    // Looked at before the send: while the database refuses, one that is in it may be one that its
+    // client was refused, and will be taken back.
+    let trouble = (api.trouble)();
     let earlier = api
         .store
         .idempotent(&workspace, &key)
         .await
         .map_err(|error| SEND.storage(error))?;
+    if let (Some(trouble), Some((send, _))) = (trouble, &earlier)
+        && send.state == SendState::Recorded
+    {
+        return Err(SEND.storage(StorageError::Unavailable(trouble)));
+    }
     let recorded = match earlier {
         Some((_, other)) if other != fingerprint => return Err(in_flight::reused()),
         Some((send, _)) => Recorded {
@@ -99,7 +111,8 @@ async fn record(
     deadline: Instant,
 ) -> Result<Recorded, ApiError> {
     let account = super::account(api, &SEND, &workspace, &request.account_id).await?;
-    let info = api.control.provider(&account.provider).ok_or_else(|| {
+    let info = api.control.learn_provider(&account.provider).await;
+    let info = info.ok_or_else(|| {
         ApiError::new(
             codes::PROVIDER_ADAPTER_NOT_FOUND,
             format!(
@@ -189,15 +202,16 @@ fn fingerprint(body: &Map<String, Value>) -> [u8; 32] {
 
 async fn read(
     State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
+    key: Narrowed,
     PathText(id): PathText,
     query: Query,
 ) -> Answer {
+    let workspace = &key.workspace;
     let found = match (SendId::from_public(&id), query.text("account_id")) {
-        (Some(id), _) => api.store.send(&workspace, &id).await,
+        (Some(id), _) => api.store.send(workspace, &id).await,
         (None, Some(account)) => {
             let account = AccountId::from_text(account);
-            api.store.send_by_message(&workspace, &account, &id).await
+            api.store.send_by_message(workspace, &account, &id).await
         }
         (None, None) => {
             return Err(ApiError::field(
@@ -208,6 +222,7 @@ async fn read(
     };
     let send = found
         .map_err(|error| Operation::OWN.storage(error))?
+        .filter(|send| key.sees(send.account.as_str()))
         .ok_or_else(|| ApiError::new(codes::NOT_FOUND, "message_id: there is no such message"))?;
     Reply::ok(&MessageView::new(&send))
 }
@@ -219,11 +234,8 @@ struct MessagePage {
     next_cursor: String,
 }
 
-async fn list(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    query: Query,
-) -> Answer {
+async fn list(State(api): State<Api>, key: Narrowed, query: Query) -> Answer {
+    let workspace = &key.workspace;
     let state = query
         .text("state")
         .map(|text| {
@@ -241,22 +253,17 @@ async fn list(
         .map(|text| open_cursor(text).ok_or_else(foreign_cursor))
         .transpose()?;
     let account = match query.text("account_id") {
+        Some(id) if !key.sees(id) => return Err(Operation::OWN.missing()),
         Some(id) => Some(
-            super::account(&api, &Operation::OWN, &workspace, id)
+            super::account(&api, &Operation::OWN, workspace, id)
                 .await?
                 .id,
         ),
-        None => None,
+        None => key.account.clone(),
     };
     let page = api
         .store
-        .sends(
-            &workspace,
-            account.as_ref(),
-            state,
-            cursor.as_deref(),
-            limit,
-        )
+        .sends(workspace, account.as_ref(), state, cursor.as_deref(), limit)
         .await
         .map_err(|error| match error {
             StorageError::Conflict(Conflict::NotFound) => foreign_cursor(),

@@ -3,6 +3,7 @@
 mod account_request;
 mod account_view;
 mod accounts;
+mod api_keys;
 mod auth;
 mod endpoint_request;
 mod endpoints;
@@ -19,14 +20,15 @@ mod workspace;
 
 use super::Api;
 use super::error::{ApiError, Operation};
+use super::routes::Routes;
 use crate::domain::account::Account;
 use crate::domain::{AccountId, WorkspaceId};
-use axum::Router;
 use serde_json::{Map, Value};
 
-pub fn routes() -> Router<Api> {
-    Router::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .merge(workspace::routes())
+        .merge(api_keys::routes())
         .merge(providers::routes())
         .merge(accounts::routes())
         .merge(auth::routes())

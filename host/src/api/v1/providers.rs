@@ -5,13 +5,14 @@ use super::super::body;
 use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::ApiError;
-use super::super::keys::{AnyKey, OperatorKey, WorkspaceKey};
-use super::super::query::PathText;
-use crate::supervisor::control::{ProviderInfo, Refused};
-use axum::Router;
+use super::super::keys::WorkspaceKey;
+use super::super::query::{PathText, Query};
+use super::super::routes::Routes;
+use crate::domain::grant::Grant;
+use crate::storage::lease::OwnershipState;
+use crate::supervisor::control::{Installed, ProviderInfo, Refused};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::routing::get;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -28,15 +29,16 @@ pub const PUBLISHED_NAMES: [&str; 7] = [
 
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 
-pub fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/providers", get(list).post(upload))
-        .route("/v1/providers/{provider}/regions", get(regions))
+pub fn routes() -> Routes {
+    Routes::new()
+        .get("/v1/providers", list)
+        .post("/v1/providers", upload)
+        .get("/v1/providers/{provider}/regions", regions)
 }
 
 /// The provider of this name, for a request that names it; otherwise the published error.
-pub fn installed(api: &Api, name: &str) -> Result<Arc<ProviderInfo>, ApiError> {
-    match api.control.provider(name) {
+pub async fn installed(api: &Api, name: &str) -> Result<Arc<ProviderInfo>, ApiError> {
+    match api.control.learn_provider(name).await {
         Some(info) => Ok(info),
         None if PUBLISHED_NAMES.contains(&name) => Err(ApiError::new(
             codes::NO_ALLOCATABLE_SERVER,
@@ -54,7 +56,7 @@ async fn regions(
     WorkspaceKey(_): WorkspaceKey,
     PathText(provider): PathText,
 ) -> Answer {
-    let available = match installed(&api, &provider) {
+    let available = match installed(&api, &provider).await {
         Ok(_) => true,
         Err(error) if error.code == codes::NO_ALLOCATABLE_SERVER => false,
         Err(error) => return Err(error),
@@ -145,7 +147,7 @@ enum Listed {
     },
 }
 
-async fn list(State(api): State<Api>, _key: AnyKey) -> Answer {
+pub async fn list(State(api): State<Api>) -> Answer {
     let installed = api.control.providers().into_iter();
     let refused = api.control.stray_refusals().into_iter();
     let listed: Vec<Listed> = installed
@@ -165,9 +167,18 @@ struct InstalledView {
     digest: String,
     accounts: u64,
     unchanged: bool,
+    /// What it asks for beyond the grant: it is kept, and does not run until that is approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked: Option<Grant>,
 }
 
-async fn upload(State(api): State<Api>, _key: OperatorKey, request: Request) -> Answer {
+/// With `?approve=true` what it asks for beyond the grant is granted by the same act.
+pub async fn upload(State(api): State<Api>, query: Query, request: Request) -> Answer {
+    let approve = match query.text("approve") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(ApiError::field("approve", "must be true or false")),
+    };
     let component = body::read(request, api.settings.component_limit, UPLOAD_TIMEOUT).await?;
     if component.is_empty() {
         return Err(ApiError::new(
@@ -175,12 +186,27 @@ async fn upload(State(api): State<Api>, _key: OperatorKey, request: Request) -> 
             "body: is required (the bytes of a component)",
         ));
     }
+    if api.control.ownership() == OwnershipState::Standby {
+        return Err(ApiError::new(
+            codes::STANDBY,
+            "this host is a standby; upload to the host that works",
+        )
+        .retry_after(2));
+    }
     let installed = api
         .control
         .install(component.to_vec(), "upload")
         .await
         .map_err(|reason| ApiError::new(codes::INVALID_COMPONENT, format!("body: {reason}")))?;
-    let status = if installed.unchanged {
+    let installed = match installed {
+        Installed {
+            parked: Some(_), ..
+        } if approve => approve_now(&api, installed).await?,
+        installed => installed,
+    };
+    let status = if installed.parked.is_some() {
+        StatusCode::ACCEPTED
+    } else if installed.unchanged {
         StatusCode::OK
     } else {
         StatusCode::CREATED
@@ -193,6 +219,27 @@ async fn upload(State(api): State<Api>, _key: OperatorKey, request: Request) -> 
             digest: installed.digest,
             accounts: installed.accounts,
             unchanged: installed.unchanged,
+            parked: installed.parked,
         },
     )
+}
+
+async fn approve_now(api: &Api, installed: Installed) -> Result<Installed, ApiError> {
+    let (provider, digest) = (&installed.provider, &installed.digest);
+    let refused = super::super::admin::refused;
+    api.operate
+        .approve(provider, digest)
+        .await
+        .map_err(refused)?;
+    let accounts = api
+        .operate
+        .make_current(provider, digest)
+        .await
+        .map_err(refused)?;
+    Ok(Installed {
+        accounts,
+        unchanged: false,
+        parked: None,
+        ..installed
+    })
 }

@@ -7,26 +7,22 @@ use super::super::envelope::{Answer, Reply};
 use super::super::error::Operation;
 use super::super::keys::WorkspaceKey;
 use super::super::query::PathText;
+use super::super::routes::Routes;
 use super::account_view::runtime_error;
 use crate::domain::WorkspaceId;
 use crate::domain::account::RuntimeStatus;
 use crate::supervisor::control::RuntimeAction;
-use axum::Router;
 use axum::extract::State;
-use axum::routing::post;
 use serde::Serialize;
 
 const ACT: Operation = Operation::of_runtime(codes::RUN_RUNTIME_ACTION_FAILED);
 
-pub fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/accounts/{account_id}/runtime/refresh", post(refresh))
-        .route("/v1/accounts/{account_id}/runtime/start", post(start))
-        .route("/v1/accounts/{account_id}/runtime/stop", post(stop))
-        .route(
-            "/v1/accounts/{account_id}/runtime/reconnect",
-            post(reconnect),
-        )
+pub fn routes() -> Routes {
+    Routes::new()
+        .post("/v1/accounts/{account_id}/runtime/refresh", refresh)
+        .post("/v1/accounts/{account_id}/runtime/start", start)
+        .post("/v1/accounts/{account_id}/runtime/stop", stop)
+        .post("/v1/accounts/{account_id}/runtime/reconnect", reconnect)
 }
 
 #[derive(Serialize)]

@@ -7,6 +7,7 @@ use crate::domain::account::{Account, AccountPatch};
 use crate::domain::endpoint::{Attempt, Detour, Endpoint};
 use crate::domain::event::NewEvent;
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, Timestamp, WorkspaceId};
+use crate::storage::lease::Ownership;
 use crate::storage::sql::SqlStore;
 use crate::storage::sqlite::SqliteSettings;
 use crate::storage::writer::{Writer, WriterSettings};
@@ -28,6 +29,7 @@ pub struct Bench {
     account: AccountId,
     partition: PartitionId,
     epoch: u64,
+    ownership: Arc<Ownership>,
     settings: Settings,
     /// Of the delivery alone, so that it can be killed.
     runtime: Option<tokio::runtime::Runtime>,
@@ -39,7 +41,7 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let settings = SqliteSettings::in_directory(directory.path());
         let store = Arc::new(settings.open().await.unwrap());
-        let leases = store.claim().await.unwrap();
+        let leases = store.acquire().await.unwrap();
         let workspace = WorkspaceId::from_text("ws_1");
         let row = Workspace {
             id: workspace.clone(),
@@ -75,7 +77,8 @@ impl Bench {
             .find(|lease| lease.partition == partition)
             .unwrap()
             .epoch;
-        let (runtime, delivery) = run(&store, &writer, &settings);
+        let ownership = Ownership::for_ever(&leases);
+        let (runtime, delivery) = run(&store, &writer, &ownership, &settings);
         Self {
             store,
             clock,
@@ -85,6 +88,7 @@ impl Bench {
             account,
             partition,
             epoch,
+            ownership,
             settings,
             runtime: Some(runtime),
             _directory: directory,
@@ -103,7 +107,7 @@ impl Bench {
     }
 
     fn boot(&mut self) {
-        let (runtime, delivery) = run(&self.store, &self.writer, &self.settings);
+        let (runtime, delivery) = run(&self.store, &self.writer, &self.ownership, &self.settings);
         self.runtime = Some(runtime);
         self.delivery = delivery;
     }
@@ -140,6 +144,7 @@ impl Bench {
             partition: self.partition,
             epoch: self.epoch,
             turn: None,
+            at: Timestamp(START),
             events: events.collect(),
             kv: vec![],
             secrets: vec![],
@@ -230,6 +235,7 @@ impl Drop for Bench {
 fn run(
     store: &Arc<SqlStore>,
     writer: &Writer,
+    ownership: &Arc<Ownership>,
     settings: &Settings,
 ) -> (tokio::runtime::Runtime, Delivery) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -242,6 +248,7 @@ fn run(
         store.clone(),
         writer.clone(),
         Arc::new(PlainDial),
+        ownership.clone(),
         settings.clone(),
     );
     drop(_inside);
@@ -271,5 +278,6 @@ fn new_account(id: &AccountId, workspace: &WorkspaceId, partition: PartitionId) 
         turn_seq: 0,
         kv_bytes: 0,
         created_at: Timestamp(START),
+        clock_at: Timestamp(START),
     }
 }

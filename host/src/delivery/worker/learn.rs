@@ -26,6 +26,11 @@ impl Worker {
                 self.breaker.undecided(now);
                 self.settle(&report.key);
             }
+            // Until the lease is renewed, or the director ends this worker.
+            Verdict::NotOurs => {
+                self.breaker.undecided(now);
+                self.lanes.hold(&report.key, now.plus_ms(READ_AGAIN_MS));
+            }
             Verdict::Unread(error) => {
                 let endpoint = &self.config.endpoint.id;
                 tracing::warn!(%endpoint, %error, "an event cannot be read, trying again");

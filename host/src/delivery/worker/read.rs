@@ -48,8 +48,19 @@ impl Worker {
                 },
             }
         };
+        // Of what is not ours everything counts as read.
+        let cursors: Vec<u64> = PartitionId::all()
+            .zip(cursors)
+            .map(|(partition, cursor)| match self.epochs.of(partition) {
+                Some(_) => cursor,
+                None => u64::MAX,
+            })
+            .collect();
         self.window = Window::new(&cursors);
         for detour in detours {
+            if self.epochs.of(detour.partition).is_none() {
+                continue;
+            }
             let cursor = cursors
                 .get(usize::from(detour.partition.0))
                 .copied()

@@ -3,7 +3,7 @@
 
 use super::Worker;
 use crate::delivery::{RETRY_STORAGE, Shared};
-use crate::storage::{DeliveryProgress, Write};
+use crate::storage::{DeliveryProgress, Write, Written};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
@@ -27,7 +27,7 @@ impl Worker {
         self.flushing_attempts = self.progress.attempts();
         let batch = self
             .progress
-            .take(&self.config.endpoint.id, self.window.moved());
+            .take(&self.config.endpoint.id, self.window.moved(), &self.epochs);
         self.flushing = Some(Box::pin(record(self.shared.clone(), batch)));
     }
 
@@ -53,8 +53,14 @@ impl Worker {
     }
 }
 
+pub(super) enum Recorded {
+    Done,
+    /// Another host owns what the batch is about.
+    Fenced,
+}
+
 /// Until storage has taken it. Nothing in a batch minds being recorded twice.
-async fn record(shared: Arc<Shared>, batch: DeliveryProgress) {
+async fn record(shared: Arc<Shared>, batch: DeliveryProgress) -> Recorded {
     loop {
         let (done, wait) = oneshot::channel();
         let write = Write::Delivery(Box::new(batch.clone()));
@@ -65,7 +71,11 @@ async fn record(shared: Arc<Shared>, batch: DeliveryProgress) {
             }),
         );
         match wait.await {
-            Ok(Ok(_)) => return,
+            Ok(Ok(Written::Fenced)) => {
+                shared.ownership.doubt();
+                return Recorded::Fenced;
+            }
+            Ok(Ok(_)) => return Recorded::Done,
             Ok(Err(error)) => tracing::warn!(%error, "progress cannot be recorded, trying again"),
             Err(_) => tracing::warn!("the writer dropped a record of progress, trying again"),
         }

@@ -76,7 +76,7 @@ fn policy(allow: &[&str], allow_loopback: bool) -> AddressPolicy {
     AddressPolicy {
         allow: allow.iter().map(|range| range.parse().unwrap()).collect(),
         allow_loopback,
-        own: OwnPorts::default(),
+        ..AddressPolicy::default()
     }
 }
 
@@ -195,4 +195,33 @@ async fn odd_forms_are_what_the_resolver_makes_of_them() {
         unknown.message,
         "the name no-such-name.invalid could not be resolved"
     );
+}
+
+#[test]
+fn the_operators_rules_count_at_once_and_denial_wins() {
+    use crate::domain::policy::AddressRules;
+    let policy = policy(&["10.0.0.0/8"], true);
+    assert!(passes(&policy, "10.1.0.1") && !passes(&policy, "192.168.0.1"));
+    let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    policy.rules.set(AddressRules {
+        allow: networks(&["192.168.0.0/16", "169.254.0.0/16"]),
+        deny: networks(&["10.1.0.0/16", "1.1.1.1/32", "127.0.0.9/32"]),
+    });
+    for (address, expected) in [
+        ("192.168.0.1", true),
+        ("10.2.0.1", true),
+        // Denied although the configuration, or nothing at all, stands against it.
+        ("10.1.0.1", false),
+        ("1.1.1.1", false),
+        ("127.0.0.9", false),
+        ("::ffff:10.1.0.1", false),
+        ("64:ff9b::101:101", false),
+        ("127.0.0.1", true),
+        // A range does not open a metadata address, whoever names it.
+        ("169.254.169.254", false),
+    ] {
+        assert_eq!(passes(&policy, address), expected, "{address}");
+    }
+    policy.rules.set(AddressRules::default());
+    assert!(passes(&policy, "10.1.0.1") && !passes(&policy, "192.168.0.1"));
 }

@@ -40,6 +40,7 @@ impl Subject {
     fn open(network: &Network, spec: ConnectionSpec, proxy: Option<Proxy>) -> Self {
         let (Transport::Tcp { host, port } | Transport::Tls { host, port }) = &spec.transport;
         let grant = EgressGrant {
+            provider: "test".into(),
             rules: vec![GrantedDestination {
                 host: host.clone(),
                 port: *port,

@@ -238,6 +238,7 @@ async fn what_came_in_unprotected_never_passes_for_protected() {
 async fn start_tls_needs_its_grant() {
     let (listener, port) = listener().await;
     let grant = EgressGrant {
+        provider: "test".into(),
         rules: vec![GrantedDestination {
             host: "127.0.0.1".into(),
             port,

@@ -5,6 +5,8 @@
 use super::server::Shared;
 use crate::storage::StorageError;
 use sqlx::PgConnection;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -66,7 +68,9 @@ impl Link {
             }
             Ok(Err(error)) => {
                 match &error {
-                    sqlx::Error::Database(_) => self.busy = false,
+                    sqlx::Error::Database(database) if !ends_session(&**database) => {
+                        self.busy = false;
+                    }
                     _ => self.connection = None,
                 }
                 Err(error.into())
@@ -94,6 +98,13 @@ impl Link {
     pub fn leave(&mut self) {
         self.in_transaction = false;
     }
+}
+
+/// FATAL and PANIC are the last that a connection says.
+fn ends_session(error: &(dyn DatabaseError + 'static)) -> bool {
+    error
+        .try_downcast_ref::<PgDatabaseError>()
+        .is_none_or(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 impl Drop for Link {

@@ -5,18 +5,24 @@
 //! shared with other programs. What is plain and what is sealed is the same as in SQLite.
 
 mod error;
+mod lease;
 mod link;
+mod notices;
 mod open;
 mod server;
 pub(in crate::storage) mod text;
 mod url;
 
 pub(in crate::storage) use error::meaning;
+pub(in crate::storage) use lease::LENGTH;
 pub(in crate::storage) use link::Link;
+pub(in crate::storage) use notices::{listen, tell};
+pub(in crate::storage) use open::{apply_migrations, read_marks};
 
 pub(in crate::storage) use server::Server;
 pub use url::{DatabaseUrl, UrlError};
 
+use crate::storage::instance::Identity;
 use crate::storage::key::KeySource;
 use crate::storage::sql::{Backend, SqlStore};
 use crate::storage::{Retention, StorageError};
@@ -26,6 +32,8 @@ use crate::storage::{Retention, StorageError};
 pub struct PostgresSettings {
     pub url: DatabaseUrl,
     pub key: KeySource,
+    /// Which of the hosts on this database it is.
+    pub identity: Identity,
     /// Writers that commit at once, each with a connection of its own.
     pub writers: usize,
     /// Connections for everything else, at most.
@@ -39,6 +47,7 @@ impl PostgresSettings {
         Self {
             url,
             key,
+            identity: Identity::of_instance(uuid::Uuid::new_v4().to_string()),
             writers: 3,
             shared: 10,
             retention: Retention::default(),

@@ -10,8 +10,10 @@ use crate::storage::sql::{Connection, query};
 use std::time::Duration;
 
 /// Applied in order; `schema_version` in `meta` counts those a database has.
-pub(in crate::storage) const MIGRATIONS: [&str; 2] = [
+pub(in crate::storage) const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/postgres/0001_first.sql"),
+    include_str!("../../../migrations/postgres/0002_ownership.sql"),
+    include_str!("../../../migrations/postgres/0003_admin.sql"),
     include_str!("../../../migrations/postgres/0004_secrets.sql"),
 ];
 
@@ -33,6 +35,7 @@ fn unusable(text: String) -> StorageError {
 #[derive(Default)]
 pub(in crate::storage) struct Marks {
     pub version: usize,
+    pub operator_check: Vec<u8>,
     /// The operator's keys that it names, oldest first.
     pub keys: Vec<KeyRow>,
     /// `anyport migrate` writes into it and has not finished.
@@ -78,8 +81,14 @@ async fn prepare_in(
             (wrapping, Some(row))
         }
     };
-    let version = marks.map_or(0, |marks| marks.version);
-    migrate(connection, version, first).await?;
+    apply_migrations(connection, marks.as_ref().map_or(0, |marks| marks.version)).await?;
+    if let Some(key) = first {
+        found(connection, key).await?;
+    }
+    // Of processes that are long gone.
+    connection
+        .run("DELETE FROM writer WHERE used_at < now() - interval '30 days'")
+        .await?;
     Ok((wrapping, tokens?))
 }
 
@@ -148,6 +157,7 @@ pub(in crate::storage) async fn read_marks(
     marks.version = version
         .and_then(|text| String::from_utf8(text).ok()?.parse().ok())
         .ok_or_else(foreign)?;
+    marks.operator_check = check.clone().unwrap_or_default();
     marks.keys = KeyRow::of_meta(check, before, key_version)?;
     let known = MIGRATIONS.len();
     if marks.version > known {
@@ -160,26 +170,28 @@ pub(in crate::storage) async fn read_marks(
     Ok(Some(marks))
 }
 
-/// Applies what is missing. `first`: the operator's key of a new database.
-pub(in crate::storage) async fn migrate(
+/// Makes what a new installation starts with.
+async fn found(connection: &mut Connection, key: KeyRow) -> Result<(), StorageError> {
+    for partition in PartitionId::all() {
+        query("INSERT INTO partition (id, epoch, head) VALUES (?, 0, 0)")
+            .bind(i64::from(partition.0))
+            .execute(connection)
+            .await?;
+    }
+    query("INSERT INTO meta (name, value) VALUES ('operator_check', ?)")
+        .bind(key.check_value)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Applies what is missing.
+pub(in crate::storage) async fn apply_migrations(
     connection: &mut Connection,
     from: usize,
-    first: Option<KeyRow>,
 ) -> Result<(), StorageError> {
     for migration in MIGRATIONS.iter().skip(from) {
         connection.run(migration).await?;
-    }
-    if let Some(key) = first {
-        for partition in PartitionId::all() {
-            query("INSERT INTO partition (id, epoch, head) VALUES (?, 0, 0)")
-                .bind(i64::from(partition.0))
-                .execute(connection)
-                .await?;
-        }
-        query("INSERT INTO meta (name, value) VALUES ('operator_check', ?)")
-            .bind(key.check_value)
-            .execute(connection)
-            .await?;
     }
     query(
         "INSERT INTO meta (name, value) VALUES ('schema_version', ?) \

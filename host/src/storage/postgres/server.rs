@@ -1,6 +1,7 @@
 //! The server: how connections to it are made and set up, and the few that are shared.
 
 use super::PostgresSettings;
+use super::lease::Leases;
 use super::link::Link;
 use crate::storage::StorageError;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -20,7 +21,8 @@ const TURN: Duration = Duration::from_secs(10);
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// What every session is told. The bounds end what hangs on the server's side: statements, waits
-/// for locks, transactions of a host that vanished. Every statement of ours goes to its rows by an
+/// for locks, transactions of a host that vanished or was stopped: these must be over before its
+/// lease is, since whoever takes over waits for their rows. Every statement of ours goes to its rows by an
 /// index and its plan is made once; without the rest of it, plans that were made while a table was
 /// small would read the whole of it when it is large. What was committed is on the disk: a server
 /// that is set up not to wait for its disk does so for us.
@@ -29,7 +31,7 @@ const SESSION: &str = "\
     SET standard_conforming_strings TO on; \
     SET statement_timeout TO '10s'; \
     SET lock_timeout TO '5s'; \
-    SET idle_in_transaction_session_timeout TO '15s'; \
+    SET idle_in_transaction_session_timeout TO '5s'; \
     SET tcp_keepalives_idle TO 5; \
     SET tcp_keepalives_interval TO 2; \
     SET tcp_keepalives_count TO 3; \
@@ -44,6 +46,7 @@ const WRITER: &str = "\
     SET enable_mergejoin TO off";
 
 pub(in crate::storage) struct Server {
+    pub leases: Leases,
     options: PgConnectOptions,
     shared: Arc<Shared>,
 }
@@ -75,12 +78,17 @@ impl Server {
     pub fn new(settings: &PostgresSettings) -> Result<Self, StorageError> {
         let shared = settings.shared.max(2);
         Ok(Self {
+            leases: Leases::new(settings.identity.clone()),
             options: options(settings)?,
             shared: Arc::new(Shared {
                 idle: Mutex::new(Vec::new()),
                 permits: Arc::new(Semaphore::new(shared as usize)),
             }),
         })
+    }
+
+    pub fn options(&self) -> &PgConnectOptions {
+        &self.options
     }
 
     /// Host, port and database, for people.

@@ -25,7 +25,7 @@ macro_rules! select_account {
             "account.auth_mode, account.metadata, account.config_sealed, account.proxy_sealed, ",
             "account.profile_sealed, account.last_error_sealed, account.provider_account_ref, ",
             "account.auth_status, account.wanted, account.provider_digest, account.turn_seq, ",
-            "account.kv_bytes, account.created_at, data_key.wrapped ",
+            "account.kv_bytes, account.created_at, account.clock_at, data_key.wrapped ",
             "FROM account JOIN data_key ON data_key.owner = 'account:' || account.id ",
             "WHERE account.deleted_at IS NULL ",
             $condition
@@ -121,8 +121,8 @@ impl SqlStore {
             "INSERT INTO account (id, workspace, partition, name, provider, provider_alias, \
              region, status, auth_mode, metadata, config_sealed, proxy_sealed, profile_sealed, \
              last_error_sealed, provider_account_ref, auth_status, wanted, provider_digest, \
-             turn_seq, kv_bytes, created_at) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             turn_seq, kv_bytes, created_at, clock_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(account.id.as_str())
         .bind(account.workspace.as_str())
@@ -145,6 +145,7 @@ impl SqlStore {
         .bind(signed(account.turn_seq))
         .bind(signed(account.kv_bytes))
         .bind(signed(account.created_at.0))
+        .bind(signed(account.clock_at.0))
         .execute(connection)
         .await?;
         for secret in secrets {
@@ -197,7 +198,7 @@ impl SqlStore {
         let id = AccountId::from_text(row.try_get::<String, _>(0)?);
         let key = self
             .keys
-            .unwrap_account(&id, row.try_get(1)?, row.try_get(21)?)?;
+            .unwrap_account(&id, row.try_get(1)?, row.try_get(22)?)?;
         let last_error = match row.try_get::<Option<&[u8]>, _>(13)? {
             Some(sealed) => Some(open_text(&key.key, Kind::LastError, sealed)?),
             None => None,
@@ -228,6 +229,7 @@ impl SqlStore {
             turn_seq: unsigned(row.try_get(18)?),
             kv_bytes: unsigned(row.try_get(19)?),
             created_at: time(row.try_get(20)?),
+            clock_at: time(row.try_get(21)?),
         })
     }
 

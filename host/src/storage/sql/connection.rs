@@ -55,12 +55,22 @@ impl From<Link> for Connection {
 }
 
 impl Connection {
-    pub fn database(&mut self) -> Result<Database<'_>, StorageError> {
-        Ok(match &mut self.0 {
+    pub fn database(&mut self) -> Database<'_> {
+        match &mut self.0 {
             Kind::Sqlite(connection) => Database::Sqlite(connection),
             Kind::SqliteReader(connection) => Database::Sqlite(connection),
             Kind::Postgres(link) => Database::Postgres(link),
-        })
+        }
+    }
+
+    /// For what only PostgreSQL is asked.
+    pub fn postgres(&mut self) -> Result<&mut Link, StorageError> {
+        match &mut self.0 {
+            Kind::Postgres(link) => Ok(link),
+            _ => Err(StorageError::Unusable(
+                "SQLite was asked for what only PostgreSQL does".to_owned(),
+            )),
+        }
     }
 
     pub fn is_postgres(&self) -> bool {

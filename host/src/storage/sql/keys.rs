@@ -24,6 +24,7 @@ pub(super) struct Keyring {
 struct Cache {
     accounts: HashMap<AccountId, AccountKey>,
     workspaces: HashMap<WorkspaceId, Arc<DataKey>>,
+    installation: Option<Arc<DataKey>>,
 }
 
 #[derive(Clone)]
@@ -31,6 +32,9 @@ pub(super) struct AccountKey {
     pub workspace: WorkspaceId,
     pub key: Arc<DataKey>,
 }
+
+/// Of what belongs to no workspace.
+const INSTALLATION: &str = "installation";
 
 fn account_owner(id: &AccountId) -> String {
     format!("account:{id}")
@@ -191,27 +195,32 @@ impl Keyring {
         Ok(self.wrapping.wrap(&key))
     }
 
-    /// The sealer of tokens that clients carry. An installation that has no key for it gets
-    /// `first`.
+    /// The sealer of tokens that clients carry; none: the installation has no key for it yet.
     pub async fn tokens(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Option<TokenSealer>, StorageError> {
+        let row = query("SELECT wrapped FROM data_key WHERE owner = ?")
+            .bind(TOKENS)
+            .fetch_optional(connection)
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let key = self.wrapping.unwrap(TOKENS, row.try_get(0)?);
+        let key = key.ok_or_else(|| damaged("data key of tokens"))?;
+        Ok(Some(key.token_sealer()))
+    }
+
+    /// Gives it this key, unless another host was faster.
+    pub async fn make_tokens(
         &self,
         connection: &mut Connection,
         first: &DataKey,
     ) -> Result<TokenSealer, StorageError> {
-        let present = token_key(connection).await?;
-        let wrapped = match present {
-            Some(wrapped) => wrapped,
-            None => {
-                self.insert(connection, TOKENS.to_owned(), first).await?;
-                // Another host may have been faster.
-                let made = token_key(connection).await?;
-                made.ok_or_else(|| damaged("data key of tokens"))?
-            }
-        };
-        let key = self.wrapping.unwrap(TOKENS, &wrapped);
-        Ok(key
-            .ok_or_else(|| damaged("data key of tokens"))?
-            .token_sealer())
+        self.insert(connection, TOKENS.to_owned(), first).await?;
+        let made = self.tokens(connection).await?;
+        made.ok_or_else(|| damaged("data key of tokens"))
     }
 
     /// Destroys it within the caller's transaction; [`Self::forget_account`] follows.
@@ -276,14 +285,70 @@ impl Keyring {
         }
         Ok(())
     }
-}
 
-async fn token_key(connection: &mut Connection) -> Result<Option<Vec<u8>>, StorageError> {
-    let row = query("SELECT wrapped FROM data_key WHERE owner = ?")
-        .bind(TOKENS)
-        .fetch_optional(connection)
-        .await?;
-    row.map(|row| row.try_get(0)).transpose()
+    /// Destroys a workspace's key within the caller's transaction; [`Self::forget_workspace`]
+    /// follows.
+    pub async fn delete_workspace(
+        &self,
+        connection: &mut Connection,
+        id: &WorkspaceId,
+    ) -> Result<(), StorageError> {
+        query("DELETE FROM data_key WHERE owner = ?")
+            .bind(workspace_owner(id))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    pub fn forget_workspace(&self, id: &WorkspaceId) {
+        self.write().workspaces.remove(id);
+    }
+
+    /// None: nothing was ever sealed with it.
+    pub async fn installation(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Option<Arc<DataKey>>, StorageError> {
+        if let Some(key) = self.read().installation.clone() {
+            return Ok(Some(key));
+        }
+        let key = self.read_installation(connection).await?;
+        self.write().installation.clone_from(&key);
+        Ok(key)
+    }
+
+    async fn read_installation(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Option<Arc<DataKey>>, StorageError> {
+        let row = query("SELECT wrapped FROM data_key WHERE owner = ?")
+            .bind(INSTALLATION)
+            .fetch_optional(connection)
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let key = self
+            .wrapping
+            .unwrap(INSTALLATION, row.try_get(0)?)
+            .ok_or_else(|| damaged("data key of the installation"))?;
+        Ok(Some(Arc::new(key)))
+    }
+
+    /// Makes it within the caller's transaction, if there is none. One that was just made is not
+    /// cached: the transaction may still fail.
+    pub async fn ensure_installation(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Arc<DataKey>, StorageError> {
+        if let Some(key) = self.installation(connection).await? {
+            return Ok(key);
+        }
+        let key = DataKey::generate(INSTALLATION);
+        self.insert(connection, INSTALLATION.to_owned(), &key)
+            .await?;
+        Ok(Arc::new(key))
+    }
 }
 
 /// Until the transaction ends, the operator's key stays the one that it is. SQLite has one writer.

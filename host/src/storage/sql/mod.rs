@@ -9,8 +9,9 @@
 //! **What is plain in the database**: ids; workspaces (name, status, metadata); of accounts their
 //! name, provider, region, status, auth mode, metadata, `provider_account_ref`, auth status,
 //! provider digest, sizes and times; names of kv entries, secrets and timers, and when timers are
-//! due; of events their type, account and times; of sends their state and times; names, prefixes
-//! and SHA-256 of API keys; component bytes; of endpoints their state, its reason, event names,
+//! due; of events their type, account and times; of sends their state and times; names, prefixes,
+//! permissions, times and SHA-256 of API keys; what accounts used a day; names of the operator's
+//! settings; component bytes; of endpoints their state, its reason, event names,
 //! account names, retry policy; of deliveries which event went where when, the HTTP status and the
 //! latency. Everything else is sealed (`seal.rs`), or a keyed hash where it is only looked up
 //! (dedupe keys, idempotency keys, the channel's message ids).
@@ -26,22 +27,29 @@ pub(in crate::storage) mod faults;
 mod keys;
 mod log;
 mod maintain;
+mod ownership;
 mod providers;
 mod query;
 mod restore;
 mod rotation;
 mod rows;
 mod sends;
+mod settings;
 mod state;
+mod usage;
 mod value;
 mod workspaces;
 
 pub(in crate::storage) use connection::{Backend, Connection};
+pub(in crate::storage) use error::damaged;
 pub(in crate::storage) use query::query;
 pub(in crate::storage) use restore::mark as mark_restored;
+pub(in crate::storage) use rows::insert_rows;
+pub(in crate::storage) use value::{Row, Value};
 
 use self::keys::Keyring;
 use super::key::Wrapping;
+use super::lease::{HandOver, HostRow, Notice};
 use super::seal::{DataKey, TokenSealer};
 use super::{
     AccountUpdate, ApiKey, DurableTimer, Lease, Page, ProviderVersion, Retention, Rotation,
@@ -50,10 +58,13 @@ use super::{
 use crate::domain::account::Account;
 use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
 use crate::domain::event::LoggedEvent;
+use crate::domain::id::ApiKeyId;
 use crate::domain::send::{Send, SendState};
+use crate::domain::usage::DailyUsage;
 use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
 use async_trait::async_trait;
-use tokio::sync::Mutex;
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc};
 
 /// All durable state, in a SQLite file or on a PostgreSQL server.
 pub struct SqlStore {
@@ -95,12 +106,19 @@ impl SqlStore {
             #[cfg(test)]
             faults: faults::Faults::default(),
         };
-        let mut transaction = store.begin().await?;
-        let connection = &mut transaction.connection;
-        let result = store.keys.tokens(connection, tokens).await;
-        let sealer = transaction.end(result).await?;
-        store.tokens = sealer;
+        let present = store.keys.tokens(&mut store.reader().await?).await?;
+        store.tokens = match present {
+            Some(sealer) => sealer,
+            None => store.make_tokens(tokens).await?,
+        };
         Ok(store)
+    }
+
+    async fn make_tokens(&self, first: &DataKey) -> Result<TokenSealer, StorageError> {
+        let mut transaction = self.begin().await?;
+        let connection = &mut transaction.connection;
+        let result = self.keys.make_tokens(connection, first).await;
+        transaction.end(result).await
     }
 
     /// Seals what clients carry around, such as reply tokens.
@@ -120,8 +138,40 @@ impl SqlStore {
 
 #[async_trait]
 impl Store for SqlStore {
-    async fn claim(&self) -> Result<Vec<Lease>, StorageError> {
-        self.claim_partitions().await
+    async fn acquire(&self) -> Result<Vec<Lease>, StorageError> {
+        self.acquire_partitions().await
+    }
+
+    async fn renew(&self) -> Result<Vec<Lease>, StorageError> {
+        self.held_partitions().await
+    }
+
+    async fn release(&self) -> Result<(), StorageError> {
+        self.release_partitions().await
+    }
+
+    fn lease_length(&self) -> Option<Duration> {
+        self.leases_hold()
+    }
+
+    async fn hosts(&self) -> Result<Vec<HostRow>, StorageError> {
+        self.list_hosts().await
+    }
+
+    async fn notify(&self, notice: &Notice) -> Result<(), StorageError> {
+        self.tell(notice).await
+    }
+
+    fn notices(&self) -> Option<mpsc::UnboundedReceiver<Notice>> {
+        self.hear()
+    }
+
+    async fn hand_overs(&self) -> Result<Vec<HandOver>, StorageError> {
+        self.list_hand_overs().await
+    }
+
+    async fn end_hand_overs(&self, sends: &[SendId]) -> Result<(), StorageError> {
+        self.delete_hand_overs(sends).await
     }
 
     fn writers(&self) -> usize {
@@ -327,8 +377,41 @@ impl Store for SqlStore {
         self.find_api_key(hash).await
     }
 
+    async fn api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKey>, StorageError> {
+        self.read_api_key(id).await
+    }
+
     async fn api_keys(&self) -> Result<Vec<ApiKey>, StorageError> {
         self.list_api_keys().await
+    }
+
+    async fn touch_api_keys(&self, used: &[(ApiKeyId, Timestamp)]) -> Result<(), StorageError> {
+        self.write_last_uses(used).await
+    }
+
+    async fn delete_workspace(&self, id: &WorkspaceId) -> Result<(), StorageError> {
+        self.destroy_workspace(id).await
+    }
+
+    async fn put_setting(&self, name: &str, value: Option<&[u8]>) -> Result<(), StorageError> {
+        self.write_setting(name, value).await
+    }
+
+    async fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+        self.list_settings().await
+    }
+
+    async fn add_usage(&self, usage: &[DailyUsage]) -> Result<(), StorageError> {
+        self.write_usage(usage).await
+    }
+
+    async fn usage(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        from: u32,
+        to: u32,
+    ) -> Result<Vec<DailyUsage>, StorageError> {
+        self.read_usage(workspace, from, to).await
     }
 
     async fn put_provider(

@@ -18,6 +18,8 @@ use tokio::time::timeout;
 pub(in crate::storage) struct Query {
     sql: Cow<'static, str>,
     values: Vec<Value>,
+    /// Will it be run again?
+    kept: bool,
 }
 
 /// What a statement did that returns no rows.
@@ -35,6 +37,7 @@ pub(in crate::storage) fn query(sql: impl Into<Cow<'static, str>>) -> Query {
     Query {
         sql: sql.into(),
         values: Vec::new(),
+        kept: true,
     }
 }
 
@@ -44,16 +47,23 @@ impl Query {
         self
     }
 
+    /// For a statement whose text is made for once: no connection keeps it prepared.
+    pub fn once(mut self) -> Self {
+        self.kept = false;
+        self
+    }
+
     pub(super) fn into_values(self) -> Vec<Value> {
         self.values
     }
 
     pub async fn execute(self, connection: &mut Connection) -> Result<Done, StorageError> {
-        let changed = match connection.database()? {
+        let changed = match connection.database() {
             Database::Sqlite(connection) => {
                 let arguments = sqlite_arguments(self.values)?;
                 // Statements are constants of this crate.
                 sqlx::query_with::<sqlx::Sqlite, _>(AssertSqlSafe(self.sql.into_owned()), arguments)
+                    .persistent(self.kept)
                     .execute(connection)
                     .await?
                     .rows_affected()
@@ -63,7 +73,8 @@ impl Query {
                 let arguments = postgres_arguments(self.values)?;
                 let (connection, bound) = link.start()?;
                 let statement =
-                    sqlx::query_with::<sqlx::Postgres, _>(AssertSqlSafe(sql), arguments);
+                    sqlx::query_with::<sqlx::Postgres, _>(AssertSqlSafe(sql), arguments)
+                        .persistent(self.kept);
                 let result = timeout(bound, statement.execute(connection)).await;
                 link.finish(result)?.rows_affected()
             }
@@ -72,10 +83,11 @@ impl Query {
     }
 
     pub async fn fetch_all(self, connection: &mut Connection) -> Result<Vec<Row>, StorageError> {
-        Ok(match connection.database()? {
+        Ok(match connection.database() {
             Database::Sqlite(connection) => {
                 let arguments = sqlite_arguments(self.values)?;
                 sqlx::query_with::<sqlx::Sqlite, _>(AssertSqlSafe(self.sql.into_owned()), arguments)
+                    .persistent(self.kept)
                     .fetch_all(connection)
                     .await?
                     .into_iter()
@@ -87,7 +99,8 @@ impl Query {
                 let arguments = postgres_arguments(self.values)?;
                 let (connection, bound) = link.start()?;
                 let statement =
-                    sqlx::query_with::<sqlx::Postgres, _>(AssertSqlSafe(sql), arguments);
+                    sqlx::query_with::<sqlx::Postgres, _>(AssertSqlSafe(sql), arguments)
+                        .persistent(self.kept);
                 let result = timeout(bound, statement.fetch_all(connection)).await;
                 link.finish(result)?
                     .into_iter()
@@ -109,7 +122,7 @@ impl Query {
                     break;
                 }
             }
-        } else if let Database::Sqlite(connection) = connection.database()? {
+        } else if let Database::Sqlite(connection) = connection.database() {
             let arguments = sqlite_arguments(self.values)?;
             let mut rows = sqlx::query_with::<sqlx::Sqlite, _>(
                 AssertSqlSafe(self.sql.into_owned()),

@@ -1,10 +1,10 @@
 //! Statements over many rows, and the conversions of columns. Row by row costs three times as much.
 //! For SQLite rows go in chunks of a few fixed sizes, so that prepared statements are found again.
 
-use super::connection::{Connection, Database};
+use super::connection::Connection;
 use super::error::damaged;
 use super::query::{Query, postgres_columns, postgres_words, query};
-use super::value::Row;
+use super::value::{Row, Value};
 use crate::domain::{PartitionId, Timestamp};
 use crate::storage::StorageError;
 use serde::Serialize;
@@ -44,8 +44,12 @@ impl Many {
         self.assert_searches(connection).await?;
         let mut rows = rows;
         let mut changed = 0;
-        if let Database::Postgres(link) = connection.database()? {
-            let (sql, arguments) = self.whole(rows, &bind)?;
+        if connection.is_postgres() {
+            let (types, arguments) = self.whole(rows, &bind)?;
+            #[cfg(test)]
+            self.assert_postgres_searches(connection, &types).await?;
+            let sql = self.unnest(&types);
+            let link = connection.postgres()?;
             let (connection, bound) = link.start()?;
             let statement = sqlx::query_with::<sqlx::Postgres, _>(AssertSqlSafe(sql), arguments);
             let result = timeout(bound, statement.execute(connection)).await;
@@ -72,8 +76,12 @@ impl Many {
         self.assert_searches(connection).await?;
         let mut rows = rows;
         let mut found = Vec::new();
-        if let Database::Postgres(link) = connection.database()? {
-            let (sql, arguments) = self.whole(rows, &bind)?;
+        if connection.is_postgres() {
+            let (types, arguments) = self.whole(rows, &bind)?;
+            #[cfg(test)]
+            self.assert_postgres_searches(connection, &types).await?;
+            let sql = self.unnest(&types);
+            let link = connection.postgres()?;
             let (connection, bound) = link.start()?;
             let statement = sqlx::query_with::<sqlx::Postgres, _>(AssertSqlSafe(sql), arguments);
             let result = timeout(bound, statement.fetch_all(connection)).await;
@@ -125,23 +133,18 @@ impl Many {
         self,
         rows: impl ExactSizeIterator<Item = R>,
         bind: &impl Fn(Statement, R) -> Statement,
-    ) -> Result<(String, PgArguments), StorageError> {
+    ) -> Result<(Vec<&'static str>, PgArguments), StorageError> {
         let width = self.row.matches('?').count();
         let mut statement = query("");
         for row in rows {
             statement = bind(statement, row);
         }
         let (arguments, types) = postgres_columns(width, statement.into_values())?;
-        Ok((self.unnest(&types), arguments))
+        Ok((types, arguments))
     }
 
     fn unnest(self, types: &[&'static str]) -> String {
-        let arrays: Vec<String> = types
-            .iter()
-            .enumerate()
-            .map(|(index, name)| format!("${}::{name}[]", index + 1))
-            .collect();
-        let arrays = arrays.join(", ");
+        let arrays = arrays(types);
         let before = self.before.trim_end().trim_end_matches("VALUES");
         let sql = if self.row == "?" {
             format!("{before}SELECT UNNEST({arrays}){}", self.after)
@@ -149,6 +152,38 @@ impl Many {
             format!("{before}SELECT * FROM UNNEST({arrays}){}", self.after)
         };
         postgres_words(&sql)
+    }
+
+    /// Tests, PostgreSQL: the same, once for each statement.
+    #[cfg(test)]
+    async fn assert_postgres_searches(
+        self,
+        connection: &mut Connection,
+        types: &[&'static str],
+    ) -> Result<(), StorageError> {
+        use std::collections::BTreeSet;
+        use std::sync::Mutex;
+        static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+        let sql = self.unnest(types);
+        if !SEEN.lock().is_ok_and(|mut seen| seen.insert(sql.clone())) {
+            return Ok(());
+        }
+        let parameters = |value: &str| {
+            let each: Vec<String> = types
+                .iter()
+                .map(|name| format!("{value}{name}[]"))
+                .collect();
+            each.join(", ")
+        };
+        connection
+            .run(&format!("PREPARE looked_at ({}) AS {sql}", parameters("")))
+            .await?;
+        let explain = format!("EXPLAIN EXECUTE looked_at ({})", parameters("NULL::"));
+        for row in query(explain).once().fetch_all(connection).await? {
+            let step: String = row.try_get(0)?;
+            assert!(!step.contains("Seq Scan"), "{step}: {sql}");
+        }
+        connection.run("DEALLOCATE looked_at").await
     }
 
     /// Tests: every statement goes to its rows by an index, none looks at whole tables.
@@ -171,6 +206,34 @@ impl Many {
         }
         Ok(())
     }
+}
+
+/// Places of the columns.
+fn arrays(types: &[&'static str]) -> String {
+    let arrays: Vec<String> = types
+        .iter()
+        .enumerate()
+        .map(|(index, name)| format!("${}::{name}[]", index + 1))
+        .collect();
+    arrays.join(", ")
+}
+
+/// PostgreSQL only: whole rows, given one value after the other, into a table that is named in
+/// `into`.
+pub(in crate::storage) async fn insert_rows(
+    connection: &mut Connection,
+    into: &str,
+    width: usize,
+    values: Vec<Value>,
+) -> Result<(), StorageError> {
+    let link = connection.postgres()?;
+    let (arguments, types) = postgres_columns(width, values)?;
+    let sql = format!("{into} SELECT * FROM UNNEST({})", arrays(&types));
+    let (connection, bound) = link.start()?;
+    let statement = sqlx::query_with::<sqlx::Postgres, _>(AssertSqlSafe(sql), arguments);
+    let result = timeout(bound, statement.execute(connection)).await;
+    link.finish(result)?;
+    Ok(())
 }
 
 /// Offsets of all partitions in one number: partition × 2^48 + offset.

@@ -55,12 +55,18 @@ pub(super) async fn delete_recorded(
         row: "?",
         after: "))",
     };
+    const HAND_OVERS: Many = Many {
+        before: "DELETE FROM hand_over WHERE send IN (SELECT id FROM send \
+                 WHERE state = 'recorded' AND id IN (",
+        row: "?",
+        after: "))",
+    };
     const SENDS: Many = Many {
         before: "DELETE FROM send WHERE state = 'recorded' AND id IN (",
         row: "?",
         after: ")",
     };
-    for statement in [KEYS, SENDS] {
+    for statement in [KEYS, HAND_OVERS, SENDS] {
         statement
             .execute(connection, ids.iter(), |statement, id| {
                 statement.bind(id.0.as_bytes().to_vec())

@@ -15,7 +15,7 @@ use super::error::damaged;
 use super::query::query;
 use super::rows::unsigned;
 use crate::domain::{AccountId, PartitionId, SendId, WorkspaceId};
-use crate::storage::{Lease, StorageError};
+use crate::storage::StorageError;
 use std::collections::HashMap;
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
@@ -108,12 +108,6 @@ impl SqlStore {
 
     pub(super) fn writer(&self, writer: usize) -> &Mutex<WriterState> {
         &self.writers[writer % self.writers.len()]
-    }
-
-    pub(super) async fn claim_partitions(&self) -> Result<Vec<Lease>, StorageError> {
-        let mut transaction = self.begin().await?;
-        let result = claim(&mut transaction.connection).await;
-        transaction.end(result).await
     }
 
     pub(super) async fn partition_heads(&self) -> Result<Vec<u64>, StorageError> {
@@ -221,7 +215,7 @@ pub(super) async fn lock_partition(
     partition: PartitionId,
 ) -> Result<(), StorageError> {
     if connection.is_postgres() {
-        query("SELECT id FROM partition WHERE id = ? FOR UPDATE")
+        query("SELECT id FROM partition WHERE id = ? FOR NO KEY UPDATE")
             .bind(i64::from(partition.0))
             .execute(connection)
             .await?;
@@ -241,30 +235,4 @@ pub(super) async fn lock_workspace(
             .await?;
     }
     Ok(())
-}
-
-async fn claim(connection: &mut Connection) -> Result<Vec<Lease>, StorageError> {
-    if connection.is_postgres() {
-        query("SELECT id FROM partition ORDER BY id FOR UPDATE")
-            .execute(connection)
-            .await?;
-    }
-    let rows = query("UPDATE partition SET epoch = epoch + 1 RETURNING id, epoch, head")
-        .fetch_all(connection)
-        .await?;
-    let mut leases = rows
-        .iter()
-        .map(|row| {
-            Ok(Lease {
-                partition: super::rows::partition(row.try_get(0)?)?,
-                epoch: unsigned(row.try_get(1)?),
-                head: unsigned(row.try_get(2)?),
-            })
-        })
-        .collect::<Result<Vec<_>, StorageError>>()?;
-    if leases.len() != usize::from(PartitionId::COUNT) {
-        return Err(damaged("table of partitions"));
-    }
-    leases.sort_by_key(|lease| lease.partition);
-    Ok(leases)
 }

@@ -3,6 +3,7 @@
 use super::error::damaged;
 use crate::storage::StorageError;
 use crate::storage::postgres::text;
+use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -13,6 +14,34 @@ pub(in crate::storage) enum Value {
     Text(Option<String>),
     Int(Option<i64>),
     Bytes(Option<Vec<u8>>),
+}
+
+impl Value {
+    /// Bytes that it takes, about.
+    pub fn size(&self) -> usize {
+        8 + match self {
+            Self::Text(value) => value.as_ref().map_or(0, String::len),
+            Self::Int(_) => 8,
+            Self::Bytes(value) => value.as_ref().map_or(0, Vec::len),
+        }
+    }
+
+    /// Adds it to a digest, so that different rows never look the same.
+    pub fn digest(&self, hash: &mut Sha256) {
+        let (kind, bytes) = match self {
+            Self::Text(value) => (b't', value.as_ref().map(|text| text.as_bytes().to_vec())),
+            Self::Int(value) => (b'i', value.map(|number| number.to_le_bytes().to_vec())),
+            Self::Bytes(value) => (b'b', value.clone()),
+        };
+        match bytes {
+            Some(bytes) => {
+                hash.update([kind]);
+                hash.update((bytes.len() as u64).to_le_bytes());
+                hash.update(&bytes);
+            }
+            None => hash.update([b'n']),
+        }
+    }
 }
 
 macro_rules! values {

@@ -9,14 +9,14 @@ mod open;
 pub(in crate::storage) use error::{is_busy, meaning};
 
 use crate::storage::key::KeySource;
-use crate::storage::sql::{Backend, SqlStore};
+use crate::storage::sql::{Backend, Connection, SqlStore};
 use crate::storage::{Retention, StorageError};
-use sqlx::SqliteConnection;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::{Connection as _, SqliteConnection};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How a database is opened.
@@ -72,10 +72,31 @@ impl SqliteSettings {
         let files = Files {
             readers,
             max_pages: AtomicU32::new(self.max_pages),
+            owns: AtomicBool::new(false),
             settings: self,
             _lock: lock,
         };
         SqlStore::new(Backend::Sqlite(files), wrapping, &tokens, retention, 1).await
+    }
+}
+
+impl SqliteSettings {
+    /// A connection that reads a database that is there, and the claim to it: no host runs on it as
+    /// long as that is held. Brings its schema to this version's.
+    pub(in crate::storage) async fn open_offline(
+        &self,
+    ) -> Result<(Connection, File), StorageError> {
+        if !self.path.exists() {
+            return Err(StorageError::Unusable(format!(
+                "there is no database {}",
+                self.path.display()
+            )));
+        }
+        let lock = open::lock(&self.path)?;
+        open::prepare(self).await?;
+        let options = open::reader_options(self);
+        let connection = SqliteConnection::connect_with(&options).await?;
+        Ok((connection.into(), lock))
     }
 }
 
@@ -84,6 +105,8 @@ pub(in crate::storage) struct Files {
     settings: SqliteSettings,
     pub readers: SqlitePool,
     max_pages: AtomicU32,
+    /// All partitions are this process's.
+    owns: AtomicBool,
     /// Held as long as the store lives.
     _lock: File,
 }
@@ -98,6 +121,15 @@ impl Files {
     pub async fn connect_writer(&self) -> Result<SqliteConnection, StorageError> {
         let max_pages = self.max_pages.load(Ordering::Relaxed);
         Ok(open::connect_writer(&self.settings, max_pages).await?)
+    }
+
+    /// Was it so before?
+    pub fn own(&self, owns: bool) -> bool {
+        self.owns.swap(owns, Ordering::Relaxed)
+    }
+
+    pub fn owns(&self) -> bool {
+        self.owns.load(Ordering::Relaxed)
     }
 
     /// From the next connection on; none: as it was opened.

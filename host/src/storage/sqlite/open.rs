@@ -3,12 +3,12 @@
 
 use super::SqliteSettings;
 use crate::domain::PartitionId;
-use crate::storage::StorageError;
 use crate::storage::key::{KeyRow, Wrapping};
 use crate::storage::seal::DataKey;
+use crate::storage::{StorageError, instance};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,8 +17,10 @@ use std::time::Duration;
 const APPLICATION_ID: i64 = 0x416e_796f;
 
 /// Applied in order; `user_version` counts those a database has.
-pub(super) const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../../migrations/sqlite/0002_ownership.sql"),
+    include_str!("../../../migrations/sqlite/0003_admin.sql"),
     include_str!("../../../migrations/sqlite/0004_secrets.sql"),
 ];
 
@@ -30,31 +32,7 @@ fn unusable(text: String) -> StorageError {
 pub(super) fn lock(database: &Path) -> Result<File, StorageError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
-    let path = PathBuf::from(path);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|error| {
-            unusable(format!(
-                "the lock file {} cannot be opened: {error}",
-                path.display()
-            ))
-        })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(unusable(format!(
-            "another host is running on this database: it holds {}",
-            path.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(unusable(format!(
-            "the lock file {} cannot be locked: {error}",
-            path.display()
-        ))),
-    }
+    instance::lock(&PathBuf::from(path))
 }
 
 /// SQLite makes its files with the permissions of the database's.

@@ -132,7 +132,7 @@ async fn a_copy_waits_until_it_is_resumed(world: World) {
     for (partition, cursor) in PartitionId::all().zip(cursors) {
         assert_eq!(cursor == 0, partition == up.partition, "{partition:?}");
     }
-    let leases = store.claim().await.unwrap();
+    let leases = store.acquire().await.unwrap();
     for (lease, before) in leases.iter().zip(&world.leases) {
         assert!(lease.epoch > before.epoch + 1_000_000);
     }

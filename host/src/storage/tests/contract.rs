@@ -5,8 +5,11 @@ use crate::domain::account::{AccountPatch, AuthStatus, Profile};
 use crate::domain::endpoint::{Attempt, DetourState, EndpointState};
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::id::{ApiKeyId, AttemptId};
+use crate::domain::key::{Permission, Permissions, PreviousHash, Rate};
 use crate::domain::send::{SendChange, SendState, SentMessage};
+use crate::domain::usage::{DailyUsage, Usage};
 use crate::domain::{EventId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::storage::lease::HandOver;
 use crate::storage::{
     AccountUpdate, ApiKey, Conflict, DeliveryProgress, DurableTimer, KeyKind, KvWrite,
     ProviderVersion, SecretWrite, StorageError, TimerWrite, Write, Written,
@@ -57,7 +60,14 @@ pub async fn a_stale_owner_is_fenced(world: World) {
     stale.events.push(event("stale"));
     stale.kv.push(put("k", "stale"));
     let stale_send = world.record(&account);
-    let leases = world.store.claim().await.unwrap();
+    // Another owner, as far as epochs are concerned.
+    world.store.release().await.unwrap();
+    let leases = world.store.acquire().await.unwrap();
+    assert_eq!(world.store.renew().await.unwrap(), leases);
+    assert!(
+        world.store.acquire().await.unwrap().is_empty(),
+        "taken twice"
+    );
     for (old, new) in world.leases.iter().zip(&leases) {
         assert_eq!(new.partition, old.partition);
         assert!(new.epoch > old.epoch);
@@ -858,6 +868,13 @@ pub async fn keys_and_providers_are_kept(world: World) {
         prefix: "ap_12".to_owned(),
         hash: [3; 32],
         active: true,
+        permissions: Permissions::all(),
+        account: None,
+        created_at: Timestamp(5),
+        last_used_at: None,
+        expires_at: None,
+        previous: None,
+        rate: None,
     };
     let operator = ApiKey {
         id: ApiKeyId::generate(),
@@ -874,7 +891,42 @@ pub async fn keys_and_providers_are_kept(world: World) {
     assert_eq!(store.api_key_by_hash(&[5; 32]).await.unwrap(), None);
     key.active = false;
     store.put_api_key(&key).await.unwrap();
-    assert_eq!(store.api_keys().await.unwrap(), [key, operator]);
+    let all = store.api_keys().await.unwrap();
+    assert_eq!(all, [key.clone(), operator.clone()]);
+    assert_eq!(store.api_key(&key.id).await.unwrap(), Some(key.clone()));
+
+    // Everything else of a key, and the hash before its rotation.
+    key.permissions = Permissions::of([Permission::Read, Permission::Send]).unwrap();
+    key.account = Some(account_in(&world.workspace).id);
+    key.expires_at = Some(Timestamp(9));
+    key.previous = Some(PreviousHash {
+        hash: key.hash,
+        until: Timestamp(7),
+    });
+    key.hash = [6; 32];
+    key.rate = Some(Rate {
+        per_second: 3,
+        burst: 4,
+    });
+    store.put_api_key(&key).await.unwrap();
+    for hash in [[3; 32], [6; 32]] {
+        let found = store.api_key_by_hash(&hash).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&key));
+    }
+    // A last use moves forward only, and a change of the key does not take it back.
+    let nobody = ApiKeyId::generate();
+    for (used, expected) in [(20, 20), (10, 20), (30, 30)] {
+        let uses = [
+            (key.id.clone(), Timestamp(used)),
+            (nobody.clone(), Timestamp(used)),
+        ];
+        store.touch_api_keys(&uses).await.unwrap();
+        store.put_api_key(&key).await.unwrap();
+        let found = store.api_key(&key.id).await.unwrap().unwrap();
+        assert_eq!(found.last_used_at, Some(Timestamp(expected)));
+    }
+    store.touch_api_keys(&[]).await.unwrap();
+    assert_eq!(store.api_keys().await.unwrap().len(), 2);
 
     let version = ProviderVersion {
         digest: "aa".repeat(32),
@@ -1110,4 +1162,200 @@ pub async fn groups_of_any_size_commit(world: World) {
         assert_eq!(unsettled.len(), expected);
     }
     assert!(world.commit(Vec::new()).await.is_empty());
+}
+
+pub async fn settings_and_usage_are_kept(world: World) {
+    let store = &world.store;
+    assert_eq!(store.settings().await.unwrap(), []);
+    for (name, value) in [("b", "1"), ("a", "secret"), ("b", "2")] {
+        store
+            .put_setting(name, Some(value.as_bytes()))
+            .await
+            .unwrap();
+    }
+    let expected = [
+        ("a".to_owned(), b"secret".to_vec()),
+        ("b".to_owned(), b"2".to_vec()),
+    ];
+    assert_eq!(store.settings().await.unwrap(), expected);
+    store.put_setting("a", None).await.unwrap();
+    store.put_setting("never", None).await.unwrap();
+    assert_eq!(store.settings().await.unwrap(), expected[1..]);
+
+    let row = |account: &str, day, turns| DailyUsage {
+        workspace: world.workspace.clone(),
+        account: crate::domain::AccountId::from_text(account),
+        day,
+        usage: Usage {
+            turns,
+            cpu_us: 1,
+            events: 2,
+            sends: 3,
+            bytes_in: 4,
+            bytes_out: 5,
+        },
+    };
+    let first = [row("acc_1", 1, 1), row("acc_1", 2, 2), row("acc_2", 2, 3)];
+    store.add_usage(&first).await.unwrap();
+    store.add_usage(&[row("acc_1", 2, 40)]).await.unwrap();
+    store.add_usage(&[]).await.unwrap();
+    let mut sum = row("acc_1", 2, 2);
+    sum.usage.add(&row("acc_1", 2, 40).usage);
+    let all = store.usage(None, 0, 9).await.unwrap();
+    assert_eq!(all, [row("acc_1", 1, 1), sum.clone(), row("acc_2", 2, 3)]);
+    let some = store.usage(Some(&world.workspace), 2, 2).await.unwrap();
+    assert_eq!(some, [sum, row("acc_2", 2, 3)]);
+    let nobody = WorkspaceId::generate();
+    assert_eq!(store.usage(Some(&nobody), 0, 9).await.unwrap(), []);
+}
+
+pub async fn workspaces_are_deleted(world: World) {
+    let store = &world.store;
+    let account = world.account().await;
+    let refused = store.delete_workspace(&world.workspace).await;
+    assert!(matches!(
+        refused,
+        Err(StorageError::Conflict(Conflict::HasAccounts))
+    ));
+    let key = ApiKey {
+        id: ApiKeyId::generate(),
+        kind: KeyKind::Workspace,
+        workspace: Some(world.workspace.clone()),
+        name: String::new(),
+        prefix: String::new(),
+        hash: [1; 32],
+        active: true,
+        permissions: Permissions::all(),
+        account: None,
+        created_at: Timestamp(0),
+        last_used_at: None,
+        expires_at: None,
+        previous: None,
+        rate: None,
+    };
+    store.put_api_key(&key).await.unwrap();
+    store.delete_account(&account.id).await.unwrap();
+    store.delete_workspace(&world.workspace).await.unwrap();
+    assert_eq!(store.workspace(&world.workspace).await.unwrap(), None);
+    assert_eq!(store.api_keys().await.unwrap(), []);
+    let late = store
+        .create_account(&account_in(&world.workspace), &[])
+        .await;
+    assert!(matches!(
+        late,
+        Err(StorageError::Conflict(Conflict::NotFound))
+    ));
+    let again = store.delete_workspace(&world.workspace).await;
+    assert!(matches!(
+        again,
+        Err(StorageError::Conflict(Conflict::NotFound))
+    ));
+}
+
+/// Deliveries move an endpoint's cursors only under the epochs of their partitions.
+pub async fn a_stale_delivery_is_fenced(world: World) {
+    let endpoint = endpoint_in(&world.workspace);
+    let store = &world.store;
+    store.create_endpoint(&endpoint).await.unwrap();
+    let (ours, lost) = (PartitionId(3), PartitionId(4));
+    let progress = |epochs: Vec<(PartitionId, u64)>, offset| DeliveryProgress {
+        cursors: epochs
+            .iter()
+            .map(|(partition, _)| (endpoint.id.clone(), *partition, offset))
+            .collect(),
+        epochs,
+        ..DeliveryProgress::default()
+    };
+    let cursors = async || {
+        let all = store.cursors(&endpoint.id).await.unwrap();
+        (all[3], all[4])
+    };
+    let before = vec![(ours, world.epoch(ours)), (lost, world.epoch(lost))];
+    assert_eq!(
+        world.commit_one(progress(before.clone(), 5)).await,
+        Written::Delivery
+    );
+    assert_eq!(cursors().await, (5, 5));
+    store.release().await.unwrap();
+    let leases = store.acquire().await.unwrap();
+    let now = leases[3].epoch;
+    let mixed = vec![(ours, now), (lost, world.epoch(lost))];
+    let written = world
+        .commit(vec![
+            progress(before, 6).into(),
+            progress(mixed, 7).into(),
+            progress(vec![(ours, now)], 8).into(),
+        ])
+        .await;
+    assert_eq!(
+        written,
+        [Written::Fenced, Written::Fenced, Written::Delivery]
+    );
+    assert_eq!(cursors().await, (8, 5));
+}
+
+/// A host that does not own the account records a send for the one that does.
+pub async fn sends_are_handed_over(world: World) {
+    let account = world.account().await;
+    let store = &world.store;
+    let own = world.record(&account);
+    let mut handed = world.record(&account);
+    handed.epoch = None;
+    handed.idempotency = Some(idempotency("key", 1));
+    let mut again = world.record(&account);
+    again.epoch = None;
+    again.idempotency = Some(idempotency("key", 1));
+    let mut astray = world.record(&account);
+    astray.epoch = None;
+    astray.partition = PartitionId((account.partition.0 + 1) % PartitionId::COUNT);
+    let written = world
+        .commit(vec![
+            own.into(),
+            handed.clone().into(),
+            again.into(),
+            astray.into(),
+        ])
+        .await;
+    assert_eq!(written[..2], [Written::Recorded, Written::Recorded]);
+    assert!(matches!(&written[2], Written::Repeated(send) if send.id == handed.id));
+    assert_eq!(written[3], Written::Fenced);
+    let waiting = HandOver {
+        send: handed.id,
+        workspace: account.workspace.clone(),
+        account: account.id.clone(),
+        partition: account.partition,
+    };
+    assert_eq!(store.hand_overs().await.unwrap(), [waiting]);
+    assert_eq!(store.unsettled_sends(&account.id).await.unwrap().len(), 2);
+    store.end_hand_overs(&[handed.id]).await.unwrap();
+    assert!(store.hand_overs().await.unwrap().is_empty());
+    // One that was refused after all is not handed over either.
+    let mut refused = world.record(&account);
+    refused.epoch = None;
+    world.commit_one(refused.clone()).await;
+    store.withdraw_sends(0, &[refused.id]).await.unwrap();
+    assert!(store.hand_overs().await.unwrap().is_empty());
+    assert_eq!(
+        store.send(&world.workspace, &refused.id).await.unwrap(),
+        None
+    );
+}
+
+/// What an account's provider may have seen of the time stays with the account.
+pub async fn an_accounts_clock_is_kept(world: World) {
+    let account = world.account().await;
+    let clock = async || {
+        let found = world.store.account(&world.workspace, &account.id).await;
+        found.unwrap().unwrap().clock_at
+    };
+    let mut turn = world.turn(&account, 1);
+    turn.at = Timestamp(5_000);
+    let mut own = world.turn(&account, None);
+    own.at = Timestamp(4_000);
+    own.kv = vec![put("k", "v")];
+    own.kv_bytes = Some(2);
+    world.commit(vec![turn.into(), own.clone().into()]).await;
+    assert_eq!(clock().await, Timestamp(5_000));
+    world.commit_one(own).await;
+    assert_eq!(clock().await, Timestamp(5_000));
 }

@@ -5,6 +5,8 @@
 mod both;
 mod contract;
 mod faults;
+mod leases;
+mod migrate;
 mod model;
 mod postgres;
 mod sqlite;
@@ -34,6 +36,11 @@ macro_rules! contract_tests {
             keys_and_providers_are_kept,
             endpoints_keep_their_place,
             groups_of_any_size_commit,
+            a_stale_delivery_is_fenced,
+            sends_are_handed_over,
+            an_accounts_clock_is_kept,
+            settings_and_usage_are_kept,
+            workspaces_are_deleted,
         }
     };
     ($world:path: $($name:ident),* $(,)?) => {

@@ -5,6 +5,7 @@
 use super::world::*;
 use crate::domain::PartitionId;
 use crate::domain::account::Account;
+use crate::storage::instance::Identity;
 use crate::storage::key::KeySource;
 use crate::storage::postgres::PostgresSettings;
 use crate::storage::seal::OperatorKey;
@@ -52,10 +53,14 @@ impl TestDatabase {
     }
 
     pub fn settings(&self) -> PostgresSettings {
-        PostgresSettings::new(
-            self.url.parse().unwrap(),
-            KeySource::Given(self.key.clone()),
-        )
+        PostgresSettings {
+            // Always the same host, restarted.
+            identity: Identity::of_instance(self.name.clone()),
+            ..PostgresSettings::new(
+                self.url.parse().unwrap(),
+                KeySource::Given(self.key.clone()),
+            )
+        }
     }
 
     pub async fn open(&self) -> Result<SqlStore, StorageError> {

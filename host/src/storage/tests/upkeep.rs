@@ -34,7 +34,7 @@ async fn reopened(world: World, directory: &Path) -> World {
     let store = Arc::new(open(directory).await.unwrap());
     // The connections of the one before may end a little later.
     let leases = loop {
-        match store.claim().await {
+        match store.acquire().await {
             Ok(leases) => break leases,
             Err(StorageError::Unavailable(_)) => tokio::task::yield_now().await,
             Err(error) => panic!("{error}"),
@@ -192,7 +192,7 @@ async fn sealed_values_do_not_open_elsewhere() {
         (
             "a secret as a value",
             "UPDATE kv SET value_sealed = (SELECT secret.value_sealed FROM secret \
-             WHERE secret.account = kv.account AND secret.name = kv.key)",
+             WHERE secret.account = kv.account AND secret.name = CAST(kv.key AS TEXT))",
         ),
     ] {
         let (world, directory) = world().await;
@@ -530,7 +530,7 @@ async fn a_restored_copy_waits_and_goes_on_beyond_its_original() {
     for account in copy.all_accounts().await.unwrap() {
         assert!(!account.wanted);
     }
-    let leases = copy.claim().await.unwrap();
+    let leases = copy.acquire().await.unwrap();
     let copy = World {
         store: copy,
         workspace: world.workspace.clone(),

@@ -25,7 +25,7 @@ impl World {
             .put_workspace(&workspace_named("ws_test", None))
             .await
             .unwrap();
-        let leases = store.claim().await.unwrap();
+        let leases = store.acquire().await.unwrap();
         Self {
             store,
             workspace,
@@ -51,6 +51,7 @@ impl World {
             partition: account.partition,
             epoch: self.epoch(account.partition),
             turn: turn.into(),
+            at: Timestamp(0),
             events: Vec::new(),
             kv: Vec::new(),
             secrets: Vec::new(),
@@ -67,7 +68,7 @@ impl World {
             workspace: account.workspace.clone(),
             account: account.id.clone(),
             partition: account.partition,
-            epoch: self.epoch(account.partition),
+            epoch: Some(self.epoch(account.partition)),
             outgoing: outgoing("hello"),
             at: Timestamp::now(),
             idempotency: None,
@@ -158,6 +159,7 @@ pub fn account_in(workspace: &WorkspaceId) -> Account {
         turn_seq: 0,
         kv_bytes: 0,
         created_at: Timestamp::now(),
+        clock_at: Timestamp(0),
     }
 }
 

@@ -76,10 +76,12 @@ async fn events(
 
 async fn accounts(connection: &mut Connection, plan: &Plan<'_>) -> Result<(), StorageError> {
     const ADVANCE: Many = Many {
-        before: "WITH given (id, turn_seq, kv_bytes) AS (VALUES ",
-        row: "(?,?,?)",
+        before: "WITH given (id, turn_seq, kv_bytes, at) AS (VALUES ",
+        row: "(?,?,?,?)",
         after: ") UPDATE account SET turn_seq = coalesce(given.turn_seq, account.turn_seq), \
-                kv_bytes = coalesce(given.kv_bytes, account.kv_bytes) \
+                kv_bytes = coalesce(given.kv_bytes, account.kv_bytes), \
+                clock_at = CASE WHEN given.at > account.clock_at THEN given.at \
+                ELSE account.clock_at END \
                 FROM given WHERE account.id = given.id",
     };
     let rows: Vec<_> = plan
@@ -93,6 +95,7 @@ async fn accounts(connection: &mut Connection, plan: &Plan<'_>) -> Result<(), St
                 .bind(id.as_str())
                 .bind(change.turn_seq.map(signed))
                 .bind(change.kv_bytes.map(signed))
+                .bind(signed(change.at.0))
         })
         .await?;
     for (account, change) in &plan.accounts {
@@ -271,6 +274,11 @@ async fn new_sends(connection: &mut Connection, plan: &Plan<'_>) -> Result<bool,
         row: "(?,?,?,?,?,?,?,?)",
         after: " ON CONFLICT (id) DO NOTHING",
     };
+    const HAND_OVER: Many = Many {
+        before: "INSERT INTO hand_over (send, workspace, account, partition) VALUES ",
+        row: "(?,?,?,?)",
+        after: " ON CONFLICT (send) DO NOTHING",
+    };
     const EXPIRED: Many = Many {
         before: "WITH gone (workspace, key, send) AS (VALUES ",
         row: "(?,?,?)",
@@ -338,6 +346,21 @@ async fn new_sends(connection: &mut Connection, plan: &Plan<'_>) -> Result<bool,
                     .bind(sealed)
             },
         )
+        .await?;
+    let handed: Vec<_> = plan
+        .new_sends
+        .iter()
+        .map(|(record, _)| *record)
+        .filter(|record| record.epoch.is_none())
+        .collect();
+    HAND_OVER
+        .execute(connection, handed.into_iter(), |statement, record| {
+            statement
+                .bind(record.id.0.as_bytes().to_vec())
+                .bind(record.workspace.as_str())
+                .bind(record.account.as_str())
+                .bind(i64::from(record.partition.0))
+        })
         .await?;
     Ok(true)
 }

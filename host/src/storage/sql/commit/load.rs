@@ -53,7 +53,7 @@ impl Picture {
         workspace: &WorkspaceId,
         account: &AccountId,
         partition: PartitionId,
-        epoch: u64,
+        epoch: Option<u64>,
     ) -> Option<Written> {
         let Some(row) = self.accounts.get(account) else {
             return Some(Written::Gone);
@@ -61,11 +61,19 @@ impl Picture {
         if row.key.workspace != *workspace {
             return Some(Written::Gone);
         }
-        let owned = self.partitions.get(&partition);
-        if row.partition != partition || owned.is_none_or(|owned| owned.epoch != epoch) {
+        let stale = epoch.is_some_and(|epoch| self.is_stale(&[(partition, epoch)]));
+        if row.partition != partition || stale {
             return Some(Written::Fenced);
         }
         None
+    }
+
+    /// Has one of the partitions another epoch than that?
+    pub fn is_stale(&self, epochs: &[(PartitionId, u64)]) -> bool {
+        epochs.iter().any(|(partition, epoch)| {
+            let row = self.partitions.get(partition);
+            row.is_none_or(|row| row.epoch != *epoch)
+        })
     }
 
     pub fn turn_seq(&self, account: &AccountId) -> u64 {
@@ -79,6 +87,7 @@ pub(super) async fn picture(
     group: &[Write],
 ) -> Result<Picture, StorageError> {
     let mut partition_ids = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut account_ids = HashSet::new();
     let mut workspace_ids = HashSet::new();
     let mut send_ids = HashSet::new();
@@ -97,11 +106,15 @@ pub(super) async fn picture(
                     workspace_ids.insert(&record.workspace);
                 }
             }
-            Write::Delivery(_) => {}
+            Write::Delivery(progress) => {
+                seen.extend(progress.epochs.iter().map(|(partition, _)| *partition));
+            }
         }
     }
     // First: what is read after it stays true until the end.
-    let partitions = partitions(connection, partition_ids).await?;
+    seen.retain(|partition| !partition_ids.contains(partition));
+    let mut partitions = partitions(connection, partition_ids, Hold::Write).await?;
+    partitions.extend(self::partitions(connection, seen, Hold::Owner).await?);
     let mut workspaces = HashMap::new();
     for id in workspace_ids {
         if let Some(key) = keys.workspace(connection, id).await? {
@@ -117,25 +130,39 @@ pub(super) async fn picture(
     })
 }
 
+/// What of a partition stays until the end.
+#[derive(Clone, Copy)]
+enum Hold {
+    /// Its owner and head: events are appended.
+    Write,
+    /// Its owner: deliveries only have to be still its business. Does not wait for commits.
+    Owner,
+}
+
 async fn partitions(
     connection: &mut Connection,
     ids: BTreeSet<PartitionId>,
+    hold: Hold,
 ) -> Result<HashMap<PartitionId, PartitionRow>, StorageError> {
     const FIND: Many = Many {
         before: "SELECT id, epoch, head FROM partition WHERE id IN (",
         row: "?",
         after: ")",
     };
-    // Their owner and head stay until the end; in one order, so that writers never wait for each
-    // other in a circle.
+    // In one order, so that writers never wait for each other in a circle. Whoever takes a
+    // partition over locks it FOR UPDATE, which waits for both.
     const FIND_AND_LOCK: Many = Many {
-        after: ") ORDER BY id FOR UPDATE",
+        after: ") ORDER BY id FOR NO KEY UPDATE",
         ..FIND
     };
-    let find = if connection.is_postgres() {
-        FIND_AND_LOCK
-    } else {
-        FIND
+    const FIND_AND_SHARE: Many = Many {
+        after: ") ORDER BY id FOR KEY SHARE",
+        ..FIND
+    };
+    let find = match hold {
+        _ if !connection.is_postgres() => FIND,
+        Hold::Write => FIND_AND_LOCK,
+        Hold::Owner => FIND_AND_SHARE,
     };
     let rows = find
         .fetch(connection, ids.into_iter(), |statement, id| {

@@ -4,7 +4,7 @@ use super::load::{IdempotencyRow, Picture, SendRow, idempotency_hash};
 use crate::domain::account::AccountPatch;
 use crate::domain::event::NewEvent;
 use crate::domain::send::{SendChange, SendState};
-use crate::domain::{AccountId, PartitionId, SendId, WorkspaceId};
+use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::storage::seal::DataKey;
 use crate::storage::{AccountCommit, DeliveryProgress, DurableTimer, RecordSend, Write, Written};
 use std::collections::{BTreeMap, HashMap};
@@ -46,6 +46,7 @@ pub(super) struct PlannedEvent<'g> {
 pub(super) struct AccountChange<'g> {
     pub turn_seq: Option<u64>,
     pub kv_bytes: Option<u64>,
+    pub at: Timestamp,
     pub patches: Vec<&'g AccountPatch>,
 }
 
@@ -95,6 +96,9 @@ impl<'g> Plan<'g> {
             let outcome = match write {
                 Write::Account(commit) => self.account(commit),
                 Write::RecordSend(record) => self.record(record),
+                Write::Delivery(progress) if self.picture.is_stale(&progress.epochs) => {
+                    Outcome::Known(Written::Fenced)
+                }
                 Write::Delivery(progress) => {
                     self.deliveries.push(progress);
                     Outcome::Known(Written::Delivery)
@@ -109,7 +113,7 @@ impl<'g> Plan<'g> {
             &commit.workspace,
             &commit.account,
             commit.partition,
-            commit.epoch,
+            Some(commit.epoch),
         ) {
             return Outcome::Known(refusal);
         }
@@ -147,6 +151,7 @@ impl<'g> Plan<'g> {
         let change = self.accounts.entry(account).or_default();
         change.turn_seq = commit.turn.or(change.turn_seq);
         change.kv_bytes = commit.kv_bytes.or(change.kv_bytes);
+        change.at = change.at.max(commit.at);
         if commit.patch != AccountPatch::default() {
             change.patches.push(&commit.patch);
         }

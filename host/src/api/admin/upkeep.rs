@@ -1,14 +1,12 @@
 //! What an operator does to the installation as a whole: change the operator's key, go on after a
 //! restore.
 
-use super::Api;
-use super::envelope::{Answer, Reply};
-use super::error::{ApiError, Operation};
-use super::keys::OperatorKey;
+use super::super::Api;
+use super::super::envelope::{Answer, Reply};
+use super::super::error::{ApiError, Operation};
+use super::super::routes::Routes;
 use crate::storage::{Rotation, StorageError, Store};
-use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,18 +14,18 @@ use std::time::Duration;
 /// After the database was away.
 const AGAIN: Duration = Duration::from_secs(1);
 
-pub fn routes() -> Router<Api> {
-    Router::new()
-        .route("/admin/v1/keys/rotate-master", post(rotate))
-        .route("/admin/v1/restore", get(restored))
-        .route("/admin/v1/restore/resume", post(resume))
+pub fn routes() -> Routes {
+    Routes::new()
+        .post("/admin/v1/keys/rotate-master", rotate)
+        .get("/admin/v1/restore", restored)
+        .post("/admin/v1/restore/resume", resume)
 }
 
 fn storage(error: StorageError) -> ApiError {
     Operation::OWN.storage(error)
 }
 
-async fn rotate(State(api): State<Api>, _key: OperatorKey) -> Answer {
+async fn rotate(State(api): State<Api>) -> Answer {
     api.store.begin_key_rotation().await.map_err(storage)?;
     // It goes on when the client does not wait for it.
     let store = api.store.clone();
@@ -58,7 +56,7 @@ pub async fn rotate_all(store: Arc<dyn Store>) -> Result<(Rotation, u64), Storag
     }
 }
 
-async fn restored(State(api): State<Api>, _key: OperatorKey) -> Answer {
+async fn restored(State(api): State<Api>) -> Answer {
     let at = api.store.restored().await.map_err(storage)?;
     Reply::ok(&json!({
         "restored_at": at.map(|at| at.rfc3339()),
@@ -67,7 +65,7 @@ async fn restored(State(api): State<Api>, _key: OperatorKey) -> Answer {
 }
 
 /// The original is gone for good, says the operator.
-async fn resume(State(api): State<Api>, _key: OperatorKey) -> Answer {
+async fn resume(State(api): State<Api>) -> Answer {
     let started = api.control.resume_restored().await.map_err(storage)?;
     Reply::ok(&json!({"accounts_started": started}))
 }

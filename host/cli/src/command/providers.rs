@@ -1,0 +1,253 @@
+//! `anyport providers`.
+
+use super::admin::{read_json, show_json};
+use crate::api::Call;
+use crate::failure::{Failure, Outcome};
+use crate::options::Options;
+use crate::output::{Output, Tone};
+use crate::session::{Session, list, text, words};
+use crate::table::{Cell, Table};
+use crate::text::{local_time, printable};
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A component is compiled before it is answered.
+const COMPILING: Duration = Duration::from_secs(300);
+
+#[derive(Args, Debug)]
+pub struct Providers {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// What is installed, and what was refused last
+    List,
+    /// Install a component; its provider's accounts move to it. Takes the operator's key
+    Install {
+        /// The component (.wasm)
+        file: PathBuf,
+    },
+    /// The versions of a provider and what they were granted. Takes the operator's key
+    Show { provider: String },
+    /// Grant what a version asks for beyond what is granted; it becomes current
+    Approve {
+        provider: String,
+        /// The version's digest, or its beginning
+        digest: String,
+        /// Only grant it
+        #[arg(long)]
+        not_current: bool,
+    },
+    /// Make a version current: new accounts get it, the others move to it
+    Current {
+        provider: String,
+        /// The version's digest, or its beginning
+        digest: String,
+    },
+    /// Give one account a version of its own
+    Assign {
+        /// Its id (acc_…)
+        account: String,
+        /// The version's whole digest
+        digest: String,
+    },
+    /// The operator's configuration of a provider, under that of its accounts
+    Config {
+        provider: String,
+        /// Merge this JSON file into it, key by key (- for standard input); null removes a key
+        #[arg(long, value_name = "FILE")]
+        file: Option<String>,
+    },
+}
+
+impl Providers {
+    pub async fn run(&self, session: &Session) -> Outcome {
+        match &self.action {
+            Action::List => {
+                session.answer(Call::get(&["providers"]), show_list).await?;
+            }
+            Action::Install { file } => install(session, file).await?,
+            Action::Show { provider } => {
+                let call = Call::get(&["providers", provider]).admin();
+                session.answer(call, show_versions).await?;
+            }
+            Action::Approve {
+                provider,
+                digest,
+                not_current,
+            } => {
+                let digest = whole_digest(session, provider, digest).await?;
+                let current = if *not_current { "false" } else { "true" };
+                let path = ["providers", provider, "versions", &digest, "approve"];
+                let call = Call::post(&path, &json!({})).query("make_current", current);
+                session
+                    .answer(call.admin().host_waits(COMPILING), show_moved)
+                    .await?;
+            }
+            Action::Current { provider, digest } => {
+                let digest = whole_digest(session, provider, digest).await?;
+                let path = ["providers", provider, "versions", &digest, "current"];
+                let call = Call::post(&path, &json!({}));
+                session
+                    .answer(call.admin().host_waits(COMPILING), show_moved)
+                    .await?;
+            }
+            Action::Assign { account, digest } => {
+                let call = Call::new(Method::PUT, &["accounts", account, "version"])
+                    .json(&json!({"digest": digest}));
+                let show = |output: &Output, _: &Value| {
+                    output.line(&format!("{account} moves to {digest}."))
+                };
+                session
+                    .answer(call.admin().host_waits(COMPILING), show)
+                    .await?;
+            }
+            Action::Config { provider, file } => {
+                let path = ["providers", provider, "config"];
+                let call = match file {
+                    None => Call::get(&path),
+                    Some(file) => Call::patch(&path, &read_json(file).await?),
+                };
+                session.answer(call.admin(), show_json).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn install(session: &Session, file: &Path) -> Outcome {
+    let component = std::fs::read(file)
+        .map_err(|error| Failure::local(format!("{} cannot be read: {error}", file.display())))?;
+    let call = Call::new(Method::POST, &["providers"])
+        .with_operator_key()
+        .body(component.into(), "application/wasm")
+        .host_waits(COMPILING);
+    session.answer(call, show_installed).await?;
+    Ok(())
+}
+
+/// The one version whose digest begins so.
+async fn whole_digest(session: &Session, provider: &str, digest: &str) -> Outcome<String> {
+    let call = Call::get(&["providers", provider]).admin();
+    let versions = session.api.call(call).await?.value()?;
+    let found: Vec<&str> = list(&versions["versions"])
+        .iter()
+        .map(|version| text(version, "digest"))
+        .filter(|known| known.starts_with(digest))
+        .collect();
+    match found[..] {
+        [whole] => Ok(whole.to_owned()),
+        [] => Err(Failure::usage(format!(
+            "{provider} has no version {digest}; `anyport providers show {provider}` has them"
+        ))),
+        _ => Err(Failure::usage(format!(
+            "{digest} is the beginning of several digests"
+        ))),
+    }
+}
+
+fn show_versions(output: &Output, versions: &Value) -> Outcome {
+    let mut table = Table::new(&["VERSION", "STATUS", "INSTALLED", "ACCOUNTS", "DIGEST"]);
+    for version in list(&versions["versions"]) {
+        table.row([
+            Cell::text(text(version, "version")),
+            match text(version, "status") {
+                "current" => Cell::toned("current", Tone::Good),
+                "parked" => Cell::toned("parked", Tone::Warning),
+                other => Cell::text(other),
+            },
+            Cell::text(local_time(text(version, "installed_at"))),
+            Cell::text(words(version, "accounts")),
+            Cell::faint(text(version, "digest")),
+        ]);
+    }
+    output.table(&table)?;
+    output.line("\nGranted")?;
+    show_json(output, &versions["granted"])?;
+    for version in list(&versions["versions"]) {
+        if version["beyond"].is_object() {
+            let name = printable(text(version, "version"));
+            output.line(&format!("\nVersion {name} asks for more"))?;
+            show_json(output, &version["beyond"])?;
+        }
+    }
+    Ok(())
+}
+
+fn show_moved(output: &Output, moved: &Value) -> Outcome {
+    output.line(&format!(
+        "{} {}; accounts that move to it: {}",
+        printable(text(moved, "provider")),
+        printable(text(moved, "digest")),
+        printable(&words(moved, "accounts"))
+    ))
+}
+
+fn show_installed(output: &Output, installed: &Value) -> Outcome {
+    let name = format!(
+        "{} {}",
+        text(installed, "provider"),
+        text(installed, "version")
+    );
+    let digest = text(installed, "digest");
+    let line = if installed["unchanged"] == true {
+        format!("{name} was installed already")
+    } else {
+        let accounts = words(installed, "accounts");
+        format!("{name} is installed; accounts that move to it: {accounts}")
+    };
+    output.line(&printable(&line))?;
+    output.line(&output.paint(Tone::Faint, &printable(digest)))
+}
+
+fn show_list(output: &Output, providers: &Value) -> Outcome {
+    let mut table = Table::new(&[
+        "PROVIDER", "VERSION", "TITLE", "SIGN-IN", "ACCOUNTS", "DIGEST",
+    ]);
+    let mut refusals = Vec::new();
+    for provider in list(providers) {
+        let name = text(provider, "provider");
+        if let Some(refusal) = provider.get("last_refusal").filter(|it| it.is_object()) {
+            let of = if name.is_empty() { "a component" } else { name };
+            refusals.push((of.to_owned(), refusal));
+        }
+        if name.is_empty() {
+            continue;
+        }
+        let ways: Vec<&str> = list(&provider["sign_in_methods"])
+            .iter()
+            .map(|method| text(method, "auth_mode"))
+            .collect();
+        table.row([
+            Cell::text(name),
+            Cell::text(text(provider, "version")),
+            Cell::text(text(provider, "title")),
+            Cell::text(ways.join(", ")),
+            Cell::text(words(provider, "accounts")),
+            Cell::faint(crate::text::cut(text(provider, "digest"), 13)),
+        ]);
+    }
+    if table.is_empty() {
+        output.note("No providers are installed.");
+    } else {
+        output.table(&table)?;
+    }
+    for (of, refusal) in refusals {
+        let line = format!(
+            "\nRefused at {}: {} ({}): {}",
+            local_time(text(refusal, "at")),
+            printable(&of),
+            printable(text(refusal, "source")),
+            printable(text(refusal, "reason"))
+        );
+        output.note(&output.paint_error(Tone::Warning, &line));
+    }
+    Ok(())
+}
