@@ -45,6 +45,9 @@ pub struct Details {
     /// Where reading the log can begin without missing anything that is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_cursor: Option<String>,
+    /// Of a host that is not ready: what was looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<super::health::Check>,
 }
 
 impl ApiError {

@@ -28,7 +28,7 @@ pub struct BackupArgs {
     #[arg(long, env = "ANYPORT_CONFIG")]
     pub config: Option<PathBuf>,
     /// The host's data directory.
-    #[arg(long, env = "ANYPORT_DATA")]
+    #[arg(long)]
     pub data: Option<PathBuf>,
 }
 
@@ -49,16 +49,16 @@ pub struct RestoreArgs {
     #[arg(long, env = "ANYPORT_CONFIG")]
     pub config: Option<PathBuf>,
     /// The new host's data directory.
-    #[arg(long, env = "ANYPORT_DATA")]
+    #[arg(long)]
     pub data: Option<PathBuf>,
 }
 
 fn load(config: &Option<PathBuf>, data: &Option<PathBuf>) -> anyhow::Result<Config> {
-    Config::load(&ServeArgs {
+    Ok(Config::load(&ServeArgs {
         config: config.clone(),
         data: data.clone(),
         ..ServeArgs::default()
-    })
+    })?)
 }
 
 fn refuse_server(config: &Config, instead: &str) -> anyhow::Result<()> {

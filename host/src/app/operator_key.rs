@@ -13,7 +13,6 @@ use zeroize::Zeroizing;
 
 const VALUE: &str = "ANYPORT_OPERATOR_KEY";
 const NEXT: &str = "ANYPORT_OPERATOR_KEY_NEXT";
-const FILE: &str = "ANYPORT_OPERATOR_KEY_FILE";
 
 pub fn source(config: &Config) -> anyhow::Result<KeySource> {
     from(config, |name| {
@@ -26,6 +25,17 @@ pub fn source(config: &Config) -> anyhow::Result<KeySource> {
                     .map_err(|_| anyhow::anyhow!("{name}: is not text"))
             })
             .transpose()
+    })
+}
+
+/// The key as it lies there, and in which file, for those who only look. Makes none.
+pub fn present(config: &Config) -> anyhow::Result<(Option<PathBuf>, Option<OperatorKey>)> {
+    Ok(match source(config)? {
+        KeySource::Given(key) | KeySource::GivenWithNext { key, .. } => (None, Some(key)),
+        KeySource::File(path) => {
+            let key = key::load(&path)?;
+            (Some(path), key)
+        }
     })
 }
 
@@ -55,11 +65,7 @@ fn from(
             ),
         }
     };
-    let file = variable(FILE)?.map(|path| PathBuf::from(path.as_str()));
-    match (
-        key_of(VALUE)?,
-        file.or_else(|| config.operator_key_file.clone()),
-    ) {
+    match (key_of(VALUE)?, config.operator_key_file.clone()) {
         (Some(_), Some(file)) => bail!(
             "the operator key is given twice: by {VALUE} and as the file {}",
             file.display()
@@ -106,8 +112,6 @@ mod tests {
         assert!(matches!(beside, KeySource::File(path) if path.ends_with("operator.key")));
         let named = with(&[], Some("/run/key")).unwrap();
         assert!(matches!(named, KeySource::File(path) if path == Path::new("/run/key")));
-        let over = with(&[(FILE, "/run/other".into())], Some("/run/key")).unwrap();
-        assert!(matches!(over, KeySource::File(path) if path == Path::new("/run/other")));
         let given = [(VALUE, text.clone()), (NEXT, next.text().to_string())];
         let KeySource::GivenWithNext { key: found, .. } = with(&given, None).unwrap() else {
             panic!("not taken from the environment");

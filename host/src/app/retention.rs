@@ -2,9 +2,9 @@
 
 use crate::storage::{DAY_MS, Retention};
 use anyhow::bail;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
     pub events_days: f64,

@@ -11,6 +11,7 @@ use crate::domain::usage::Usage;
 use crate::domain::{AccountId, Timestamp, WorkspaceId};
 use crate::runtime::{Provider, check};
 use crate::storage::StorageError;
+use crate::storage::lease::{Epochs, Notice};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -270,7 +271,9 @@ impl Operate for Supervisor {
             .set_current_provider(provider, digest)
             .await?;
         self.providers.set_current(provider, digest);
-        Ok(this.move_accounts(provider, version))
+        let moved = this.move_accounts(provider, version);
+        self.tell(Notice::Providers).await;
+        Ok(moved)
     }
 
     async fn assign(&self, account: &AccountId, digest: &str) -> Result<(), OperateError> {
@@ -393,9 +396,12 @@ impl Operate for Supervisor {
     }
 
     fn partitions(&self) -> Vec<u8> {
-        let mut owned: Vec<u8> = self.epochs.keys().map(|partition| partition.0).collect();
-        owned.sort_unstable();
-        owned
+        let epochs = self.shared.ownership.epochs();
+        epochs
+            .beyond(&Epochs::NONE)
+            .into_iter()
+            .map(|partition| partition.0)
+            .collect()
     }
 
     fn take_usage(&self) -> Vec<(WorkspaceId, AccountId, Usage)> {

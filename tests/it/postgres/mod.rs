@@ -6,7 +6,7 @@ use crate::support::arrivals::Arrivals;
 use crate::support::cut::Wire;
 use crate::support::eventually;
 use crate::support::host::Host;
-use crate::support::postgres::{Cluster, execute};
+use crate::support::postgres::{Cluster, TestDatabase, execute};
 use crate::support::process::Client;
 use crate::support::traffic::{Account, Channel, Senders, Story, provider_configuration, traffic};
 use crate::support::{proves, show_log};
@@ -172,6 +172,52 @@ async fn a_server_that_says_nothing_any_more() {
     wire.set_silent(false);
     world.goes_on().await;
     world.ends("silent").await;
+}
+
+/// Everything is where it was in SQLite: the account is signed in, keys and cursors are good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_goes_on_after_its_data_was_moved() {
+    let Some(database) = TestDatabase::new().await else {
+        return;
+    };
+    let mut channel = Channel::start().await;
+    let sink = Arrivals::start().await;
+    let providers = provider_configuration(channel.address());
+    let host = Host::start_with(move |config| {
+        config.simulator.enabled = Some(false);
+        config.provider.clone_from(&providers);
+        // Until `Host::move_to` it is SQLite.
+        if !config.data.join("moved").exists() {
+            config.database = None;
+        }
+    })
+    .await;
+    let client = Client::new(&host.base, &host.key);
+    let operator = Client::new(&host.base, &host.operator_key);
+    let accounts = channel.accounts(&client, &operator, &sink).await;
+    channel
+        .control
+        .start_traffic(None, traffic())
+        .await
+        .unwrap();
+    let base = watch::Sender::new(host.base.clone());
+    let senders = Senders::start(&accounts, &host.key, &base, 4);
+    senders.until_answered(20).await;
+    let key = host.key.clone();
+    std::fs::write(host.data().join("moved"), "").unwrap();
+    let host = host.move_to(database).await;
+    base.send_replace(host.base.clone());
+    let answered = senders.answered();
+    senders.until_answered(answered + 20).await;
+    let sends = senders.stop().await;
+    channel.control.stop_traffic(None).await.unwrap();
+    let story = Story {
+        accounts: accounts.into(),
+        sends,
+        client: Client::new(&host.base, &key),
+    };
+    println!("moved: {}", story.holds(&mut channel, &sink).await);
+    host.stop().await;
 }
 
 /// Another program holds a table: reads go on.

@@ -1,7 +1,10 @@
 //! A host in this process, on a free port and a directory of its own, and a client for it.
 
 use super::postgres::TestDatabase;
-use anyport::app::{self, Running, config::Config};
+use anyport::app::{
+    self, Running,
+    config::{Config, MigrateArgs},
+};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 use std::path::Path;
@@ -111,6 +114,18 @@ impl Host {
         self.running.stop().await;
         let keys = Some((self.key, self.operator_key));
         Self::open(self.data, self.database, self.adjust, keys).await
+    }
+
+    /// Stops it, moves what it has from SQLite to PostgreSQL, and starts it there.
+    pub async fn move_to(self, database: TestDatabase) -> Self {
+        self.running.stop().await;
+        let args = MigrateArgs {
+            to: database.url.clone().into(),
+            data: self.data.path().to_owned(),
+        };
+        app::migrate::run(args).await.unwrap();
+        let keys = Some((self.key, self.operator_key));
+        Self::open(self.data, Some(database), self.adjust, keys).await
     }
 
     /// Stops it in good order and leaves the data.

@@ -24,8 +24,9 @@ fn name(provider: &str) -> String {
 }
 
 /// The provider's id, whatever it was called.
-fn id(api: &Api, name: &str) -> Result<String, ApiError> {
+async fn id(api: &Api, name: &str) -> Result<String, ApiError> {
     super::super::v1::providers::installed(api, name)
+        .await
         .map(|info| info.manifest.id.clone())
         .map_err(|_| {
             ApiError::new(
@@ -53,7 +54,7 @@ fn view(id: &str, mut config: Map<String, Value>, secret: &[String]) -> Answer {
 }
 
 async fn read(State(api): State<Api>, PathText(provider): PathText) -> Answer {
-    let id = id(&api, &provider)?;
+    let id = id(&api, &provider).await?;
     let secret = api.operate.check_config(&id, &json!({})).map_err(refused)?;
     view(&id, stored(&api, &id).await?, &secret)
 }
@@ -63,7 +64,7 @@ async fn replace(
     PathText(provider): PathText,
     JsonBody(config): JsonBody,
 ) -> Answer {
-    let id = id(&api, &provider)?;
+    let id = id(&api, &provider).await?;
     let _one_at_a_time = api.admin_writes.lock().await;
     put(&api, &id, config).await
 }
@@ -74,7 +75,7 @@ async fn merge(
     PathText(provider): PathText,
     JsonBody(over): JsonBody,
 ) -> Answer {
-    let id = id(&api, &provider)?;
+    let id = id(&api, &provider).await?;
     let _one_at_a_time = api.admin_writes.lock().await;
     let mut config = stored(&api, &id).await?;
     config.extend(over);

@@ -41,26 +41,19 @@ pub(super) async fn shared(
         if OWN.contains(&name.as_str()) || name.starts_with("sqlite_") {
             continue;
         }
-        let table = read(target, name).await?;
         let mut there: Vec<String> = Vec::new();
         for row in query("SELECT name FROM pragma_table_info(?)")
-            .bind(table.name.as_str())
+            .bind(name.as_str())
             .fetch_all(source)
             .await?
         {
             there.push(row.try_get(0)?);
         }
-        let mut here: Vec<String> = table
-            .columns
-            .iter()
-            .map(|column| column.name.clone())
-            .collect();
-        there.sort();
-        here.sort();
-        if there != here || table.key.is_empty() {
+        let table = read(target, name, &there).await?;
+        if there.len() != table.columns.len() || table.key.is_empty() {
             return Err(StorageError::Unusable(format!(
-                "the table `{}` has other columns in SQLite than in PostgreSQL; this is a fault of \
-                 Anyport's schemas",
+                "the table `{}` has columns in SQLite that PostgreSQL does not have; this is a \
+                 fault of Anyport's schemas",
                 table.name
             )));
         }
@@ -69,7 +62,12 @@ pub(super) async fn shared(
     Ok(tables)
 }
 
-async fn read(target: &mut Connection, name: String) -> Result<Table, StorageError> {
+/// With those of its columns that are wanted; what only PostgreSQL has keeps its default.
+async fn read(
+    target: &mut Connection,
+    name: String,
+    wanted: &[String],
+) -> Result<Table, StorageError> {
     let rows = query(
         "SELECT attribute.attname::text, attribute.atttypid::regtype::text, \
            coalesce(array_position(key.indkey::smallint[], attribute.attnum), -1)::bigint, \
@@ -86,7 +84,12 @@ async fn read(target: &mut Connection, name: String) -> Result<Table, StorageErr
     let mut columns = Vec::new();
     let mut key = Vec::new();
     let mut counted = None;
-    for (index, row) in rows.iter().enumerate() {
+    for row in &rows {
+        let column: String = row.try_get(0)?;
+        if !wanted.contains(&column) {
+            continue;
+        }
+        let index = columns.len();
         let kind: String = row.try_get(1)?;
         let kind = match kind.as_str() {
             "text" => Kind::Text,
@@ -105,10 +108,7 @@ async fn read(target: &mut Connection, name: String) -> Result<Table, StorageErr
         if row.try_get::<i64, _>(3)? == 1 {
             counted = Some(index);
         }
-        columns.push(Column {
-            name: row.try_get(0)?,
-            kind,
-        });
+        columns.push(Column { name: column, kind });
     }
     if columns.is_empty() {
         return Err(StorageError::Unusable(format!(

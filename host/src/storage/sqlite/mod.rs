@@ -7,6 +7,7 @@ mod error;
 mod open;
 
 pub(in crate::storage) use error::{is_busy, meaning};
+pub(super) use open::known_version;
 
 use crate::storage::key::KeySource;
 use crate::storage::sql::{Backend, Connection, SqlStore};

@@ -24,6 +24,11 @@ pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/sqlite/0004_secrets.sql"),
 ];
 
+/// The newest schema that this host knows.
+pub(in crate::storage) fn known_version() -> i64 {
+    MIGRATIONS.len() as i64
+}
+
 fn unusable(text: String) -> StorageError {
     StorageError::Unusable(text)
 }

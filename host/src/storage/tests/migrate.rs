@@ -4,6 +4,7 @@ use super::postgres::TestDatabase;
 use super::world::*;
 use crate::domain::account::Account;
 use crate::domain::endpoint::{DetourState, Endpoint};
+use crate::domain::key::Permissions;
 use crate::domain::send::{SendChange, SendState, SentMessage};
 use crate::domain::{PartitionId, Timestamp};
 use crate::storage::key::KeySource;
@@ -36,6 +37,13 @@ async fn fill(world: &World) -> (Vec<Account>, Endpoint) {
         prefix: "ap_12".to_owned(),
         hash: [3; 32],
         active: true,
+        permissions: Permissions::all(),
+        account: None,
+        created_at: Timestamp(5),
+        last_used_at: None,
+        expires_at: None,
+        previous: None,
+        rate: None,
     };
     store.put_api_key(&key).await.unwrap();
     let version = ProviderVersion {
