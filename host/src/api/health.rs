@@ -4,7 +4,7 @@
 
 use super::codes;
 use super::envelope::{Answer, Reply};
-use super::error::ApiError;
+use super::error::{ApiError, Operation};
 use super::query::Query;
 use super::routes::Routes;
 use super::{Api, Operations};
