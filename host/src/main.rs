@@ -1,7 +1,7 @@
 //! The binary: what it was asked to do.
 
 use anyport::app::config::{Cli, Command};
-use anyport::app::{config, doctor, health, migrate, serve};
+use anyport::app::{backup, config, doctor, health, migrate, serve};
 use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;
 
@@ -15,6 +15,8 @@ fn main() -> ExitCode {
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Config(args)) => config::show::run(&args),
         Some(Command::Health(args)) => health::run(&args),
+        Some(Command::Backup(args)) => run(backup::back_up(args)),
+        Some(Command::Restore(args)) => run(backup::restore(args)),
         Some(Command::Migrate(args)) => run(migrate::run(args)),
         Some(Command::Simulator(args)) => run(anyport_simulator::run(args)),
         Some(Command::Client(command)) => return anyport_cli::run(&command, root),

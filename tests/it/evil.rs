@@ -256,15 +256,15 @@ async fn evil_account(client: &Client, server: &LineServer, config: Value) -> St
 }
 
 /// A server that says its lines to every connection and hands out what it reads.
-struct LineServer {
-    port: u16,
+pub struct LineServer {
+    pub port: u16,
     connections: Arc<AtomicU32>,
-    read: mpsc::UnboundedReceiver<String>,
+    pub read: mpsc::UnboundedReceiver<String>,
     serving: JoinHandle<()>,
 }
 
 impl LineServer {
-    async fn start(lines: Vec<String>) -> Self {
+    pub async fn start(lines: Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::new(AtomicU32::new(0));

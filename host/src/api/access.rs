@@ -202,6 +202,9 @@ pub const OPERATIONS: &[Operation] = &[
 
     operator("GET", "/admin/v1/usage"),
     operator("GET", "/admin/v1/state"),
+    operator("POST", "/admin/v1/keys/rotate-master"),
+    operator("GET", "/admin/v1/restore"),
+    operator("POST", "/admin/v1/restore/resume"),
 ];
 
 /// The rows of a path.

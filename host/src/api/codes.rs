@@ -85,6 +85,7 @@ codes! { own:
     IDEMPOTENCY_IN_FLIGHT "idempotency_in_flight" 409;
     QUOTA_EXCEEDED "quota_exceeded" 409;
     CONFLICT "conflict" 409;
+    CURSOR_EXPIRED "cursor_expired" 410;
     PAYLOAD_TOO_LARGE "payload_too_large" 413;
     IDEMPOTENCY_KEY_REUSED "idempotency_key_reused" 422;
     RATE_LIMITED "rate_limited" 429;

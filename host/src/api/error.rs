@@ -42,6 +42,9 @@ pub struct Details {
     /// The field of the request that broke a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Where reading the log can begin without missing anything that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_cursor: Option<String>,
     /// Of a host that is not ready: what was looked at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<super::health::Check>,
@@ -202,6 +205,9 @@ impl Operation {
                 Conflict::DuplicateIdentity.to_string(),
             ),
             StorageError::Conflict(Conflict::NotFound) => self.missing(),
+            StorageError::Conflict(Conflict::NextKeyMissing) => {
+                ApiError::new(codes::CONFLICT, Conflict::NextKeyMissing.to_string())
+            }
             StorageError::Conflict(Conflict::HasAccounts) => {
                 ApiError::new(codes::CONFLICT, Conflict::HasAccounts.to_string())
             }

@@ -4,7 +4,7 @@
 
 use super::codes;
 use super::envelope::{Answer, Reply};
-use super::error::ApiError;
+use super::error::{ApiError, Operation};
 use super::query::Query;
 use super::routes::Routes;
 use super::{Api, Operations};
@@ -104,8 +104,11 @@ async fn ready(State(api): State<Api>, query: Query) -> Answer {
         };
         return Err(ApiError::new(codes::STANDBY, message).retry_after(1));
     }
+    let restored = api.store.restored().await;
+    let restored = restored.map_err(|error| Operation::OWN.storage(error))?;
     Reply::ok(&json!({
-        "status": "ok",
+        "status": if restored.is_some() { "restored" } else { "ok" },
+        "restored_at": restored.map(|at| at.rfc3339()),
         "ownership": ownership,
         "partitions": partitions,
         "checks": report.checks,

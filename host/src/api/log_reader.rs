@@ -108,6 +108,21 @@ impl LogReader {
         Ok(heads)
     }
 
+    /// The first position from which nothing is missing in the log, for a reader at `from` for
+    /// whom something is. To be asked after a read: what was removed meanwhile counts.
+    pub async fn missed(
+        &self,
+        from: &Position,
+        filter: &Filter,
+    ) -> Result<Option<Position>, StorageError> {
+        let tails = self.store.tails().await?;
+        let misses = filter.partitions(0).into_iter().any(|partition| {
+            let tail = tails.get(usize::from(partition.0)).copied();
+            from.of(partition) < tail.unwrap_or(0)
+        });
+        Ok(misses.then(|| Position::at(&tails)))
+    }
+
     /// At most `limit` events after `from`. Partitions whose head has not moved are not read.
     pub async fn read(
         &self,

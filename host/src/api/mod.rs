@@ -28,6 +28,7 @@ mod tests;
 mod v1;
 mod workspace_changes;
 
+pub use admin::rotate_all;
 pub use keys::{KeyUse, NewKey, hash_key, mint_key};
 pub use limits::Limits;
 

@@ -15,6 +15,7 @@ pub use cli::{
 };
 pub use layers::{Layers, Problems, Setting, Source};
 
+use super::retention::RetentionConfig;
 use crate::domain::key::Rate;
 use crate::storage::postgres::DatabaseUrl;
 use crate::supervisor::FaultInjection;
@@ -32,6 +33,8 @@ use std::path::PathBuf;
 pub struct Config {
     pub listen: SocketAddr,
     pub data: PathBuf,
+    /// The operator's key; `operator.key` below `data` when absent.
+    pub operator_key_file: Option<PathBuf>,
     /// `postgres://user:password@host/database`; SQLite in `data` when absent.
     #[serde(serialize_with = "secret::shown")]
     pub database: Option<SecretString>,
@@ -40,6 +43,7 @@ pub struct Config {
     pub network: NetworkConfig,
     pub runtime: RuntimeConfig,
     pub webhooks: WebhookConfig,
+    pub retention: RetentionConfig,
     pub log: LogConfig,
     pub metrics: MetricsConfig,
     pub otlp: OtlpConfig,

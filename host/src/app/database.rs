@@ -1,9 +1,9 @@
 //! Which database the host stands on, and that nobody is let to it on somebody else's behalf.
 
 use super::config::Config;
+use super::operator_key;
 use crate::network::guard::OwnPorts;
 use crate::storage::instance::Identity;
-use crate::storage::key::KeySource;
 use crate::storage::postgres::{DatabaseUrl, PostgresSettings};
 use crate::storage::sql::SqlStore;
 use crate::storage::sqlite::SqliteSettings;
@@ -15,23 +15,31 @@ use std::time::Duration;
 /// A server's name may lead elsewhere after a failover.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// The PostgreSQL server that is configured, else the file in `data`. The operator's key is in
-/// `data` for both.
+/// The PostgreSQL server that is configured, else the file in `data`.
 pub async fn open(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<SqlStore>> {
     let store = match &config.database {
         Some(text) => {
             let url = DatabaseUrl::try_from(text).context("`database` is wrong")?;
-            let key = KeySource::File(config.data.join("operator.key"));
             let name = format!("{} {address}", machine());
             let settings = PostgresSettings {
                 identity: Identity::of_directory(&config.data, &name)?,
-                ..PostgresSettings::new(url, key)
+                retention: config.retention.check()?,
+                ..PostgresSettings::new(url, operator_key::source(config)?)
             };
             settings.open().await?
         }
-        None => SqliteSettings::in_directory(&config.data).open().await?,
+        None => file(config)?.open().await?,
     };
     Ok(Arc::new(store))
+}
+
+/// The file in `data`.
+pub fn file(config: &Config) -> anyhow::Result<SqliteSettings> {
+    Ok(SqliteSettings {
+        key: operator_key::source(config)?,
+        retention: config.retention.check()?,
+        ..SqliteSettings::in_directory(&config.data)
+    })
 }
 
 /// The machine's name, for people.

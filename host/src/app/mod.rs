@@ -1,6 +1,7 @@
 //! The only place that builds and joins parts: `start` for tests and embedding, `run` for the
 //! binary.
 
+pub mod backup;
 mod collect;
 pub mod config;
 mod database;
@@ -11,9 +12,11 @@ pub mod health;
 mod management;
 pub mod migrate;
 mod notify;
+mod operator_key;
 mod operator_settings;
 mod others;
 mod readiness;
+pub mod retention;
 pub mod serve;
 mod tokens;
 mod traces;
@@ -97,6 +100,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         writer::WriterSettings {
             shutdown_patience: patience.writer,
             metrics: metrics.writer.clone(),
+            tidy_interval: tidy_interval(&config)?,
             ..writer::WriterSettings::default()
         },
     );
@@ -183,6 +187,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
             ..crate::delivery::Settings::default()
         },
     );
+    go_on_rotating(store.clone());
     metrics.collect_from(Box::new(collect::Looked {
         supervisor: supervisor.clone(),
         delivery: delivery.clone(),
@@ -319,6 +324,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<bool> {
+    forbid_core_dumps();
     let trial = config.trial;
     let directory = config.data.clone();
     let notify = Notify::from_environment();
@@ -329,6 +335,35 @@ pub async fn run(
     tracing::info!("stopping");
     notify.stopping();
     Ok(running.stop().await)
+}
+
+/// A rotation of the operator's key that a process before began.
+fn go_on_rotating(store: Arc<SqlStore>) {
+    tokio::spawn(async move {
+        if let Err(error) = api::rotate_all(store).await {
+            tracing::error!(%error, "the rotation of the operator key does not go on");
+        }
+    });
+}
+
+/// What is kept for a short time only is tidied more often.
+fn tidy_interval(config: &Config) -> anyhow::Result<Duration> {
+    let retention = config.retention.check()?;
+    let shortest = retention.events_ms.min(retention.attempts_ms);
+    let often = Duration::from_millis(shortest / 10).max(Duration::from_millis(100));
+    Ok(often.min(writer::WriterSettings::default().tidy_interval))
+}
+
+/// The memory of the process holds keys and messages: it must not end up in a file.
+fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = Rlimit {
+        current: Some(0),
+        ..getrlimit(Resource::Core)
+    };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::warn!(%error, "a crash may write the process's memory, with its keys, to a file");
+    }
 }
 
 async fn start_simulator(config: &Config) -> anyhow::Result<Option<anyport_simulator::Simulator>> {

@@ -16,13 +16,13 @@ pub fn headers(
 ) -> HeaderMap {
     let now = Timestamp(now.unix_seconds() * 1000);
     let written = now.rfc3339();
-    let secrets = endpoint.secret.as_deref().map(|secret| Secrets {
-        secret,
+    let secrets = endpoint.secret.as_ref().map(|secret| Secrets {
+        secret: secret.expose(),
         old: endpoint
             .old_secret
             .as_ref()
             .filter(|(_, until)| now < *until)
-            .map(|(old, _)| old.as_str()),
+            .map(|(old, _)| old.expose()),
     });
     let attempt = Attempt {
         event,

@@ -1,7 +1,7 @@
 //! An account: one login at one channel, served by one runtime.
 
 use super::error::Failure;
-use super::{AccountId, PartitionId, Timestamp, WorkspaceId};
+use super::{AccountId, PartitionId, Secret, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -82,14 +82,14 @@ impl RuntimeStatus {
     }
 }
 
-/// How an account reaches its channel. `Debug` shows no password.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// How an account reaches its channel. `Debug` shows no user.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     pub kind: ProxyKind,
     pub host: String,
     pub port: u16,
     pub username: Option<String>,
-    pub password: Option<String>,
+    pub password: Option<Secret>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! A webhook receiver and what is known of deliveries to it.
 
-use super::{EndpointId, EventId, PartitionId, Timestamp, WorkspaceId};
+use super::{EndpointId, EventId, PartitionId, Secret, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -17,9 +17,9 @@ pub struct Endpoint {
     /// Only events of these accounts; empty: all.
     pub accounts: Vec<String>,
     /// None: deliveries are not signed.
-    pub secret: Option<String>,
+    pub secret: Option<Secret>,
     /// The secret before, and until when it signs too.
-    pub old_secret: Option<(String, Timestamp)>,
+    pub old_secret: Option<(Secret, Timestamp)>,
     pub retry: RetryPolicy,
     pub ordering: Ordering,
     pub created_at: Timestamp,

@@ -11,10 +11,12 @@ pub mod id;
 pub mod key;
 pub mod manifest;
 pub mod policy;
+pub mod secret;
 pub mod send;
 pub mod sign_in;
 pub mod time;
 pub mod usage;
 
 pub use id::{AccountId, EndpointId, EventId, PartitionId, SendId, WorkspaceId};
+pub use secret::Secret;
 pub use time::Timestamp;

@@ -5,6 +5,7 @@
 //! password appear in no error and no log.
 
 use super::error::{DialError, DialProblem};
+use crate::domain::Secret;
 use crate::domain::account::{Proxy, ProxyKind};
 use base64::Engine as _;
 use std::net::SocketAddr;
@@ -172,7 +173,8 @@ fn status(head: &[u8]) -> Option<u16> {
 }
 
 fn credentials(proxy: &Proxy) -> Option<(&str, &str)> {
-    match (proxy.username.as_deref(), proxy.password.as_deref()) {
+    let password = proxy.password.as_ref().map(Secret::expose);
+    match (proxy.username.as_deref(), password) {
         (None | Some(""), None | Some("")) => None,
         (username, password) => Some((username.unwrap_or_default(), password.unwrap_or_default())),
     }

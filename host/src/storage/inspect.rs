@@ -116,13 +116,17 @@ async fn look(
         return Ok(());
     }
     if let Some(key) = key {
-        let check = sqlx::query("SELECT value FROM meta WHERE name = 'operator_check'")
-            .fetch_optional(&mut *connection)
-            .await?;
-        let fits = match &check {
-            Some(row) => key.wrapping_key().accepts(row.try_get(0)?),
-            None => false,
-        };
+        // While a rotation goes on, the key's file holds the one before.
+        let checks = sqlx::query(
+            "SELECT value FROM meta WHERE name IN ('operator_check', 'operator_check_before')",
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let wrapping = key.wrapping_key();
+        let mut fits = false;
+        for check in &checks {
+            fits |= wrapping.accepts(check.try_get(0)?);
+        }
         found.key_fits = Some(fits);
     }
     let newest = sqlx::query("SELECT max(recorded_at) FROM event")
@@ -181,7 +185,11 @@ pub async fn inspect_server(
             accounts: 0,
         };
         if let Some(marks) = marks {
-            let fits = |key: &OperatorKey| key.wrapping_key().accepts(&marks.operator_check);
+            let fits = |key: &OperatorKey| {
+                let wrapping = key.wrapping_key();
+                let mut named = marks.keys.iter();
+                named.any(|row| wrapping.accepts(&row.check_value))
+            };
             found.key_fits = key.as_ref().map(fits);
             let accounts = query("SELECT count(*) FROM account WHERE deleted_at IS NULL")
                 .fetch_one(&mut connection)

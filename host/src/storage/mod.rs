@@ -182,6 +182,12 @@ pub enum Conflict {
     DuplicateIdentity,
     #[error("it does not exist")]
     NotFound,
+    /// The operator's key was given in the environment, and no other one to go over to.
+    #[error(
+        "there is no new operator key: start the host with ANYPORT_OPERATOR_KEY_NEXT beside the \
+         present one"
+    )]
+    NextKeyMissing,
     #[error("the workspace still has accounts")]
     HasAccounts,
 }
@@ -250,6 +256,42 @@ impl ApiKey {
             && self.expires_at.is_none_or(|expires| expires > now)
             && (is(&self.hash) || previous)
     }
+}
+
+/// How long what is over is kept, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Of events.
+    pub events_ms: u64,
+    /// How much longer, if an endpoint that is switched on has not got them yet.
+    pub backlog_ms: u64,
+    /// Of the log of webhook attempts.
+    pub attempts_ms: u64,
+    /// Of sends that are settled.
+    pub sends_ms: u64,
+}
+
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            events_ms: 30 * DAY_MS,
+            backlog_ms: 7 * DAY_MS,
+            attempts_ms: 30 * DAY_MS,
+            sends_ms: 30 * DAY_MS,
+        }
+    }
+}
+
+/// How far a change of the operator's key is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Version of the key in force, 1 for the first.
+    pub version: i64,
+    /// Data keys that this step wrapped anew.
+    pub wrapped: u64,
+    pub over: bool,
 }
 
 /// A provider version that was installed once.
@@ -343,6 +385,20 @@ pub trait Store: std::marker::Send + Sync + 'static {
         Ok(false)
     }
 
+    // The operator's key.
+    /// Data keys are wrapped with a new operator's key from now on. Goes on with a rotation that
+    /// is under way. Refuses with `NextKeyMissing`.
+    async fn begin_key_rotation(&self) -> Result<(), StorageError> {
+        Err(StorageError::Unusable(
+            "this database rotates no keys".to_owned(),
+        ))
+    }
+    /// One bounded step: wraps some keys anew, and retires the key before when none is left.
+    /// Without a rotation it says that it is over.
+    async fn go_on_rotating_keys(&self) -> Result<Rotation, StorageError> {
+        Ok(Rotation::default())
+    }
+
     // The log.
     /// Events after `after` in offset order, at most `limit` and about 1 MiB of bodies.
     /// Workspace of an event is its account's. Events of deleted accounts are skipped.
@@ -368,6 +424,28 @@ pub trait Store: std::marker::Send + Sync + 'static {
     }
     /// Offset of the last event of each partition, 64 of them.
     async fn heads(&self) -> Result<Vec<u64>, StorageError>;
+    /// Offset of the last event of each partition that retention has removed, 64 of them: who has
+    /// read up to there or further has missed nothing.
+    async fn tails(&self) -> Result<Vec<u64>, StorageError> {
+        Ok(vec![0; usize::from(PartitionId::COUNT)])
+    }
+
+    // A database that is a copy of another installation's.
+    /// When it was restored, until an operator says that this host may go on.
+    async fn restored(&self) -> Result<Option<Timestamp>, StorageError> {
+        Ok(None)
+    }
+    /// No account starts by itself, epochs and offsets go on well beyond the original's, and
+    /// [`Self::restored`] tells. Nobody may be running on it.
+    async fn mark_restored(&self, _at: Timestamp) -> Result<(), StorageError> {
+        Err(StorageError::Unusable(
+            "this database cannot be marked as restored".to_owned(),
+        ))
+    }
+    /// Takes the mark away; the accounts that were up in the original and are to start now.
+    async fn resume_restored(&self) -> Result<Vec<AccountId>, StorageError> {
+        Ok(Vec::new())
+    }
 
     // Accounts and what belongs to them.
     /// Refuses with `Quota` and `DuplicateIdentity`. Makes the account's data key. `secrets` and
@@ -392,8 +470,17 @@ pub trait Store: std::marker::Send + Sync + 'static {
         update: &AccountUpdate,
         secrets: &[SecretWrite],
     ) -> Result<Account, StorageError>;
-    /// Destroys the account's data key, secrets, kv and timers; its unsettled sends become
-    /// `unknown` (dispatched) or `failed` (recorded).
+    /// The account is to go; what follows is taken up again after a crash.
+    async fn begin_deletion(&self, _id: &AccountId) -> Result<(), StorageError> {
+        Ok(())
+    }
+    /// Accounts that are to go and are still there.
+    async fn deletions(&self) -> Result<Vec<AccountId>, StorageError> {
+        Ok(Vec::new())
+    }
+    /// Destroys the account's data key, so that nothing of it can be read any more; `maintain`
+    /// removes what is left. Sends that are not settled yet become `unknown` (dispatched) or
+    /// `failed` (recorded).
     async fn delete_account(&self, id: &AccountId) -> Result<(), StorageError>;
     async fn kv_get(&self, id: &AccountId, key: &str) -> Result<Option<Vec<u8>>, StorageError>;
     /// In byte order of the keys after `after`, at most `limit`.

@@ -12,10 +12,6 @@ use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -95,41 +91,9 @@ impl OperatorKey {
         Some(Self(key))
     }
 
-    /// From a file as [`Self::create`] writes it; none when there is no such file.
-    pub fn load(path: &Path) -> io::Result<Option<Self>> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Self::parse(&text).map(Some).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                "an operator key is 64 hexadecimal digits",
-            )
-        })
-    }
-
-    /// Writes a new key to a file that only its owner may read. The file is whole or not there.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        let key = Self::generate();
-        let text = Zeroizing::new(hex::encode(key.0.as_slice()) + "\n");
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".new");
-        let partial = Path::new(&partial);
-        let _ = fs::remove_file(partial);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(partial)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(partial, path)?;
-        if let Some(directory) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
-            fs::File::open(directory)?.sync_all()?;
-        }
-        Ok(key)
+    /// As [`Self::parse`] reads it.
+    pub fn text(&self) -> Zeroizing<String> {
+        Zeroizing::new(hex::encode(self.0.as_slice()))
     }
 
     fn derive(&self, label: &str) -> Key {
@@ -141,11 +105,14 @@ impl OperatorKey {
         WrappingKey(self.derive("anyport/1/wrap"))
     }
 
-    /// A sealer for what clients carry around.
-    pub fn token_sealer(&self) -> TokenSealer {
-        TokenSealer(Arc::new(self.derive("anyport/1/token")))
+    /// What sealed tokens before installations had a key of their own for them.
+    pub fn first_token_key(&self) -> DataKey {
+        DataKey::new(TOKENS, self.derive("anyport/1/token"))
     }
 }
+
+/// Owner of the key that seals tokens: it is kept, and wrapped anew, like those of accounts.
+pub const TOKENS: &str = "host:tokens";
 
 /// Wraps and unwraps data keys; kept in memory instead of the operator's key itself.
 #[derive(Clone)]
@@ -208,6 +175,11 @@ impl DataKey {
             key,
             blind,
         }
+    }
+
+    /// A sealer for what clients carry around.
+    pub fn token_sealer(&self) -> TokenSealer {
+        TokenSealer(Arc::new(self.key.clone()))
     }
 
     pub fn seal(&self, kind: Kind, name: &[u8], plain: &[u8]) -> Vec<u8> {
@@ -389,7 +361,9 @@ mod tests {
 
     #[test]
     fn tokens_are_bound_to_their_purpose() {
-        let sealer = OperatorKey::from_bytes([7; 32]).token_sealer();
+        let sealer = OperatorKey::from_bytes([7; 32])
+            .first_token_key()
+            .token_sealer();
         let token = sealer.seal("reply", b"context");
         assert!(
             token
@@ -399,22 +373,10 @@ mod tests {
         assert_eq!(sealer.open("reply", &token).unwrap(), b"context");
         assert_eq!(sealer.open("media", &token), None);
         assert_eq!(sealer.open("reply", "not a token"), None);
-        let same = OperatorKey::from_bytes([7; 32]).token_sealer();
+        let same = OperatorKey::from_bytes([7; 32])
+            .first_token_key()
+            .token_sealer();
         assert_eq!(same.open("reply", &token).unwrap(), b"context");
-    }
-
-    #[test]
-    fn key_files_are_private_and_come_back() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("operator.key");
-        assert!(OperatorKey::load(&path).unwrap().is_none());
-        let key = OperatorKey::create(&path).unwrap();
-        assert_eq!(OperatorKey::load(&path).unwrap().unwrap().0, key.0);
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        fs::write(&path, "short").unwrap();
-        assert!(OperatorKey::load(&path).is_err());
     }
 
     #[test]
@@ -423,7 +385,7 @@ mod tests {
         let shown = format!(
             "{key:?} {:?} {:?} {:?}",
             key.wrapping_key(),
-            key.token_sealer(),
+            key.first_token_key().token_sealer(),
             DataKey::generate("account:a")
         );
         assert!(!shown.contains("171") && !shown.to_lowercase().contains("abab"));

@@ -46,6 +46,9 @@ pub struct WriterSettings {
     pub last_pause: Duration,
     /// How long a shutdown tries to write what waits while the database refuses.
     pub shutdown_patience: Duration,
+    /// The database is tidied at least so often, and between two steps comes a pause.
+    pub tidy_interval: Duration,
+    pub tidy_pause: Duration,
     pub metrics: metrics::Writer,
 }
 
@@ -59,6 +62,8 @@ impl Default for WriterSettings {
             first_pause: Duration::from_millis(50),
             last_pause: Duration::from_secs(1),
             shutdown_patience: Duration::from_secs(10),
+            tidy_interval: Duration::from_secs(30),
+            tidy_pause: Duration::from_millis(20),
             metrics: metrics::Writer::default(),
         }
     }

@@ -2,12 +2,12 @@
 
 use super::Supervisor;
 use super::actor::Actor;
-use super::control::{AccountChange, NewAccount, Refusal, SignInCall};
+use super::control::{AccountChange, NewAccount, Refusal};
 use super::mailbox::Order;
 use super::schema;
 use crate::domain::account::{Account, AuthStatus, Profile};
 use crate::domain::{AccountId, PartitionId, Timestamp, WorkspaceId};
-use crate::storage::{AccountUpdate, Conflict, StorageError};
+use crate::storage::AccountUpdate;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,50 +170,11 @@ impl Supervisor {
         }
         Ok(account)
     }
-
-    pub(super) async fn end_account(
-        &self,
-        workspace: &WorkspaceId,
-        id: &AccountId,
-    ) -> Result<(), Refusal> {
-        const GOODBYE: Duration = Duration::from_secs(3);
-        if self.shared.store.account(workspace, id).await?.is_none() {
-            return Err(Refusal::UnknownAccount);
-        }
-        if let Some(actor) = self.to_end(id).await? {
-            let live = actor.look(|live| live.clone());
-            if live.auth_status == AuthStatus::Authorized && live.wanted {
-                // If the channel does not answer, its session ends with our credentials.
-                let _ = self.call_sign_in(id, SignInCall::SignOut, GOODBYE).await;
-            }
-            let (done, stopped) = oneshot::channel();
-            actor.order(Order::Stop {
-                wanted: None,
-                restart: false,
-                done: Some(done),
-            });
-            let _ = tokio::time::timeout(GOODBYE, stopped).await;
-        }
-        match self.shared.store.delete_account(id).await {
-            Ok(()) | Err(StorageError::Conflict(Conflict::NotFound)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let gone = match self.actors.write() {
-            Ok(mut actors) => actors.remove(id),
-            Err(_) => None,
-        };
-        if let Some(actor) = gone
-            && let Ok(mut departed) = self.departed.lock()
-        {
-            departed.push((workspace.clone(), id.clone(), actor.meter.take()));
-        }
-        Ok(())
-    }
 }
 
 impl Supervisor {
     /// An account whose provider is missing does not run, and can be deleted nevertheless.
-    async fn to_end(&self, id: &AccountId) -> Result<Option<Arc<Actor>>, Refusal> {
+    pub(super) async fn to_end(&self, id: &AccountId) -> Result<Option<Arc<Actor>>, Refusal> {
         match self.owned(id).await {
             Ok(actor) => Ok(Some(actor)),
             Err(Refusal::UnknownAccount) => Ok(None),

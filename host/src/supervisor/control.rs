@@ -42,7 +42,7 @@ pub struct Refused {
     pub reason: String,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct NewAccount {
     pub workspace: WorkspaceId,
     pub name: Option<String>,
@@ -59,8 +59,18 @@ pub struct NewAccount {
     pub proxy: Option<Proxy>,
 }
 
+/// Secrets are still in its configuration: shows nothing of it.
+impl std::fmt::Debug for NewAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewAccount")
+            .field("workspace", &self.workspace)
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
+    }
+}
+
 /// None leaves as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct AccountChange {
     pub name: Option<String>,
     pub status: Option<String>,
@@ -70,6 +80,15 @@ pub struct AccountChange {
     pub config: Option<serde_json::Value>,
     pub proxy: Option<Option<Proxy>>,
     pub provider_account_ref: Option<Option<String>>,
+}
+
+/// Shows nothing of its configuration, as [`NewAccount`].
+impl std::fmt::Debug for AccountChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccountChange")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -194,6 +213,11 @@ pub trait Control: std::marker::Send + Sync + 'static {
     fn runtime_state(&self, id: &AccountId) -> RuntimeState;
     async fn runtime(&self, id: &AccountId, action: RuntimeAction)
     -> Result<RuntimeState, Refusal>;
+
+    /// After a restore: the host goes on in the original's place. How many accounts start.
+    async fn resume_restored(&self) -> Result<u64, StorageError> {
+        Ok(0)
+    }
 
     /// The running or last flow of the account, if the process knows one.
     fn flow(&self, id: &AccountId) -> Option<Flow>;

@@ -8,6 +8,7 @@ mod actor;
 mod clock;
 pub mod control;
 mod core;
+mod deletion;
 mod execute;
 mod flush;
 mod hand_over;

@@ -9,7 +9,7 @@ use super::mailbox::{Input, Order, Signal};
 use crate::domain::account::Account;
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::send::{Send, SendOutcome, SendState};
-use crate::domain::{AccountId, PartitionId};
+use crate::domain::{AccountId, PartitionId, Timestamp};
 use crate::runtime::Provider;
 use crate::storage::StorageError;
 use crate::storage::lease::{Epochs, Notice, Picture};
@@ -106,14 +106,20 @@ impl Supervisor {
             // Refusals are logged and shown; the host runs with what it has.
             let _ = self.install_component(bytes, &name, false).await;
         }
+        let deletions = self.shared.store.deletions().await?;
         let wanted: HashSet<PartitionId> = partitions.iter().copied().collect();
         for account in self.shared.store.all_accounts().await? {
-            if wanted.contains(&account.partition) {
-                self.bring(&account).await?;
+            if !wanted.contains(&account.partition) {
+                continue;
+            }
+            self.bring(&account).await?;
+            if deletions.contains(&account.id) {
+                self.go_on_deleting(account.workspace, account.id);
             }
         }
         let mut brought = self.all_actors();
         brought.retain(|actor| wanted.contains(&actor.partition) && !self.rests(&actor.workspace));
+        brought.retain(|actor| !deletions.contains(&actor.id));
         tracing::info!(
             accounts = brought.len(),
             partitions = partitions.len(),
@@ -154,18 +160,31 @@ impl Supervisor {
             );
             return Ok(None);
         };
-        self.recover(&actor, account, sends);
+        if self.shared.store.deletions().await?.contains(&account.id) {
+            // It settles them itself.
+            return Ok(Some(actor));
+        }
+        let restored = self.shared.store.restored().await?;
+        self.recover(&actor, account, sends, restored);
         Ok(Some(actor))
     }
 
     /// After a restart or a takeover: what was recorded is called again, what was dispatched only
-    /// where the channel drops repeats; else nobody can say what became of it.
-    fn recover(&self, actor: &Arc<Actor>, account: &Account, sends: Vec<Send>) {
+    /// where the channel drops repeats; else nobody can say what became of it. In a copy of another
+    /// installation nobody can say it of either: the original may have gone on with it.
+    fn recover(
+        &self,
+        actor: &Arc<Actor>,
+        account: &Account,
+        sends: Vec<Send>,
+        restored: Option<Timestamp>,
+    ) {
         let dedupes = self
             .provider_of(account)
             .is_some_and(|provider| provider.manifest.dedupes_sends);
         for send in sends {
-            if send.state == SendState::Recorded || dedupes {
+            let copied = restored.is_some_and(|at| send.recorded_at <= at);
+            if !copied && (send.state == SendState::Recorded || dedupes) {
                 let (id, outgoing) = (send.id, Arc::new(send.outgoing));
                 actor.recover_send(id, outgoing.clone(), send.state);
                 if send.state == SendState::Dispatched {
@@ -181,7 +200,11 @@ impl Supervisor {
                 actor.recover_send(send.id, Arc::new(send.outgoing), send.state);
                 let failure = Failure::new(
                     FailureCode::Unavailable,
-                    "the host stopped after it had left and before the channel answered",
+                    if copied {
+                        "this host was restored from a backup, and the original may have sent it"
+                    } else {
+                        "the host stopped after it had left and before the channel answered"
+                    },
                 );
                 let outcome = SendOutcome::Failed {
                     failure,

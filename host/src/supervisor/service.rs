@@ -513,6 +513,16 @@ impl Control for Supervisor {
         self.call_sign_in(id, call, wait).await
     }
 
+    async fn resume_restored(&self) -> Result<u64, StorageError> {
+        let held = self.shared.store.resume_restored().await?;
+        for id in &held {
+            if let Some(actor) = self.actor(id) {
+                actor.order(Order::Start { done: None });
+            }
+        }
+        Ok(held.len() as u64)
+    }
+
     async fn send(&self, send: NewSend, wait: Duration) -> Result<SendAnswer, Refusal> {
         self.take_send(send, wait).await
     }

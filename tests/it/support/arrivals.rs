@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 #[derive(Default)]
@@ -84,16 +85,19 @@ pub struct Arrivals {
     address: SocketAddr,
     arrived: Arc<Mutex<Arrived>>,
     serving: JoinHandle<()>,
+    paused: watch::Sender<bool>,
 }
 
 impl Arrivals {
     pub async fn start() -> Self {
+        let (paused, waits) = watch::channel(false);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let arrived = Arc::new(Mutex::new(Arrived::default()));
         let router = Router::new()
             .fallback(
-                async |State(arrived): State<Arc<Mutex<Arrived>>>, bytes: Bytes| {
+                async move |State(arrived): State<Arc<Mutex<Arrived>>>, bytes: Bytes| {
+                    let _ = waits.clone().wait_for(|paused| !paused).await;
                     arrived.lock().unwrap().take(bytes);
                     StatusCode::OK
                 },
@@ -106,7 +110,13 @@ impl Arrivals {
             address,
             arrived,
             serving,
+            paused,
         }
+    }
+
+    /// Lets every request wait for its answer, or no more.
+    pub fn pause(&self, paused: bool) {
+        self.paused.send_replace(paused);
     }
 
     pub fn url(&self) -> String {

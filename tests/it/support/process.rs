@@ -36,6 +36,7 @@ pub struct Home {
     _database: Option<TestDatabase>,
     config: PathBuf,
     log: PathBuf,
+    filter: &'static str,
 }
 
 /// The keys that a first start printed.
@@ -78,8 +79,20 @@ impl Home {
             config: path,
             log: directory.path().join("log"),
             directory,
+            filter: "info",
             _database: database,
         }
+    }
+
+    /// The same with another log filter.
+    pub fn logging(mut self, filter: &'static str) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// The host's configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.config.clone()
     }
 
     pub fn data(&self) -> PathBuf {
@@ -122,6 +135,9 @@ impl Home {
             .args(["--exact", "support::process::host_process"])
             .args(["--ignored", "--nocapture"])
             .env(VARIABLE, &self.config)
+            .env("ANYPORT_LOG", self.filter)
+            .env("RUST_BACKTRACE", "full")
+            .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -199,6 +215,13 @@ impl Drop for Home {
 impl HostProcess {
     pub fn id(&self) -> u32 {
         self.child.id().expect("it was not waited for")
+    }
+
+    /// As a fault of its own would end it, and waits until it is gone.
+    pub async fn abort(mut self) {
+        let pid = rustix::process::Pid::from_raw(self.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::ABORT).unwrap();
+        self.child.wait().await.unwrap();
     }
 
     /// `kill -9`, and waits until it is gone.

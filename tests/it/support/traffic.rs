@@ -172,6 +172,12 @@ impl Senders {
         self.count(|sent| sent.id.is_some())
     }
 
+    /// Our ids of those that were answered.
+    pub fn ids(&self) -> Vec<String> {
+        let sends = self.sends.lock().unwrap();
+        sends.iter().filter_map(|sent| sent.id.clone()).collect()
+    }
+
     /// Waits until so many sends were answered in all.
     pub async fn until_answered(&self, count: usize) {
         let what = format!("{count} answered sends");

@@ -7,8 +7,11 @@ mod operator_keys;
 mod provider_config;
 mod providers;
 mod state;
+mod upkeep;
 mod usage;
 mod workspaces;
+
+pub use upkeep::rotate_all;
 
 use super::Api;
 use super::codes;
@@ -27,6 +30,7 @@ pub fn routes() -> Routes {
         .merge(network::routes())
         .merge(usage::routes())
         .merge(state::routes())
+        .merge(upkeep::routes())
 }
 
 pub fn refused(error: OperateError) -> ApiError {

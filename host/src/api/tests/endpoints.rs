@@ -57,7 +57,7 @@ async fn an_endpoint_is_made_changed_and_removed() {
     assert_eq!(host.store.state().endpoints[0].old_secret, None);
     change(json!({"signing_secret": "s3", "signing_secret_overlap_ms": 60000})).await;
     let old = host.store.state().endpoints[0].old_secret.clone().unwrap();
-    assert_eq!(old.0, "s2");
+    assert_eq!(old.0.expose(), "s2");
     let changed = change(json!({"signing_secret": ""})).await;
     assert_eq!(changed["signing_enabled"], false);
     assert_eq!(host.store.state().endpoints[0].old_secret, None);

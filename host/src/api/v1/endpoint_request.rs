@@ -2,6 +2,7 @@
 
 use super::super::error::ApiError;
 use super::super::fields::{self, Fields};
+use crate::domain::Secret;
 use crate::domain::endpoint::{Ordering, RetryProfile};
 use crate::domain::event::{OWN_TYPES, PUBLISHED_TYPES, STATUS_ALIAS, is_provider_name};
 use serde_json::{Map, Value};
@@ -14,7 +15,7 @@ pub struct EndpointRequest {
     pub subscribed_events: Option<Vec<String>>,
     pub accounts: Option<Vec<String>>,
     /// `Some(None)`: an empty string, which switches signing off.
-    pub secret: Option<Option<String>>,
+    pub secret: Option<Option<Secret>>,
     /// How long the secret before signs too.
     pub overlap_ms: u64,
     pub max_attempts: Option<u32>,
@@ -45,7 +46,7 @@ impl EndpointRequest {
         }
         let secret = fields
             .any_text("signing_secret", 512)?
-            .map(|text| (!text.is_empty()).then(|| text.to_owned()));
+            .map(|text| (!text.is_empty()).then(|| Secret::from(text)));
         let overlap_ms = fields
             .integer("signing_secret_overlap_ms", 0..=7 * 24 * 60 * 60 * 1000)?
             .unwrap_or(0);

@@ -8,6 +8,7 @@ use super::super::keys::{self, Caller, Narrowed};
 use super::super::log_reader::Filter;
 use super::super::query::Query;
 use super::events;
+use crate::storage::StorageError;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -39,6 +40,7 @@ pub async fn stream(
         })
         .transpose()?;
     let (position, filter) = events::begin(&api, &key, &query, last_event_id, "latest").await?;
+    events::refuse_missed(&api, &position, &filter).await?;
     let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
         ApiError::new(codes::TOO_MANY_STREAMS, "too many streams are open").retry_after(5)
     })?;
@@ -77,12 +79,25 @@ async fn run(
     loop {
         let mut changes = api.reader.changes();
         let mut more = false;
-        match api
-            .reader
-            .read(&key.workspace, &position, filter, BATCH)
-            .await
-        {
-            Ok(batch) => {
+        let read = async {
+            let batch = api
+                .reader
+                .read(&key.workspace, &position, filter, BATCH)
+                .await?;
+            let missed = if batch.next == position {
+                None
+            } else {
+                api.reader.missed(&position, filter).await?
+            };
+            Ok::<_, StorageError>((batch, missed))
+        };
+        match read.await {
+            Ok((_, Some(_))) => {
+                // The client comes again with its last id and is told.
+                tracing::info!("a stream of events ends: what comes next is not kept any more");
+                return;
+            }
+            Ok((batch, None)) => {
                 for (partition, event) in batch.events {
                     position.set(partition, event.offset);
                     push_id(&mut chunk, &position);

@@ -1,6 +1,7 @@
 //! Reading the event log: pull by cursor. The stream stands in `event_stream`.
 
 use super::super::Api;
+use super::super::codes;
 use super::super::cursor::Position;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
@@ -55,7 +56,10 @@ pub async fn begin(
             .map_err(|error| Operation::OWN.storage(error))
     };
     let position = match after {
-        "earliest" => Position::START,
+        "earliest" => {
+            let tails = api.store.tails().await;
+            Position::at(&tails.map_err(|error| Operation::OWN.storage(error))?)
+        }
         "latest" => Position::at(&heads().await?),
         cursor => {
             let position = Position::decode(cursor)
@@ -79,6 +83,22 @@ pub async fn begin(
         }
     };
     Ok((position, Filter { types, account }))
+}
+
+/// Refuses a position behind which events were removed.
+pub async fn refuse_missed(api: &Api, from: &Position, filter: &Filter) -> Result<(), ApiError> {
+    let missed = api.reader.missed(from, filter).await;
+    match missed.map_err(|error| Operation::OWN.storage(error))? {
+        None => Ok(()),
+        Some(oldest) => {
+            let mut error = ApiError::new(
+                codes::CURSOR_EXPIRED,
+                "the events behind this cursor are not kept any more; oldest_cursor is the first from which nothing is missing",
+            );
+            error.details.oldest_cursor = Some(oldest.encode());
+            Err(error)
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -126,6 +146,10 @@ async fn pull(api: &Api, key: &Narrowed, query: &Query) -> Answer {
             .read(&key.workspace, &position, &filter, limit)
             .await
             .map_err(|error| Operation::OWN.storage(error))?;
+        // Not where nothing lies between: nothing can be missing there.
+        if batch.next != position {
+            refuse_missed(api, &position, &filter).await?;
+        }
         position = batch.next;
         let over = Instant::now() >= deadline || *stopping.borrow();
         if !batch.events.is_empty() || batch.more || over {

@@ -2,6 +2,7 @@
 
 use super::super::error::ApiError;
 use super::super::fields::Fields;
+use crate::domain::Secret;
 use crate::domain::account::{Proxy, ProxyKind};
 use serde_json::{Map, Value, json};
 
@@ -58,7 +59,7 @@ fn one(fields: &Fields<'_>) -> Result<Option<Proxy>, ApiError> {
         host,
         port,
         username: first(["username", "user"])?.1.map(str::to_owned),
-        password: fields.text("password", 1024)?.map(str::to_owned),
+        password: fields.text("password", 1024)?.map(Secret::from),
     }))
 }
 

@@ -1,5 +1,6 @@
 //! The commands that the host's own process runs, and their flags.
 
+use crate::app::backup::{BackupArgs, RestoreArgs};
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -29,6 +30,10 @@ pub enum Command {
     Config(ConfigArgs),
     /// Ask a running host whether it is alive and ready.
     Health(HealthArgs),
+    /// Copy the database of a host, which may be running, to a file.
+    Backup(BackupArgs),
+    /// Make an installation of a backup.
+    Restore(RestoreArgs),
     /// Move a SQLite installation to PostgreSQL, while no host runs on it.
     Migrate(MigrateArgs),
     /// Run the simulator channel's own server.

@@ -10,9 +10,12 @@ use toml::{Table, Value};
 const PREFIX: &str = "ANYPORT_";
 /// (variable, setting): shorter names.
 const ALIASES: [(&str, &str); 2] = [("ANYPORT_ALLOW", ALLOW), ("ANYPORT_LOG", "log.level")];
-/// Variables that are no settings of the host: the path of its file, the command line's, tests'.
-const OTHERS: [&str; 8] = [
+/// Variables that are no settings of the host: the path of its file, the operator's key, the command
+/// line's, tests'.
+const OTHERS: [&str; 10] = [
     "ANYPORT_CONFIG",
+    "ANYPORT_OPERATOR_KEY",
+    "ANYPORT_OPERATOR_KEY_NEXT",
     "ANYPORT_URL",
     "ANYPORT_KEY",
     "ANYPORT_KEY_FILE",

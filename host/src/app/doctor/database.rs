@@ -3,11 +3,11 @@
 
 use super::Finding;
 use crate::app::config::Config;
+use crate::app::operator_key;
 use crate::storage::inspect::{
     Inspection, ServerInspection, Whose, inspect, inspect_server, newest_schema,
 };
 use crate::storage::postgres::DatabaseUrl;
-use crate::storage::seal::OperatorKey;
 use std::path::Path;
 
 const CHECK: &str = "database";
@@ -23,12 +23,16 @@ pub fn examine(config: &Config) -> (Vec<Finding>, Option<u64>) {
             None,
         );
     }
-    let key = match OperatorKey::load(&key_path) {
+    let (key_path, key) = match operator_key::present(config) {
+        Ok((path, key)) => (path.unwrap_or(key_path), Ok(key)),
+        Err(error) => (key_path, Err(error)),
+    };
+    let key = match key {
         Ok(key) => key,
         Err(error) => {
             let unreadable = Finding::problem(
                 "operator_key",
-                format!("{} cannot be used: {error}", key_path.display()),
+                format!("{} cannot be used: {error:#}", key_path.display()),
                 "without it nothing in the database can be read",
                 "put the key back from its backup, readable by the host's user alone",
             );

@@ -36,7 +36,8 @@ pub async fn migrate(
 ) -> Result<(), StorageError> {
     let (mut source, _lock) = from.open_offline().await?;
     let identity = identity(&mut source).await?;
-    let mut target = Target::open(&to, &identity).await?;
+    let marks = marks(&mut source).await?;
+    let mut target = Target::open(&to, &identity, &marks).await?;
     let tables = tables::shared(&mut source, &mut target.connection).await?;
     for table in &tables {
         let mut rows = copy::copied(&mut target, table).await?;
@@ -64,6 +65,30 @@ async fn identity(source: &mut Connection) -> Result<Vec<u8>, StorageError> {
         .fetch_one(source)
         .await?
         .try_get(0)
+}
+
+/// What else the installation says of itself. The operator's key must be one: two are in force
+/// while it is rotated.
+async fn marks(source: &mut Connection) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+    let rows = query(
+        "SELECT name, value FROM meta WHERE name IN \
+         ('operator_version', 'operator_check_before', 'restored')",
+    )
+    .fetch_all(source)
+    .await?;
+    let mut marks = Vec::new();
+    for row in rows {
+        let name: String = row.try_get(0)?;
+        if name == "operator_check_before" {
+            return Err(StorageError::Unusable(
+                "the operator key is being rotated: start the host once more, let it end, and \
+                 migrate then"
+                    .to_owned(),
+            ));
+        }
+        marks.push((name, row.try_get(1)?));
+    }
+    Ok(marks)
 }
 
 async fn compare(

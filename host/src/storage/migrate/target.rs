@@ -21,7 +21,12 @@ pub(super) const REACHED: &str = "migrated:";
 
 impl Target {
     /// Refuses a database in which another installation lives, or this one already.
-    pub async fn open(settings: &PostgresSettings, identity: &[u8]) -> Result<Self, StorageError> {
+    /// `marks`: what else the source says of itself in `meta`.
+    pub async fn open(
+        settings: &PostgresSettings,
+        identity: &[u8],
+        marks: &[(String, Vec<u8>)],
+    ) -> Result<Self, StorageError> {
         let server = Server::new(settings)?;
         let name = server.name();
         let mut connection = Connection::from(server.connect().await?);
@@ -55,7 +60,11 @@ impl Target {
                     .run("CREATE SCHEMA IF NOT EXISTS anyport")
                     .await?;
                 postgres::apply_migrations(&mut connection, 0).await?;
-                for (name, value) in [("operator_check", identity), (UNFINISHED, b"".as_slice())] {
+                let own = [("operator_check", identity), (UNFINISHED, b"".as_slice())];
+                let marks = marks
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_slice()));
+                for (name, value) in own.into_iter().chain(marks) {
                     query("INSERT INTO meta (name, value) VALUES (?, ?)")
                         .bind(name)
                         .bind(value.to_vec())

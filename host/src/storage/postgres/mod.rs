@@ -22,10 +22,10 @@ pub(in crate::storage) use open::{apply_migrations, read_marks};
 pub(in crate::storage) use server::Server;
 pub use url::{DatabaseUrl, UrlError};
 
-use crate::storage::StorageError;
 use crate::storage::instance::Identity;
 use crate::storage::key::KeySource;
 use crate::storage::sql::{Backend, SqlStore};
+use crate::storage::{Retention, StorageError};
 
 /// How a database on a PostgreSQL server is opened.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub struct PostgresSettings {
     pub writers: usize,
     /// Connections for everything else, at most.
     pub shared: u32,
+    /// How long what is over is kept.
+    pub retention: Retention,
 }
 
 impl PostgresSettings {
@@ -48,6 +50,7 @@ impl PostgresSettings {
             identity: Identity::of_instance(uuid::Uuid::new_v4().to_string()),
             writers: 3,
             shared: 10,
+            retention: Retention::default(),
         }
     }
 
@@ -56,8 +59,9 @@ impl PostgresSettings {
     /// 14, half migrated, or sealed with another operator key.
     pub async fn open(self) -> Result<SqlStore, StorageError> {
         let server = Server::new(&self)?;
-        let operator = open::prepare(&server, &self.key).await?;
+        let (wrapping, tokens) = open::prepare(&server, &self.key).await?;
         let writers = self.writers.clamp(1, 64);
-        Ok(SqlStore::new(Backend::Postgres(server), operator, writers))
+        let backend = Backend::Postgres(server);
+        SqlStore::new(backend, wrapping, &tokens, self.retention, writers).await
     }
 }

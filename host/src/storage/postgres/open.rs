@@ -4,16 +4,17 @@
 use super::Server;
 use crate::domain::PartitionId;
 use crate::storage::StorageError;
-use crate::storage::key::KeySource;
-use crate::storage::seal::{OperatorKey, WrappingKey};
+use crate::storage::key::{KeyRow, KeySource, Wrapping};
+use crate::storage::seal::DataKey;
 use crate::storage::sql::{Connection, query};
 use std::time::Duration;
 
 /// Applied in order; `schema_version` in `meta` counts those a database has.
-pub(in crate::storage) const MIGRATIONS: [&str; 3] = [
+pub(in crate::storage) const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/postgres/0001_first.sql"),
     include_str!("../../../migrations/postgres/0002_ownership.sql"),
     include_str!("../../../migrations/postgres/0003_admin.sql"),
+    include_str!("../../../migrations/postgres/0004_secrets.sql"),
 ];
 
 /// PostgreSQL 14.
@@ -35,30 +36,33 @@ fn unusable(text: String) -> StorageError {
 pub(in crate::storage) struct Marks {
     pub version: usize,
     pub operator_check: Vec<u8>,
+    /// The operator's keys that it names, oldest first.
+    pub keys: Vec<KeyRow>,
     /// `anyport migrate` writes into it and has not finished.
     pub unfinished: bool,
 }
 
-/// Checks and prepares the database; the key that wraps its data keys.
+/// Checks and prepares the database; the keys that wrap its data keys, and what is to seal tokens
+/// if nothing does yet.
 pub(super) async fn prepare(
     server: &Server,
     source: &KeySource,
-) -> Result<OperatorKey, StorageError> {
+) -> Result<(Wrapping, DataKey), StorageError> {
     let mut connection = Connection::from(server.connect().await?);
     connection.set_bound(PATIENCE);
     connection
         .run("SET statement_timeout TO 0; SET lock_timeout TO '60s'; BEGIN")
         .await?;
-    let key = prepare_in(&mut connection, server, source).await?;
+    let keys = prepare_in(&mut connection, server, source).await?;
     connection.run("COMMIT").await?;
-    Ok(key)
+    Ok(keys)
 }
 
 async fn prepare_in(
     connection: &mut Connection,
     server: &Server,
     source: &KeySource,
-) -> Result<OperatorKey, StorageError> {
+) -> Result<(Wrapping, DataKey), StorageError> {
     let name = server.name();
     let marks = read_marks(connection, &name).await?;
     if marks.as_ref().is_some_and(|marks| marks.unfinished) {
@@ -66,34 +70,26 @@ async fn prepare_in(
             "{name}: a migration into it is not finished; run `anyport migrate` again to finish it"
         )));
     }
-    let key = source.operator_key(marks.is_none(), &name)?;
-    let wrapping = key.wrapping_key();
-    match &marks {
-        Some(marks) => check_key(marks, &wrapping, &name)?,
+    let tokens = source.token_key(marks.is_none());
+    let (wrapping, first) = match &marks {
+        Some(marks) => (Wrapping::open(source, &marks.keys, &name)?, None),
         None => {
             connection
                 .run("CREATE SCHEMA IF NOT EXISTS anyport")
-                .await?
+                .await?;
+            let (wrapping, row) = Wrapping::create(source)?;
+            (wrapping, Some(row))
         }
-    }
+    };
     apply_migrations(connection, marks.as_ref().map_or(0, |marks| marks.version)).await?;
-    if marks.is_none() {
-        found(connection, &wrapping).await?;
+    if let Some(key) = first {
+        found(connection, key).await?;
     }
     // Of processes that are long gone.
     connection
         .run("DELETE FROM writer WHERE used_at < now() - interval '30 days'")
         .await?;
-    Ok(key)
-}
-
-fn check_key(marks: &Marks, key: &WrappingKey, name: &str) -> Result<(), StorageError> {
-    if key.accepts(&marks.operator_check) {
-        return Ok(());
-    }
-    Err(unusable(format!(
-        "{name} was sealed with another operator key; nothing was changed"
-    )))
+    Ok((wrapping, tokens?))
 }
 
 /// In a transaction: takes the schema's lock until its end. None: there is no schema of ours yet.
@@ -143,6 +139,7 @@ pub(in crate::storage) async fn read_marks(
     }
     let mut marks = Marks::default();
     let mut version = None;
+    let (mut check, mut before, mut key_version) = (None, None, None);
     for row in query("SELECT name, value FROM meta")
         .fetch_all(connection)
         .await?
@@ -150,7 +147,9 @@ pub(in crate::storage) async fn read_marks(
         let value: Vec<u8> = row.try_get(1)?;
         match row.try_get::<String, _>(0)?.as_str() {
             "schema_version" => version = Some(value),
-            "operator_check" => marks.operator_check = value,
+            "operator_check" => check = Some(value),
+            "operator_check_before" => before = Some(value),
+            "operator_version" => key_version = Some(value),
             "migrating" => marks.unfinished = true,
             _ => {}
         }
@@ -158,6 +157,8 @@ pub(in crate::storage) async fn read_marks(
     marks.version = version
         .and_then(|text| String::from_utf8(text).ok()?.parse().ok())
         .ok_or_else(foreign)?;
+    marks.operator_check = check.clone().unwrap_or_default();
+    marks.keys = KeyRow::of_meta(check, before, key_version)?;
     let known = MIGRATIONS.len();
     if marks.version > known {
         return Err(unusable(format!(
@@ -170,7 +171,7 @@ pub(in crate::storage) async fn read_marks(
 }
 
 /// Makes what a new installation starts with.
-async fn found(connection: &mut Connection, key: &WrappingKey) -> Result<(), StorageError> {
+async fn found(connection: &mut Connection, key: KeyRow) -> Result<(), StorageError> {
     for partition in PartitionId::all() {
         query("INSERT INTO partition (id, epoch, head) VALUES (?, 0, 0)")
             .bind(i64::from(partition.0))
@@ -178,7 +179,7 @@ async fn found(connection: &mut Connection, key: &WrappingKey) -> Result<(), Sto
             .await?;
     }
     query("INSERT INTO meta (name, value) VALUES ('operator_check', ?)")
-        .bind(key.check_value())
+        .bind(key.check_value)
         .execute(connection)
         .await?;
     Ok(())

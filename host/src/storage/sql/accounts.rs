@@ -8,11 +8,14 @@ use super::query::query;
 use super::rows::{from_json, from_word, partition, signed, time, to_json, to_json_text, unsigned};
 use super::state::{lock_partition, lock_workspace};
 use super::value::Row;
-use crate::domain::account::{Account, Profile};
+use crate::domain::account::{Account, Profile, Proxy, ProxyKind};
 use crate::domain::{AccountId, Timestamp, WorkspaceId};
 use crate::storage::seal::{DataKey, Kind};
 use crate::storage::{AccountUpdate, Conflict, SecretWrite, StorageError};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use zeroize::Zeroizing;
 
 macro_rules! select_account {
     ($condition:literal) => {
@@ -28,6 +31,40 @@ macro_rules! select_account {
             $condition
         )
     };
+}
+
+/// A proxy as it is sealed.
+#[derive(Serialize, Deserialize)]
+struct SealedProxy<'a> {
+    kind: ProxyKind,
+    host: Cow<'a, str>,
+    port: u16,
+    username: Option<Cow<'a, str>>,
+    password: Option<Cow<'a, str>>,
+}
+
+fn seal_proxy(key: &DataKey, proxy: &Proxy) -> Result<Vec<u8>, StorageError> {
+    let password = proxy.password.as_ref();
+    let plain = Zeroizing::new(to_json(&SealedProxy {
+        kind: proxy.kind,
+        host: Cow::Borrowed(&proxy.host),
+        port: proxy.port,
+        username: proxy.username.as_deref().map(Cow::Borrowed),
+        password: password.map(|secret| Cow::Borrowed(secret.expose())),
+    })?);
+    Ok(key.seal(Kind::Proxy, b"", &plain))
+}
+
+impl SealedProxy<'_> {
+    fn opened(self) -> Proxy {
+        Proxy {
+            kind: self.kind,
+            host: self.host.into_owned(),
+            port: self.port,
+            username: self.username.map(Cow::into_owned),
+            password: self.password.map(|text| text.into_owned().into()),
+        }
+    }
 }
 
 impl SqlStore {
@@ -73,7 +110,7 @@ impl SqlStore {
 
         let key = self.keys.create_account(connection, &account.id).await?;
         let proxy = match &account.proxy {
-            Some(proxy) => Some(key.seal(Kind::Proxy, b"", &to_json(proxy)?)),
+            Some(proxy) => Some(seal_proxy(&key, proxy)?),
             None => None,
         };
         let last_error = account
@@ -180,7 +217,8 @@ impl SqlStore {
             metadata: from_json(metadata.as_bytes(), "metadata of an account")?,
             config: open_json(&key.key, Kind::Config, row.try_get(10)?)?
                 .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),
-            proxy: open_json(&key.key, Kind::Proxy, row.try_get(11)?)?,
+            proxy: open_json::<SealedProxy<'static>>(&key.key, Kind::Proxy, row.try_get(11)?)?
+                .map(SealedProxy::opened),
             provider_account_ref: row.try_get(14)?,
             profile: open_json::<Profile>(&key.key, Kind::Profile, row.try_get(12)?)?
                 .unwrap_or_default(),
@@ -248,7 +286,7 @@ impl SqlStore {
         let metadata = update.metadata.as_ref().map(to_json_text).transpose()?;
         let config = update.config.as_ref().map(to_json).transpose()?;
         let proxy = match &update.proxy {
-            Some(Some(proxy)) => Some(key.seal(Kind::Proxy, b"", &to_json(proxy)?)),
+            Some(Some(proxy)) => Some(seal_proxy(&key, proxy)?),
             _ => None,
         };
         query(
@@ -280,7 +318,36 @@ impl SqlStore {
             .ok_or_else(not_found)
     }
 
-    /// The row stays as a mark that the id was used; deleting it again is no error.
+    pub(super) async fn mark_deleting(&self, id: &AccountId) -> Result<(), StorageError> {
+        let mut transaction = self.begin().await?;
+        let result = query(
+            "UPDATE account SET deleting_at = coalesce(deleting_at, ?) \
+             WHERE id = ? AND deleted_at IS NULL",
+        )
+        .bind(signed(Timestamp::now().0))
+        .bind(id.as_str())
+        .execute(&mut transaction.connection)
+        .await
+        .and_then(|done| match done.rows_affected() {
+            0 => Err(not_found()),
+            _ => Ok(()),
+        });
+        transaction.end(result).await
+    }
+
+    pub(super) async fn list_deleting(&self) -> Result<Vec<AccountId>, StorageError> {
+        let mut connection = self.reader().await?;
+        let rows =
+            query("SELECT id FROM account WHERE deleting_at IS NOT NULL AND deleted_at IS NULL")
+                .fetch_all(&mut connection)
+                .await?;
+        rows.iter()
+            .map(|row| Ok(AccountId::from_text(row.try_get::<String, _>(0)?)))
+            .collect()
+    }
+
+    /// The row stays as a mark that the id was used; deleting it again is no error. What else it
+    /// leaves cannot be read without its key, and `maintain` removes it.
     pub(super) async fn destroy_account(&self, id: &AccountId) -> Result<(), StorageError> {
         let mut transaction = self.begin().await?;
         let result = self
@@ -322,18 +389,6 @@ impl SqlStore {
             return Err(not_found());
         }
         self.keys.delete_account(connection, id).await?;
-        for statement in [
-            "DELETE FROM secret WHERE account = ?",
-            "DELETE FROM kv WHERE account = ?",
-            "DELETE FROM timer WHERE account = ?",
-            "DELETE FROM dedupe WHERE account = ?",
-            "DELETE FROM sent_message WHERE account = ?",
-        ] {
-            query(statement)
-                .bind(id.as_str())
-                .execute(connection)
-                .await?;
-        }
         query(
             "UPDATE send SET settled_at = ?, \
              state = CASE state WHEN 'recorded' THEN 'failed' ELSE 'unknown' END \

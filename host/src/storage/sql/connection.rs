@@ -147,7 +147,7 @@ impl Connection {
 
     /// Ends it. SQLite is waited for, so that its lock is gone before the next one begins; the
     /// socket of a server is dropped, since a server that is away would not answer.
-    pub(super) async fn close(self) {
+    pub(in crate::storage) async fn close(self) {
         use sqlx::Connection as _;
         if let Kind::Sqlite(connection) = self.0
             && let Err(error) = connection.close().await

@@ -125,11 +125,14 @@ impl SqlStore {
         let key = self.endpoint_key(connection, &endpoint.workspace).await?;
         let target = Target {
             url: Cow::Borrowed(&endpoint.url),
-            secret: endpoint.secret.as_deref().map(Cow::Borrowed),
+            secret: endpoint
+                .secret
+                .as_ref()
+                .map(|secret| Cow::Borrowed(secret.expose())),
             old_secret: endpoint
                 .old_secret
                 .as_ref()
-                .map(|(secret, until)| (Cow::Borrowed(secret.as_str()), *until)),
+                .map(|(secret, until)| (Cow::Borrowed(secret.expose()), *until)),
         };
         let sealed = key.seal(
             Kind::Endpoint,
@@ -217,10 +220,10 @@ impl SqlStore {
             state_reason: row.try_get(3)?,
             subscribed_events: from_json(row.try_get::<String, _>(4)?.as_bytes(), "endpoint")?,
             accounts: from_json(row.try_get::<String, _>(5)?.as_bytes(), "endpoint")?,
-            secret: target.secret.map(Cow::into_owned),
+            secret: target.secret.map(|secret| secret.into_owned().into()),
             old_secret: target
                 .old_secret
-                .map(|(secret, until)| (secret.into_owned(), until)),
+                .map(|(secret, until)| (secret.into_owned().into(), until)),
             retry: from_json(row.try_get::<String, _>(6)?.as_bytes(), "retry policy")?,
             ordering: from_word(row.try_get(7)?, "ordering of an endpoint")?,
             created_at: time(row.try_get(8)?),

@@ -7,13 +7,14 @@ use super::query::query;
 use super::rows::Many;
 use crate::domain::{AccountId, WorkspaceId};
 use crate::storage::StorageError;
-use crate::storage::seal::{DataKey, WrappingKey};
+use crate::storage::key::{KeyRow, Wrapping};
+use crate::storage::seal::{DataKey, TOKENS, TokenSealer};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub(super) struct Keyring {
-    wrapping: WrappingKey,
+    wrapping: Wrapping,
     cache: RwLock<Cache>,
     /// Counts deletions: what was read before one is not put into the cache after it.
     deletions: AtomicU64,
@@ -44,7 +45,7 @@ fn workspace_owner(id: &WorkspaceId) -> String {
 }
 
 impl Keyring {
-    pub fn new(wrapping: WrappingKey) -> Self {
+    pub fn new(wrapping: Wrapping) -> Self {
         Self {
             wrapping,
             cache: RwLock::default(),
@@ -162,12 +163,64 @@ impl Keyring {
         owner: String,
         key: &DataKey,
     ) -> Result<(), StorageError> {
-        query("INSERT INTO data_key (owner, wrapped) VALUES (?, ?)")
-            .bind(owner)
-            .bind(self.wrapping.wrap(key))
-            .execute(connection)
-            .await?;
+        hold_version(connection).await?;
+        let (version, wrapped) = self.wrapping.wrap(key);
+        // Only under the newest operator key: a host that missed a rotation must not leave keys
+        // that nobody else can open.
+        if newest_version(connection).await? != version {
+            return Err(rotated_elsewhere());
+        }
+        query(
+            "INSERT INTO data_key (owner, wrapped, key_version) VALUES (?, ?, ?) \
+             ON CONFLICT (owner) DO NOTHING",
+        )
+        .bind(owner)
+        .bind(wrapped)
+        .bind(version)
+        .execute(connection)
+        .await?;
         Ok(())
+    }
+
+    pub fn wrapping(&self) -> &Wrapping {
+        &self.wrapping
+    }
+
+    /// What is wrapped, under the newest operator key.
+    pub fn wrap_anew(&self, owner: &str, wrapped: &[u8]) -> Result<(i64, Vec<u8>), StorageError> {
+        let key = self
+            .wrapping
+            .unwrap(owner, wrapped)
+            .ok_or_else(|| damaged("data key"))?;
+        Ok(self.wrapping.wrap(&key))
+    }
+
+    /// The sealer of tokens that clients carry; none: the installation has no key for it yet.
+    pub async fn tokens(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Option<TokenSealer>, StorageError> {
+        let row = query("SELECT wrapped FROM data_key WHERE owner = ?")
+            .bind(TOKENS)
+            .fetch_optional(connection)
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let key = self.wrapping.unwrap(TOKENS, row.try_get(0)?);
+        let key = key.ok_or_else(|| damaged("data key of tokens"))?;
+        Ok(Some(key.token_sealer()))
+    }
+
+    /// Gives it this key, unless another host was faster.
+    pub async fn make_tokens(
+        &self,
+        connection: &mut Connection,
+        first: &DataKey,
+    ) -> Result<TokenSealer, StorageError> {
+        self.insert(connection, TOKENS.to_owned(), first).await?;
+        let made = self.tokens(connection).await?;
+        made.ok_or_else(|| damaged("data key of tokens"))
     }
 
     /// Destroys it within the caller's transaction; [`Self::forget_account`] follows.
@@ -296,4 +349,33 @@ impl Keyring {
             .await?;
         Ok(Arc::new(key))
     }
+}
+
+/// Until the transaction ends, the operator's key stays the one that it is. SQLite has one writer.
+async fn hold_version(connection: &mut Connection) -> Result<(), StorageError> {
+    if connection.is_postgres() {
+        query("SELECT name FROM meta WHERE name = 'operator_check' FOR SHARE")
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Of the operator's key that the database names last; 1 until the first rotation.
+pub(super) async fn newest_version(connection: &mut Connection) -> Result<i64, StorageError> {
+    let row = query("SELECT value FROM meta WHERE name = 'operator_version'")
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else {
+        return Ok(1);
+    };
+    let text: Vec<u8> = row.try_get(0)?;
+    KeyRow::version_of(&text).ok_or_else(|| damaged("version of the operator key"))
+}
+
+fn rotated_elsewhere() -> StorageError {
+    StorageError::Unusable(
+        "the operator key was rotated by another host; give this one the new key and start it again"
+            .to_owned(),
+    )
 }

@@ -26,9 +26,12 @@ mod error;
 pub(in crate::storage) mod faults;
 mod keys;
 mod log;
+mod maintain;
 mod ownership;
 mod providers;
 mod query;
+mod restore;
+mod rotation;
 mod rows;
 mod sends;
 mod settings;
@@ -40,15 +43,17 @@ mod workspaces;
 pub(in crate::storage) use connection::{Backend, Connection};
 pub(in crate::storage) use error::damaged;
 pub(in crate::storage) use query::query;
+pub(in crate::storage) use restore::mark as mark_restored;
 pub(in crate::storage) use rows::insert_rows;
 pub(in crate::storage) use value::{Row, Value};
 
 use self::keys::Keyring;
+use super::key::Wrapping;
 use super::lease::{HandOver, HostRow, Notice};
-use super::seal::{OperatorKey, TokenSealer};
+use super::seal::{DataKey, TokenSealer};
 use super::{
-    AccountUpdate, ApiKey, DurableTimer, Lease, Page, ProviderVersion, SecretWrite, StorageError,
-    Store, Workspace, Write, Written,
+    AccountUpdate, ApiKey, DurableTimer, Lease, Page, ProviderVersion, Retention, Rotation,
+    SecretWrite, StorageError, Store, Workspace, Write, Written,
 };
 use crate::domain::account::Account;
 use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
@@ -64,8 +69,9 @@ use tokio::sync::{Mutex, mpsc};
 /// All durable state, in a SQLite file or on a PostgreSQL server.
 pub struct SqlStore {
     backend: Backend,
-    operator: OperatorKey,
     keys: Keyring,
+    tokens: TokenSealer,
+    retention: Retention,
     writers: Vec<Mutex<state::WriterState>>,
     #[cfg(test)]
     pub(in crate::storage) faults: faults::Faults,
@@ -81,22 +87,43 @@ impl std::fmt::Debug for SqlStore {
 }
 
 impl SqlStore {
-    pub(in crate::storage) fn new(backend: Backend, operator: OperatorKey, writers: usize) -> Self {
-        Self {
-            keys: Keyring::new(operator.wrapping_key()),
+    /// On a database whose schema is there. `tokens`: the key of tokens, if it has none yet.
+    pub(in crate::storage) async fn new(
+        backend: Backend,
+        wrapping: Wrapping,
+        tokens: &DataKey,
+        retention: Retention,
+        writers: usize,
+    ) -> Result<Self, StorageError> {
+        let mut store = Self {
+            keys: Keyring::new(wrapping),
+            tokens: tokens.token_sealer(),
+            retention,
             backend,
-            operator,
             writers: (0..writers)
                 .map(|_| Mutex::new(state::WriterState::new()))
                 .collect(),
             #[cfg(test)]
             faults: faults::Faults::default(),
-        }
+        };
+        let present = store.keys.tokens(&mut store.reader().await?).await?;
+        store.tokens = match present {
+            Some(sealer) => sealer,
+            None => store.make_tokens(tokens).await?,
+        };
+        Ok(store)
+    }
+
+    async fn make_tokens(&self, first: &DataKey) -> Result<TokenSealer, StorageError> {
+        let mut transaction = self.begin().await?;
+        let connection = &mut transaction.connection;
+        let result = self.keys.make_tokens(connection, first).await;
+        transaction.end(result).await
     }
 
     /// Seals what clients carry around, such as reply tokens.
     pub fn token_sealer(&self) -> TokenSealer {
-        self.operator.token_sealer()
+        self.tokens.clone()
     }
 
     /// Host and port of the database's server; none for SQLite and for socket files. Nobody may be
@@ -168,6 +195,14 @@ impl Store for SqlStore {
         self.prune(writer).await
     }
 
+    async fn begin_key_rotation(&self) -> Result<(), StorageError> {
+        self.begin_rotation().await
+    }
+
+    async fn go_on_rotating_keys(&self) -> Result<Rotation, StorageError> {
+        self.go_on_rotating().await
+    }
+
     async fn read_events(
         &self,
         workspace: &WorkspaceId,
@@ -196,6 +231,22 @@ impl Store for SqlStore {
 
     async fn heads(&self) -> Result<Vec<u64>, StorageError> {
         self.partition_heads().await
+    }
+
+    async fn tails(&self) -> Result<Vec<u64>, StorageError> {
+        self.partition_tails().await
+    }
+
+    async fn restored(&self) -> Result<Option<Timestamp>, StorageError> {
+        self.restore_mark().await
+    }
+
+    async fn mark_restored(&self, at: Timestamp) -> Result<(), StorageError> {
+        self.write_restore_mark(at).await
+    }
+
+    async fn resume_restored(&self) -> Result<Vec<AccountId>, StorageError> {
+        self.remove_restore_mark().await
     }
 
     async fn create_account(
@@ -229,6 +280,14 @@ impl Store for SqlStore {
         secrets: &[SecretWrite],
     ) -> Result<Account, StorageError> {
         self.change_account(id, update, secrets).await
+    }
+
+    async fn begin_deletion(&self, id: &AccountId) -> Result<(), StorageError> {
+        self.mark_deleting(id).await
+    }
+
+    async fn deletions(&self) -> Result<Vec<AccountId>, StorageError> {
+        self.list_deleting().await
     }
 
     async fn delete_account(&self, id: &AccountId) -> Result<(), StorageError> {

@@ -29,6 +29,7 @@ pub(super) struct WriterState {
     pub last_group: Option<LastGroup>,
     /// Dedupe keys added per account since its window was last pruned.
     pub dedupe_added: HashMap<AccountId, u32>,
+    pub pass: super::maintain::Pass,
 }
 
 impl WriterState {
@@ -38,6 +39,7 @@ impl WriterState {
             connection: None,
             last_group: None,
             dedupe_added: HashMap::new(),
+            pass: super::maintain::Pass::default(),
         }
     }
 
@@ -121,10 +123,20 @@ impl SqlStore {
             .collect()
     }
 
+    pub(super) async fn partition_tails(&self) -> Result<Vec<u64>, StorageError> {
+        let mut connection = self.reader().await?;
+        let rows = query("SELECT tail FROM partition ORDER BY id")
+            .fetch_all(&mut connection)
+            .await?;
+        rows.iter()
+            .map(|row| Ok(unsigned(row.try_get(0)?)))
+            .collect()
+    }
+
     /// One step of tidying for a writer's accounts; true when there may be more to do.
     pub(super) async fn prune(&self, writer: usize) -> Result<bool, StorageError> {
         let mut transaction = self.begin_as(writer).await?;
-        let result = super::commit::prune(&mut transaction, writer == 0).await;
+        let result = super::maintain::step(&mut transaction, &self.retention, writer == 0).await;
         transaction.end(result).await
     }
 

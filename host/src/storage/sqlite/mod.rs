@@ -2,15 +2,16 @@
 //!
 //! Owns opening, the lock file and the settings of connections; statements stand in `storage/sql`.
 
+pub mod backup;
 mod error;
 mod open;
 
 pub(in crate::storage) use error::{is_busy, meaning};
 pub(super) use open::known_version;
 
-use crate::storage::StorageError;
 use crate::storage::key::KeySource;
 use crate::storage::sql::{Backend, Connection, SqlStore};
+use crate::storage::{Retention, StorageError};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{Connection as _, SqliteConnection};
@@ -30,6 +31,8 @@ pub struct SqliteSettings {
     pub readers: u32,
     /// The database refuses to grow beyond this many pages of 4 KiB, as on a full disk.
     pub max_pages: u32,
+    /// How long what is over is kept.
+    pub retention: Retention,
 }
 
 impl SqliteSettings {
@@ -49,6 +52,7 @@ impl SqliteSettings {
             readers: 4,
             // SQLite's own limit.
             max_pages: 4_294_967_294,
+            retention: Retention::default(),
         }
     }
 
@@ -59,7 +63,8 @@ impl SqliteSettings {
         let lock = open::lock(&self.path)?;
         open::survive_file_size_limit();
         open::create_private(&self.path)?;
-        let operator = open::prepare(&self).await?;
+        let (wrapping, tokens) = open::prepare(&self).await?;
+        let retention = self.retention;
         let readers = SqlitePoolOptions::new()
             .max_connections(self.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
@@ -72,7 +77,7 @@ impl SqliteSettings {
             settings: self,
             _lock: lock,
         };
-        Ok(SqlStore::new(Backend::Sqlite(files), operator, 1))
+        SqlStore::new(Backend::Sqlite(files), wrapping, &tokens, retention, 1).await
     }
 }
 

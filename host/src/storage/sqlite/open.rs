@@ -3,7 +3,8 @@
 
 use super::SqliteSettings;
 use crate::domain::PartitionId;
-use crate::storage::seal::{OperatorKey, WrappingKey};
+use crate::storage::key::{KeyRow, Wrapping};
+use crate::storage::seal::DataKey;
 use crate::storage::{StorageError, instance};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
@@ -16,10 +17,11 @@ use std::time::Duration;
 const APPLICATION_ID: i64 = 0x416e_796f;
 
 /// Applied in order; `user_version` counts those a database has.
-const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/sqlite/0001_first.sql"),
     include_str!("../../../migrations/sqlite/0002_ownership.sql"),
     include_str!("../../../migrations/sqlite/0003_admin.sql"),
+    include_str!("../../../migrations/sqlite/0004_secrets.sql"),
 ];
 
 /// The newest schema that this host knows.
@@ -102,14 +104,48 @@ pub(super) async fn connect_writer(
     SqliteConnection::connect_with(&options).await
 }
 
-/// Checks and prepares the database; the key that wraps its data keys.
-pub(super) async fn prepare(settings: &SqliteSettings) -> Result<OperatorKey, StorageError> {
-    let name = settings.path.display();
+/// Checks and prepares the database; the keys that wrap its data keys, and what is to seal tokens
+/// if nothing does yet.
+pub(super) async fn prepare(
+    settings: &SqliteSettings,
+) -> Result<(Wrapping, DataKey), StorageError> {
     // Looked at before anything is written: a foreign file stays as it is.
     let mut look = SqliteConnection::connect_with(&options(settings)).await?;
-    let tables = number(&mut look, "SELECT count(*) FROM sqlite_master").await?;
-    let application = number(&mut look, "PRAGMA application_id").await?;
-    let version = number(&mut look, "PRAGMA user_version").await?;
+    let found = look_at(&mut look, &settings.path).await?;
+    look.close().await?;
+    let name = settings.path.display().to_string();
+    let (wrapping, first) = match &found {
+        Some(found) => (Wrapping::open(&settings.key, &found.keys, &name)?, None),
+        None => {
+            let (wrapping, row) = Wrapping::create(&settings.key)?;
+            (wrapping, Some(row))
+        }
+    };
+    let version = found.as_ref().map_or(0, |found| found.version);
+    if version < MIGRATIONS.len() as i64 {
+        let mut connection = connect_writer(settings, settings.max_pages).await?;
+        migrate(&mut connection, version, first).await?;
+        connection.close().await?;
+    }
+    Ok((wrapping, settings.key.token_key(found.is_none())?))
+}
+
+/// What a database of ours says of itself.
+pub(super) struct Found {
+    pub version: i64,
+    /// The operator's keys that it names, oldest first.
+    pub keys: Vec<KeyRow>,
+}
+
+/// None: it is empty. Refuses another program's and a newer one. Reads only.
+pub(super) async fn look_at(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<Option<Found>, StorageError> {
+    let name = path.display();
+    let tables = number(connection, "SELECT count(*) FROM sqlite_master").await?;
+    let application = number(connection, "PRAGMA application_id").await?;
+    let version = number(connection, "PRAGMA user_version").await?;
     let known = MIGRATIONS.len() as i64;
     if (tables > 0 || application != 0) && application != APPLICATION_ID {
         return Err(unusable(format!(
@@ -122,53 +158,33 @@ pub(super) async fn prepare(settings: &SqliteSettings) -> Result<OperatorKey, St
              up to {known}); nothing was changed"
         )));
     }
-    let new = application == 0;
-    let key = settings
-        .key
-        .operator_key(new, &settings.path.display().to_string())?;
-    if !new {
-        check_key(&mut look, &key.wrapping_key(), settings).await?;
+    if application == 0 {
+        return Ok(None);
     }
-    look.close().await?;
-
-    let mut connection = connect_writer(settings, settings.max_pages).await?;
-    if version < known {
-        migrate(&mut connection, version, &key.wrapping_key()).await?;
-    }
-    connection.close().await?;
-    Ok(key)
+    let mut value = async |name: &'static str| -> Result<Option<Vec<u8>>, StorageError> {
+        let row = sqlx::query("SELECT value FROM meta WHERE name = ?")
+            .bind(name)
+            .fetch_optional(&mut *connection)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    };
+    let keys = KeyRow::of_meta(
+        value("operator_check").await?,
+        value("operator_check_before").await?,
+        value("operator_version").await?,
+    )?;
+    Ok(Some(Found { version, keys }))
 }
 
 async fn number(connection: &mut SqliteConnection, sql: &'static str) -> Result<i64, StorageError> {
     Ok(sqlx::query(sql).fetch_one(connection).await?.try_get(0)?)
 }
 
-async fn check_key(
-    connection: &mut SqliteConnection,
-    key: &WrappingKey,
-    settings: &SqliteSettings,
-) -> Result<(), StorageError> {
-    let row = sqlx::query("SELECT value FROM meta WHERE name = 'operator_check'")
-        .fetch_optional(connection)
-        .await?;
-    let accepted = match &row {
-        Some(row) => key.accepts(row.try_get(0)?),
-        None => false,
-    };
-    if accepted {
-        Ok(())
-    } else {
-        Err(unusable(format!(
-            "{} was sealed with another operator key; nothing was changed",
-            settings.path.display()
-        )))
-    }
-}
-
-async fn migrate(
+/// `first`: the operator's key of a new database.
+pub(super) async fn migrate(
     connection: &mut SqliteConnection,
     from: i64,
-    key: &WrappingKey,
+    first: Option<KeyRow>,
 ) -> Result<(), StorageError> {
     sqlx::query("BEGIN IMMEDIATE")
         .execute(&mut *connection)
@@ -176,7 +192,7 @@ async fn migrate(
     for migration in MIGRATIONS.iter().skip(from as usize) {
         sqlx::raw_sql(*migration).execute(&mut *connection).await?;
     }
-    if from == 0 {
+    if let Some(key) = first {
         for partition in PartitionId::all() {
             sqlx::query("INSERT INTO partition (id, epoch, head) VALUES (?, 0, 0)")
                 .bind(i64::from(partition.0))
@@ -187,7 +203,7 @@ async fn migrate(
         sqlx::query(
             "INSERT INTO meta (name, value) VALUES ('operator_check', ?), ('last_group', x'')",
         )
-        .bind(key.check_value())
+        .bind(key.check_value)
         .execute(&mut *connection)
         .await?;
     }

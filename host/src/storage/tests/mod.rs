@@ -2,6 +2,7 @@
 //! do, written against the trait; each backend lists it with [`contract_tests`].
 #![allow(clippy::unwrap_used)]
 
+mod both;
 mod contract;
 mod faults;
 mod leases;
@@ -9,6 +10,7 @@ mod migrate;
 mod model;
 mod postgres;
 mod sqlite;
+mod upkeep;
 mod world;
 mod writer;
 

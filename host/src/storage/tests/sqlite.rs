@@ -238,7 +238,7 @@ async fn confidential_values_are_nowhere_in_the_files() {
         host: marker("proxyhost"),
         port: 1,
         username: Some(marker("proxyuser")),
-        password: Some(marker("proxypassword")),
+        password: Some(marker("proxypassword").into()),
     });
     account.profile = Profile {
         phone: Some(marker("phone")),
@@ -284,8 +284,8 @@ async fn confidential_values_are_nowhere_in_the_files() {
     }];
     let mut endpoint = endpoint_in(&world.workspace);
     endpoint.url = format!("https://example.org/?token={}", marker("url"));
-    endpoint.secret = Some(marker("endpointsecret"));
-    endpoint.old_secret = Some((marker("oldsecret"), Timestamp(1)));
+    endpoint.secret = Some(marker("endpointsecret").into());
+    endpoint.old_secret = Some((marker("oldsecret").into(), Timestamp(1)));
     world.store.create_endpoint(&endpoint).await.unwrap();
     let mut detour = detour(&endpoint, 1, 1, DetourState::Waiting);
     detour.key = marker("detourkey");

@@ -24,6 +24,8 @@ pub(super) struct Worker {
     refusing: Option<StorageError>,
     /// Entries since the last tidying.
     untidied: usize,
+    /// A pass of tidying is under way.
+    tidies: bool,
     patience_ends: Option<Instant>,
     shutdowns: Vec<oneshot::Sender<()>>,
 }
@@ -59,6 +61,7 @@ impl Worker {
             to_withdraw: Vec::new(),
             refusing: None,
             untidied: 0,
+            tidies: false,
             patience_ends: None,
             shutdowns: Vec::new(),
         }
@@ -68,9 +71,10 @@ impl Worker {
     pub async fn run(mut self) {
         loop {
             if self.waiting.is_empty() {
-                match self.receiver.recv().await {
-                    Some(message) => self.accept(message),
-                    None => break,
+                match tokio::time::timeout(self.until_tidying(), self.receiver.recv()).await {
+                    Ok(Some(message)) => self.accept(message),
+                    Ok(None) => break,
+                    Err(_) => self.tidies = true,
                 }
             }
             while let Ok(message) = self.receiver.try_recv() {
@@ -337,18 +341,29 @@ impl Worker {
         }
     }
 
+    /// How long to wait for something to write before a step of tidying.
+    fn until_tidying(&self) -> Duration {
+        if self.tidies {
+            // Others want the database, too.
+            self.shared.settings.tidy_pause
+        } else {
+            self.shared.settings.tidy_interval
+        }
+    }
+
     /// A step of tidying when nothing waits, or at last when much was written without a break.
     async fn tidy(&mut self) {
         let idle = self.waiting.is_empty() && self.receiver.is_empty();
         let due = if idle { 1_000 } else { 20_000 };
-        if self.untidied < due || self.patience_ends.is_some() {
+        let begun = idle && self.tidies;
+        if (self.untidied < due && !begun) || self.patience_ends.is_some() {
             return;
         }
         match self.store.maintain(self.lane).await {
-            Ok(true) => {}
-            Ok(false) => self.untidied = 0,
+            Ok(true) => self.tidies = true,
+            Ok(false) => (self.tidies, self.untidied) = (false, 0),
             Err(error) => {
-                self.untidied = 0;
+                (self.tidies, self.untidied) = (false, 0);
                 tracing::debug!(%error, "tidying the database failed");
             }
         }

@@ -171,31 +171,34 @@ async fn give_offsets(
     Ok(())
 }
 
-/// One step of tidying: the window of one account, else expired idempotency keys (which one writer
-/// does for all). True when there may be more to do.
-pub(in super::super) async fn prune(
+/// The window of one account that has grown. True: there may be more to do.
+pub(in super::super) async fn prune_windows(
     transaction: &mut Transaction<'_>,
-    idempotency: bool,
+    now: Timestamp,
 ) -> Result<bool, StorageError> {
-    let now = Timestamp::now();
     let full = transaction
         .writer()?
         .dedupe_added
         .iter()
         .find(|(_, added)| **added >= PRUNE_AFTER)
         .map(|(account, _)| account.clone());
-    if let Some(account) = full {
-        let removed = prune_window(&mut transaction.connection, &account, now).await?;
-        if removed < STEP as u64 {
-            transaction.writer()?.dedupe_added.insert(account, 0);
-        }
-        return Ok(true);
-    }
-    if !idempotency {
+    let Some(account) = full else {
         return Ok(false);
+    };
+    let removed = prune_window(&mut transaction.connection, &account, now).await?;
+    if removed < STEP as u64 {
+        transaction.writer()?.dedupe_added.insert(account, 0);
     }
+    Ok(true)
+}
+
+/// Idempotency keys that have expired. True: there may be more.
+pub(in super::super) async fn prune_idempotency(
+    connection: &mut Connection,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
     // Rows that somebody holds are being replaced.
-    let skip = if transaction.connection.is_postgres() {
+    let skip = if connection.is_postgres() {
         "FOR UPDATE SKIP LOCKED"
     } else {
         ""
@@ -206,7 +209,7 @@ pub(in super::super) async fn prune(
     ))
     .bind(signed(now.0))
     .bind(STEP)
-    .execute(&mut transaction.connection)
+    .execute(connection)
     .await?
     .rows_affected();
     Ok(removed >= STEP as u64)

@@ -21,7 +21,7 @@ mod plan;
 mod token;
 
 pub(super) use apply::write_secret;
-pub(super) use dedupe::prune;
+pub(super) use dedupe::{prune_idempotency, prune_windows};
 pub(super) use load::{idempotency_hash, send_id};
 pub(super) use token::wait_for_last_group;
 

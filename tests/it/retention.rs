@@ -1,0 +1,135 @@
+//! Events are kept for seconds, under traffic: who reads on gets everything, who comes too late is
+//! told where he can begin, and a receiver that is behind is waited for.
+
+use crate::held::connect;
+use crate::support::arrivals::Arrivals;
+use crate::support::eventually;
+use crate::support::host::Host;
+use crate::support::process::Client;
+use crate::support::traffic::{Channel, message_id, provider_configuration, traffic};
+use http::Method;
+use std::collections::HashSet;
+
+/// Two seconds.
+const SHORT: f64 = 2.0 / 86_400.0;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_on_misses_nothing_and_who_comes_late_is_told() {
+    let mut channel = Channel::start().await;
+    let sink = Arrivals::start().await;
+    let providers = provider_configuration(channel.address());
+    let host = Host::start_with(move |config| {
+        config.simulator.enabled = Some(false);
+        config.provider.clone_from(&providers);
+        config.retention.events_days = SHORT;
+        config.retention.backlog_days = 1.0;
+        config.retention.attempts_days = SHORT;
+    })
+    .await;
+    let client = Client::new(&host.base, &host.key);
+    let operator = Client::new(&host.base, &host.operator_key);
+    let accounts = channel.accounts(&client, &operator, &sink).await;
+    let first = client.get("/v1/events?limit=1").await.expect(200);
+    let old_cursor = first["data"]["next_cursor"].as_str().unwrap().to_owned();
+    channel
+        .control
+        .start_traffic(None, traffic())
+        .await
+        .unwrap();
+
+    // Reads all the time, over several times the retention.
+    let mut seen = HashSet::new();
+    let mut cursor = "earliest".to_owned();
+    let read = async |cursor: &mut String, seen: &mut HashSet<String>| {
+        let path = format!("/v1/events?after={cursor}&limit=500&wait=1&types=message.received");
+        let page = client.get(&path).await.expect(200);
+        for event in page["data"]["items"].as_array().unwrap() {
+            seen.insert(message_id(event).to_owned());
+        }
+        page["data"]["next_cursor"]
+            .as_str()
+            .unwrap()
+            .clone_into(cursor);
+        page["data"]["has_more"] == true
+    };
+    let late = format!("/v1/events?after={old_cursor}&limit=10");
+    let expired = eventually("the first events are not kept any more", async || {
+        read(&mut cursor, &mut seen).await;
+        let answer = client.get(&late).await;
+        (answer.status == 410).then_some(answer)
+    })
+    .await;
+    assert_eq!(expired.body["error"]["code"], "cursor_expired");
+    let oldest = expired.body["error"]["oldest_cursor"].as_str().unwrap();
+    // Good at once; the log goes on meanwhile, so that it may be too old again at some time.
+    let page = client
+        .get(&format!("/v1/events?after={oldest}&limit=10"))
+        .await;
+    assert!(page.status == 200 || page.status == 410, "{page:?}");
+    // The stream says the same, by its query and by the header of one that comes again.
+    let stream = "/v1/events/stream";
+    let by_query = client.get(&format!("{stream}?after={old_cursor}")).await;
+    assert_eq!(by_query.status, 410, "{by_query:?}");
+    let request = client
+        .request(Method::GET, stream)
+        .header("Last-Event-ID", &old_cursor);
+    let by_header = client.send(request).await;
+    assert_eq!(by_header.status, 410, "{by_header:?}");
+    // From the start means from what is kept.
+    client.get("/v1/events?limit=10").await.expect(200);
+
+    let database = host.data().join("anyport.db");
+    let tails = async || {
+        let mut connection = connect(&database).await;
+        sqlx::query_scalar::<_, i64>("SELECT sum(tail) FROM partition")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+    };
+    let enough = tails().await + 150;
+    eventually("more is removed", async || {
+        read(&mut cursor, &mut seen).await;
+        (tails().await >= enough).then_some(())
+    })
+    .await;
+
+    // A receiver that is behind, for longer than events are kept, holds them and gets them all.
+    sink.pause(true);
+    let waiting = channel.control.counters().await.unwrap().generated + 120;
+    channel
+        .control
+        .wait_for(None, crate::support::PATIENCE, |counted| {
+            counted.acknowledged >= waiting
+        })
+        .await
+        .unwrap();
+    channel.control.stop_traffic(None).await.unwrap();
+    sink.pause(false);
+    let mut all = HashSet::new();
+    for account in &accounts {
+        for id in channel.control.acknowledged(&account.user).await.unwrap() {
+            all.insert(format!("m-{id}"));
+        }
+    }
+    sink.wait_until("every message at the receiver", |arrived| {
+        let mut got = 0;
+        for account in &accounts {
+            got += arrived.of("message.received", &account.id).count();
+        }
+        got == all.len()
+    })
+    .await;
+    eventually("everything removed", async || {
+        read(&mut cursor, &mut seen).await;
+        let mut connection = connect(&database).await;
+        let events: i64 = sqlx::query_scalar("SELECT count(*) FROM event")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        (events == 0).then_some(())
+    })
+    .await;
+    assert_eq!(seen, all, "a reader that read on missed something");
+    println!("{} messages, {} removed", all.len(), tails().await);
+    host.stop().await;
+}
