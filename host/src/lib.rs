@@ -12,3 +12,4 @@ pub mod network;
 pub mod runtime;
 pub mod storage;
 pub mod supervisor;
+pub mod telemetry;

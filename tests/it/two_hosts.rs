@@ -3,7 +3,7 @@
 //! was stopped and woken up finds that it is nobody any more.
 
 use crate::support::arrivals::Arrivals;
-use crate::support::database::Database;
+use crate::support::postgres::TestDatabase;
 use crate::support::process::{Client, Home, HostProcess};
 use crate::support::traffic::{Account, Channel, Senders, Story, configuration, traffic};
 use crate::support::{eventually, proves};
@@ -30,14 +30,14 @@ const FATES: [Fate; 4] = [Fate::Frozen, Fate::Restarted, Fate::Killed, Fate::Sto
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_to_one_the_other_goes_on() {
-    let Some(database) = Database::create().await else {
+    let Some(database) = TestDatabase::new().await else {
         return;
     };
     let rounds = if proves() { 10 } else { 1 };
     let mut channel = Channel::start().await;
     let sink = Arrivals::start().await;
     let mut config = configuration(channel.address(), 5);
-    config.insert_str(0, &format!("database = {:?}\n", database.url()));
+    config.insert_str(0, &format!("database = {:?}\n", database.url));
     let homes = [Home::new(&config), Home::new(&config)];
     let first = homes[0].start().await;
     let keys = first.keys.clone().expect("a first start prints keys");
@@ -138,7 +138,6 @@ async fn whatever_happens_to_one_the_other_goes_on() {
     for host in hosts.into_iter().flatten() {
         host.kill().await;
     }
-    database.drop_it().await;
 }
 
 const TOOK_BACK: &str = "took back what the former process of this host had";
@@ -259,12 +258,12 @@ async fn a_host_with_another_key_is_refused(config: &str) {
 /// The host in the foreground of a restart: how long the same host needs, alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_host_takes_its_own_lease_back() {
-    let Some(database) = Database::create().await else {
+    let Some(database) = TestDatabase::new().await else {
         return;
     };
     let config = format!(
         "database = {:?}\n[network]\nallow = [\"127.0.0.0/8\"]\n",
-        database.url()
+        database.url
     );
     let home = Home::new(&config);
     let host = home.start().await;
@@ -281,5 +280,4 @@ async fn the_same_host_takes_its_own_lease_back() {
     assert_eq!(home.count(TOOK_BACK), 1, "{}", home.tail());
     println!("the same host works again after {} ms", took.as_millis());
     host.kill().await;
-    database.drop_it().await;
 }

@@ -77,7 +77,7 @@ fn about(kind: &str, data: &Value) -> String {
             text(data, "reason"),
         ]
         .into_iter()
-        .filter(|word| !word.is_empty())
+        .filter(|word| !matches!(*word, "" | "unknown"))
         .collect::<Vec<_>>()
         .join(" · ");
     }

@@ -116,6 +116,7 @@ const NOT_BOUND: Option<Code> = Some(codes::ACCOUNT_BINDING_NOT_FOUND);
 pub const OPERATIONS: &[Operation] = &[
     public("/livez"),
     public("/readyz"),
+    operator("GET", "/metrics"),
 
     part("GET", "/v1/workspace", READ, None),
     whole("PATCH", "/v1/workspace", ALL, None),

@@ -44,7 +44,6 @@ codes! { published:
     CREATE_API_KEY_FAILED "create_api_key_failed" 400;
     UPDATE_API_KEY_FAILED "update_api_key_failed" 400;
     ROTATE_API_KEY_FAILED "rotate_api_key_failed" 400;
-    UPDATE_WORKSPACE_FAILED "update_workspace_failed" 400;
     CREATE_WEBHOOK_ENDPOINT_FAILED "create_webhook_endpoint_failed" 400;
     UPDATE_WEBHOOK_ENDPOINT_FAILED "update_webhook_endpoint_failed" 400;
     DEACTIVATE_WEBHOOK_ENDPOINT_FAILED "deactivate_webhook_endpoint_failed" 400;
@@ -91,6 +90,7 @@ codes! { own:
     RATE_LIMITED "rate_limited" 429;
     INTERNAL_ERROR "internal_error" 500;
     STORAGE_UNAVAILABLE "storage_unavailable" 503;
+    NOT_READY "not_ready" 503;
     PROVIDER_UNAVAILABLE "provider_unavailable" 503;
     TOO_MANY_STREAMS "too_many_streams" 503;
     OWNER_ELSEWHERE "owner_elsewhere" 503;

@@ -1,14 +1,18 @@
 //! The envelope around every answer: request ids, and `data` or `error`.
 //!
 //! Handlers return a [`Reply`] or an [`ApiError`] and know no ids; [`wrap`] is the outermost
-//! layer, renders both, catches panics and writes the one log line of a request.
+//! layer, renders both, catches panics, counts, and writes the one log line and the one span of a
+//! request.
 
+use super::Operations;
 use super::error::{ApiError, Details};
 use super::request_id::{HEADER, RequestIds};
+use crate::telemetry::metrics::{self, ErrorCode};
+use crate::telemetry::trace::{self, Kind, Step, TraceContext};
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -91,17 +95,30 @@ pub fn unrendered_error(error: ApiError) -> Response {
 }
 
 /// The outermost layer.
-pub async fn wrap(mut request: Request, next: Next) -> Response {
+pub async fn wrap(
+    State(operations): State<Operations>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let ids = RequestIds::of(request.headers());
     let method = request.method().clone();
     // Without the query, which may hold what a client thinks is private.
     let path = request.uri().path().to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none", MatchedPath::as_str)
+        .to_owned();
+    let step = begin(&operations, &request, &route, &ids);
     let started = Instant::now();
     request.extensions_mut().insert(ids.clone());
-    let mut response = AssertUnwindSafe(next.run(request))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| unrendered_error(ApiError::internal("a handler panicked")));
+    let handling = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let handled = match step.context() {
+        Some(context) => trace::in_request(context, handling).await,
+        None => handling.await,
+    };
+    let mut response =
+        handled.unwrap_or_else(|_| unrendered_error(ApiError::internal("a handler panicked")));
 
     let unrendered = response.extensions_mut().remove::<Unrendered>();
     if let Some(unrendered) = &unrendered {
@@ -111,7 +128,30 @@ pub async fn wrap(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(HEADER, value);
     }
     let status = response.status().as_u16();
-    let latency_ms = started.elapsed().as_millis() as u64;
+    let latency = started.elapsed();
+    let latency_ms = latency.as_millis() as u64;
+    let error = match &unrendered {
+        Some(Unrendered::Error(error)) => Some(error),
+        _ => None,
+    };
+    end(step, status, error);
+    let http = &operations.metrics.http;
+    if let Some(error) = error {
+        let code = ErrorCode {
+            code: error.code.name,
+        };
+        http.errors.get_or_create(&code).inc();
+    }
+    let counted = metrics::Route { route };
+    http.duration
+        .get_or_create(&counted)
+        .observe(latency.as_secs_f64());
+    let counted = metrics::Request {
+        route: counted.route,
+        method: known(&method),
+        status,
+    };
+    http.requests.get_or_create(&counted).inc();
     match unrendered {
         Some(Unrendered::Error(error)) if status >= 500 => tracing::warn!(
             request_id = %ids.request, %method, %path, status, latency_ms,
@@ -123,6 +163,50 @@ pub async fn wrap(mut request: Request, next: Next) -> Response {
         ),
     }
     response
+}
+
+fn begin(operations: &Operations, request: &Request, route: &str, ids: &RequestIds) -> Step {
+    let parent = request
+        .headers()
+        .get("traceparent")
+        .and_then(|value| TraceContext::parse(value.to_str().ok()?));
+    // Whoever looks at health every few seconds is not worth a trace, unless it asks for one.
+    let looks = matches!(route, "/livez" | "/readyz" | "/metrics");
+    if !operations.tracer.is_on() || looks {
+        return operations.tracer.below(parent, "", Kind::Server);
+    }
+    let method = known(request.method());
+    let name = format!("{method} {route}");
+    let mut step = operations.tracer.begin(parent, name, Kind::Server);
+    step.attribute("http.request.method", || method);
+    step.attribute("http.route", || route.to_owned());
+    step.attribute("anyport.request.id", || ids.request.to_string());
+    step
+}
+
+fn end(mut step: Step, status: u16, error: Option<&ApiError>) {
+    step.attribute("http.response.status_code", || status);
+    if let Some(error) = error {
+        step.attribute("error.type", || error.code.name);
+        if status >= 500 {
+            step.failed(|| error.code.name.to_owned());
+        }
+    }
+    step.end();
+}
+
+/// A bounded word for it: clients can invent methods.
+fn known(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "OTHER",
+    }
 }
 
 #[derive(Serialize)]

@@ -42,6 +42,9 @@ pub struct Details {
     /// The field of the request that broke a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Of a host that is not ready: what was looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<super::health::Check>,
 }
 
 impl ApiError {

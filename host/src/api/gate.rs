@@ -7,6 +7,7 @@ use super::access::{self, OneAccount, Operation, Who};
 use super::codes;
 use super::envelope::unrendered_error;
 use super::error::{self, ApiError};
+use super::health;
 use super::keys::{self, Caller, Known};
 use super::limits::{Verdict, peer_name};
 use super::{Api, Shared};
@@ -38,6 +39,7 @@ pub async fn check(State(api): State<Api>, request: Request, next: Next) -> Resp
     let Some(operation) = access::of(parts.method.as_str(), path.as_str()) else {
         return unrendered_error(no_such_operation(&parts, path.as_str()));
     };
+    health::take_bearer(operation.path, &mut parts.headers);
     let params = RawPathParams::from_request_parts(&mut parts, &()).await;
     let (caller, verdict) = match admit(&api, operation, &parts).await {
         Ok(admitted) => admitted,

@@ -1,18 +1,80 @@
-//! Is the process alive, and can it work? Without a key.
+//! Is the process alive, can it work, and what has it counted? The first two without a key.
+//!
+//! What can be looked at is told by [`Readiness`]; reasons are for people and hold no secret.
 
 use super::codes;
 use super::envelope::{Answer, Reply};
-use super::error::{ApiError, Operation};
+use super::error::ApiError;
 use super::query::Query;
 use super::routes::Routes;
-use super::{Api, Shared};
+use super::{Api, Operations};
 use crate::storage::lease::OwnershipState;
+use crate::telemetry::metrics::CONTENT_TYPE;
+use async_trait::async_trait;
 use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::json;
-use std::time::Duration;
 
-pub fn routes() -> Routes {
-    Routes::new().get("/livez", live).get("/readyz", ready)
+const METRICS: &str = "/metrics";
+/// The check that says who owns the log.
+pub const LEASES: &str = "leases";
+/// Its reason on a host that waits to take over.
+pub const STANDBY: &str = "this host is a standby; another one works";
+
+/// Looks at what the host needs to do its work.
+#[async_trait]
+pub trait Readiness: Send + Sync + 'static {
+    async fn look(&self) -> Report;
+}
+
+/// What was found, a line for each thing that was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    pub checks: Vec<Check>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    pub ok: bool,
+    /// Why not, or what is worth knowing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Report {
+    /// Everything is well; `may_stand_by`: or this host could take over.
+    pub fn is_ready(&self, may_stand_by: bool) -> bool {
+        let stands_by = |check: &Check| {
+            may_stand_by && check.name == LEASES && check.reason.as_deref() == Some(STANDBY)
+        };
+        self.checks.iter().all(|check| check.ok || stands_by(check))
+    }
+
+    pub fn check(&mut self, name: &'static str, result: Result<Option<String>, String>) {
+        let ok = result.is_ok();
+        let reason = result.unwrap_or_else(Some);
+        self.checks.push(Check { name, ok, reason });
+    }
+
+    /// What is wrong among these, for people.
+    fn reasons(&self, among: impl Fn(&Check) -> bool) -> Option<String> {
+        let wrong = self.checks.iter().filter(|check| !check.ok && among(check));
+        let each = wrong.map(|check| {
+            let reason = check.reason.as_deref().unwrap_or("not ready");
+            format!("{}: {reason}", check.name)
+        });
+        Some(each.collect::<Vec<_>>().join("; ")).filter(|reasons| !reasons.is_empty())
+    }
+}
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/livez", live)
+        .get("/readyz", ready)
+        .get(METRICS, metrics)
 }
 
 async fn live() -> Answer {
@@ -22,7 +84,13 @@ async fn live() -> Answer {
 /// A standby is not ready: what needs the owner of an account is refused here. `?standby=ok` is for
 /// those who want to know whether it could take over.
 async fn ready(State(api): State<Api>, query: Query) -> Answer {
-    check(&api).await?;
+    let report = api.operations.readiness.look().await;
+    if report.reasons(|check| check.name != LEASES).is_some() {
+        let reasons = report.reasons(|_| true).unwrap_or_default();
+        let mut error = ApiError::new(codes::NOT_READY, reasons).retry_after(1);
+        error.details.checks = report.checks;
+        return Err(error);
+    }
     let (ownership, partitions) = match api.control.ownership() {
         OwnershipState::Active { partitions } => ("active", partitions),
         OwnershipState::Starting => ("starting", 0),
@@ -32,32 +100,38 @@ async fn ready(State(api): State<Api>, query: Query) -> Answer {
         let message = if ownership == "starting" {
             "the accounts of this host are being brought back"
         } else {
-            "this host is a standby; another one works"
+            STANDBY
         };
         return Err(ApiError::new(codes::STANDBY, message).retry_after(1));
     }
-    Reply::ok(&json!({"status": "ok", "ownership": ownership, "partitions": partitions}))
+    Reply::ok(&json!({
+        "status": "ok",
+        "ownership": ownership,
+        "partitions": partitions,
+        "checks": report.checks,
+    }))
 }
 
-async fn check(api: &Shared) -> Result<(), ApiError> {
-    let unavailable = |log: String| {
-        let mut error = ApiError::new(
-            codes::STORAGE_UNAVAILABLE,
-            "the database does not take it now",
-        )
-        .retry_after(1);
-        error.log = Some(log);
-        error
-    };
-    if *api.stopping.borrow() {
-        return Err(unavailable("the host stops".into()));
+async fn metrics(State(api): State<Api>) -> Response {
+    exposition(&api.operations)
+}
+
+pub fn exposition(operations: &Operations) -> Response {
+    let kind = HeaderValue::from_static(CONTENT_TYPE);
+    ([(header::CONTENT_TYPE, kind)], operations.metrics.encode()).into_response()
+}
+
+/// Scrapers send a key as a bearer token; here, and only here, that is the same.
+pub(super) fn take_bearer(path: &str, headers: &mut HeaderMap) {
+    const KEY: HeaderName = HeaderName::from_static("x-api-key");
+    if path != METRICS || headers.contains_key(KEY) {
+        return;
     }
-    if let Some(trouble) = (api.trouble)() {
-        return Err(unavailable(trouble));
-    }
-    match tokio::time::timeout(Duration::from_secs(2), api.store.heads()).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Operation::OWN.storage(error)),
-        Err(_) => Err(unavailable("reading took longer than 2 s".into())),
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
+        .and_then(|token| HeaderValue::from_str(token.trim()).ok());
+    if let Some(token) = token {
+        headers.insert(KEY, token);
     }
 }

@@ -74,7 +74,9 @@ impl Bucket {
 
     fn verdict(&self, allowed: bool) -> Verdict {
         let seconds = |tokens: f64| {
-            Duration::from_secs_f64((tokens / f64::from(self.rate.per_second)).max(0.0))
+            // One that never fills again (in tests) has an end in sight, too.
+            let per_second = f64::from(self.rate.per_second).max(0.001);
+            Duration::from_secs_f64((tokens / per_second).max(0.0))
         };
         Verdict {
             allowed,

@@ -13,7 +13,7 @@ mod envelope;
 mod error;
 mod fields;
 mod gate;
-mod health;
+pub mod health;
 mod in_flight;
 mod key_requests;
 mod keys;
@@ -37,6 +37,7 @@ use crate::domain::{AccountId, EndpointId};
 use crate::storage::{StorageError, Store};
 use crate::supervisor::control::Control;
 use crate::supervisor::operate::Operate;
+use crate::telemetry::{Metrics, Tracer};
 use async_trait::async_trait;
 use axum::Router;
 use envelope::Answer;
@@ -67,10 +68,19 @@ pub struct ApiState {
     /// Is called after each change of an endpoint (made, changed, deleted), so that delivery
     /// reads it anew.
     pub endpoint_changed: Arc<dyn Fn(&EndpointId) + Send + Sync>,
-    /// Why the database refuses writes right now (`Writer::trouble`), for `/readyz`.
+    /// Why the database refuses writes right now (`Writer::trouble`).
     pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    pub operations: Operations,
     pub reply_tokens: Arc<dyn ReplyTokens>,
     pub settings: Settings,
+}
+
+/// What the host tells of itself.
+#[derive(Clone)]
+pub struct Operations {
+    pub readiness: Arc<dyn health::Readiness>,
+    pub metrics: Arc<Metrics>,
+    pub tracer: Tracer,
 }
 
 /// Puts what storage has of the operator's settings and of workspaces into effect. `app` also does
@@ -147,6 +157,7 @@ struct Shared {
     stopping: watch::Receiver<bool>,
     endpoint_changed: Arc<dyn Fn(&EndpointId) + Send + Sync>,
     trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    operations: Operations,
     reply_tokens: Arc<dyn ReplyTokens>,
     settings: Settings,
     keys: keys::KeyCache,
@@ -177,6 +188,7 @@ pub fn router(state: ApiState) -> Router {
         stopping: state.stopping,
         endpoint_changed: state.endpoint_changed,
         trouble: state.trouble,
+        operations: state.operations,
         reply_tokens: state.reply_tokens,
         settings: state.settings,
         keys: keys::KeyCache::default(),
@@ -193,7 +205,10 @@ pub fn router(state: ApiState) -> Router {
             api.clone(),
             gate::check,
         ))
-        .layer(axum::middleware::from_fn(envelope::wrap))
+        .layer(axum::middleware::from_fn_with_state(
+            api.operations.clone(),
+            envelope::wrap,
+        ))
         .with_state(api)
 }
 

@@ -1,91 +1,53 @@
 //! What an operator can set. Defaults ← TOML file ← environment (`ANYPORT_…`) ← flags; unknown
 //! keys are refused.
+//!
+//! The defaults are `host/config/default.toml`, compiled in. A new setting is a line there and a
+//! field here; a test holds the two together.
+
+mod cli;
+mod layers;
+mod reading;
+pub mod secret;
+pub mod show;
+
+pub use cli::{
+    Cli, Command, ConfigArgs, ConfigCommand, DoctorArgs, HealthArgs, MigrateArgs, ServeArgs,
+};
+pub use layers::{Layers, Problems, Setting, Source};
 
 use crate::domain::key::Rate;
+use crate::storage::postgres::DatabaseUrl;
 use crate::supervisor::FaultInjection;
-use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-#[derive(Parser, Debug)]
-#[command(
-    name = "anyport",
-    version,
-    about = "One port, every channel: a self-hosted host for messaging providers"
-)]
-pub struct Cli {
-    #[command(subcommand)]
-    pub command: Option<Command>,
-    #[command(flatten)]
-    pub serve: ServeArgs,
-}
-
-#[derive(Subcommand, Debug)]
-pub enum Command {
-    /// Run the host (what happens without a command, too).
-    Serve(ServeArgs),
-    /// Move a SQLite installation to PostgreSQL, while no host runs on it.
-    Migrate(MigrateArgs),
-    /// Run the simulator channel's own server.
-    Simulator(anyport_simulator::SimulatorArgs),
-    /// What speaks REST to a host that runs.
-    #[command(flatten)]
-    Client(anyport_cli::Command),
-}
-
-#[derive(Args, Debug, Clone)]
-pub struct MigrateArgs {
-    /// The database to move to: `postgres://user:password@host/database`. Better in the
-    /// environment, since other users of the machine see arguments.
-    #[arg(
-        long,
-        env = "ANYPORT_DATABASE",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
-    pub to: SecretString,
-    /// Where the SQLite database and the operator's key are.
-    #[arg(long, env = "ANYPORT_DATA", default_value = "anyport-data")]
-    pub data: PathBuf,
-}
-
-#[derive(Args, Debug, Default, Clone)]
-pub struct ServeArgs {
-    /// A TOML file; see docs/operations.md.
-    #[arg(long, env = "ANYPORT_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// Where the REST API listens.
-    #[arg(long, env = "ANYPORT_LISTEN")]
-    pub listen: Option<SocketAddr>,
-    /// Where the database, its keys and the providers directory are.
-    #[arg(long, env = "ANYPORT_DATA")]
-    pub data: Option<PathBuf>,
-    /// Networks beyond the public ones that providers and webhooks may reach, comma-separated.
-    #[arg(long, env = "ANYPORT_ALLOW", value_delimiter = ',')]
-    pub allow: Vec<IpNet>,
-}
-
-/// All of it, with every default filled in.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "snake_case")]
+/// All of it, with every default filled in. `Debug` shows nothing of the providers'.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
     pub listen: SocketAddr,
     pub data: PathBuf,
     /// `postgres://user:password@host/database`; SQLite in `data` when absent.
+    #[serde(serialize_with = "secret::shown")]
     pub database: Option<SecretString>,
     /// The inbox for components; `providers` below `data` when absent.
     pub providers: Option<PathBuf>,
     pub network: NetworkConfig,
     pub runtime: RuntimeConfig,
     pub webhooks: WebhookConfig,
+    pub log: LogConfig,
+    pub metrics: MetricsConfig,
+    pub otlp: OtlpConfig,
+    pub shutdown: ShutdownConfig,
     pub limits: LimitsConfig,
     pub simulator: SimulatorConfig,
     /// Configuration of a provider under that of its accounts, by provider id.
+    #[serde(default)]
     pub provider: BTreeMap<String, serde_json::Value>,
     /// Nothing was configured: somebody tries the host out.
     #[serde(skip)]
@@ -95,8 +57,8 @@ pub struct Config {
     pub fault_injection: Option<FaultInjection>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
     /// Networks beyond the public ones that providers and webhooks may reach.
     pub allow: Vec<IpNet>,
@@ -104,8 +66,8 @@ pub struct NetworkConfig {
     pub extra_ca: Vec<PathBuf>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct RuntimeConfig {
     pub max_instances: u32,
     /// Threads on which guests run; as many as there are processors when absent.
@@ -114,16 +76,60 @@ pub struct RuntimeConfig {
     pub send_deadline_s: u64,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct WebhookConfig {
     /// Does `message.received` carry the flat mirrors at its top level?
     pub flat_mirrors: bool,
 }
 
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// A filter of `tracing`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Pretty,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// A listener of its own for metrics and health, without a key.
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtlpConfig {
+    /// The base URL of an OTLP/HTTP receiver.
+    pub endpoint: Option<String>,
+    /// `name=value`, separated by commas.
+    #[serde(serialize_with = "secret::shown")]
+    pub headers: Option<SecretString>,
+    /// 0 to 1, of traces that begin here.
+    pub sample_ratio: f64,
+    pub service_name: String,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShutdownConfig {
+    /// Seconds for which requests are still taken.
+    pub drain_s: u64,
+    /// Seconds for all that follows.
+    pub within_s: u64,
+}
+
 /// Requests; 0 a second is no limit.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
     /// Of one key that has no rate of its own.
     pub requests_per_second: u32,
@@ -133,18 +139,6 @@ pub struct LimitsConfig {
     pub unauthenticated_burst: u32,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            requests_per_second: 1_000,
-            burst: 2_000,
-            unauthenticated_per_second: 100,
-            unauthenticated_burst: 200,
-            trusted_proxies: Vec::new(),
-        }
-    }
 }
 
 impl LimitsConfig {
@@ -163,8 +157,8 @@ impl LimitsConfig {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct SimulatorConfig {
     /// Run the simulator channel's server in this process, on loopback. On when nothing is
     /// configured, else off.
@@ -172,91 +166,118 @@ pub struct SimulatorConfig {
     pub listen: SocketAddr,
 }
 
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("data", &self.data)
+            .field("network", &self.network)
+            .field("runtime", &self.runtime)
+            .field("trial", &self.trial)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            data: PathBuf::from("anyport-data"),
-            database: None,
-            providers: None,
-            network: NetworkConfig::default(),
-            runtime: RuntimeConfig::default(),
-            webhooks: WebhookConfig::default(),
-            limits: LimitsConfig::default(),
-            simulator: SimulatorConfig::default(),
-            provider: BTreeMap::new(),
-            trial: false,
-            fault_injection: None,
-        }
-    }
-}
-
-impl Default for RuntimeConfig {
-    fn default() -> Self {
-        Self {
-            max_instances: 12_000,
-            guest_threads: None,
-            send_deadline_s: 300,
-        }
-    }
-}
-
-impl Default for WebhookConfig {
-    fn default() -> Self {
-        Self { flat_mirrors: true }
-    }
-}
-
-impl Default for SimulatorConfig {
-    fn default() -> Self {
-        Self {
-            enabled: None,
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        }
+        layers::defaults().expect("the defaults that are compiled in are right; a test reads them")
     }
 }
 
 impl Config {
-    pub fn load(args: &ServeArgs) -> anyhow::Result<Self> {
-        let mut config = match &args.config {
-            Some(path) => Self::read(path)?,
-            None => Self::default(),
-        };
-        // Where it listens and keeps its data is no sign that somebody thought about the network.
-        config.trial = args.config.is_none() && args.allow.is_empty();
-        if let Some(listen) = args.listen {
-            config.listen = listen;
-        }
-        // Not a flag: other users of the machine see those.
-        if let Ok(database) = std::env::var("ANYPORT_DATABASE") {
-            config.database = Some(database.into());
-        }
-        if let Some(data) = &args.data {
-            config.data.clone_from(data);
-        }
-        config.network.allow.extend(&args.allow);
-        if config.trial && !config.listen.ip().is_loopback() {
-            bail!(
-                "without a configuration the host listens on loopback only, not on {}; write a configuration file (docs/operations.md) or set ANYPORT_ALLOW",
-                config.listen
-            );
-        }
-        Ok(config)
+    /// From the file and flags of the arguments and this process' environment.
+    pub fn load(args: &ServeArgs) -> Result<Self, Problems> {
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            // One that is no text cannot be ours.
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self::load_from(args, environment).map(|(config, _)| config)
     }
 
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
-        toml::from_str(&text).map_err(|error| {
-            // Not the error's own text: it quotes the line, which may hold a password.
-            let before = error.span().and_then(|span| text.get(..span.start));
-            let line = before.map_or(1, |before| before.matches('\n').count() + 1);
-            anyhow::anyhow!(
-                "the configuration {} is wrong: line {line}: {}",
-                path.display(),
-                error.message()
-            )
-        })
+    /// The same with the environment given, and where each value comes from.
+    pub fn load_from(
+        args: &ServeArgs,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Layers), Problems> {
+        let layers = Layers::read(args, environment)?;
+        let mut config: Self = layers.config()?;
+        config.trial = layers.is_trial();
+        config.check(&layers)?;
+        Ok((config, layers))
+    }
+
+    /// The rules that no type holds.
+    fn check(&self, layers: &Layers) -> Result<(), Problems> {
+        let mut problems = Problems::default();
+        let mut rule = |holds: bool, key: &str, rule: &str| {
+            if !holds {
+                problems.add(layers.wrong(key, rule));
+            }
+        };
+        rule(
+            self.runtime.max_instances >= 1,
+            "runtime.max_instances",
+            "must be at least 1",
+        );
+        rule(
+            self.runtime
+                .guest_threads
+                .is_none_or(|threads| (1..=1024).contains(&threads)),
+            "runtime.guest_threads",
+            "must be 1 to 1024",
+        );
+        rule(
+            (1..=86_400).contains(&self.runtime.send_deadline_s),
+            "runtime.send_deadline_s",
+            "must be 1 to 86400 seconds",
+        );
+        rule(
+            self.log
+                .level
+                .parse::<tracing_subscriber::EnvFilter>()
+                .is_ok(),
+            "log.level",
+            "must be a filter such as \"info\" or \"info,provider=debug\"",
+        );
+        rule(
+            (0.0..=1.0).contains(&self.otlp.sample_ratio),
+            "otlp.sample_ratio",
+            "must be 0 to 1",
+        );
+        rule(
+            self.otlp.endpoint.as_deref().is_none_or(is_base_url),
+            "otlp.endpoint",
+            "must be an http:// or https:// URL without user and query",
+        );
+        rule(
+            self.otlp
+                .headers
+                .as_ref()
+                .is_none_or(|headers| secret::pairs(headers).is_some()),
+            "otlp.headers",
+            "must be name=value, separated by commas",
+        );
+        rule(
+            self.shutdown.drain_s <= 3600,
+            "shutdown.drain_s",
+            "must be at most 3600 seconds",
+        );
+        rule(
+            (5..=3600).contains(&self.shutdown.within_s),
+            "shutdown.within_s",
+            "must be 5 to 3600 seconds",
+        );
+        let database = self.database.as_ref().map(DatabaseUrl::try_from);
+        if let Some(Err(error)) = database {
+            rule(false, "database", &error.to_string());
+        }
+        let loopback = self.listen.ip().is_loopback();
+        rule(
+            loopback || !self.trial,
+            "listen",
+            "without a configuration the host listens on loopback only; write a configuration file (docs/operations.md) or set ANYPORT_ALLOW",
+        );
+        problems.none()
     }
 
     pub fn providers_directory(&self) -> PathBuf {
@@ -270,58 +291,17 @@ impl Config {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refuses_unknown_keys_and_reads_known_ones() {
-        let error = toml::from_str::<Config>("listn = \"127.0.0.1:1\"").unwrap_err();
-        assert!(error.message().contains("listn"), "{error}");
-        let config: Config = toml::from_str(
-            "[network]\nallow = [\"10.0.0.0/8\"]\n[provider.irc]\nserver = \"irc.example.org\"\n",
-        )
-        .unwrap();
-        assert_eq!(config.network.allow.len(), 1);
-        assert_eq!(config.provider["irc"]["server"], "irc.example.org");
-    }
-
-    #[test]
-    fn no_password_is_shown() {
-        let line = "database = \"postgres://me:hunter2@db.example.org/anyport\"";
-        let config: Config = toml::from_str(line).unwrap();
-        assert!(config.database.is_some());
-        assert!(!format!("{config:?}").contains("hunter2"));
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("anyport.toml");
-        std::fs::write(&path, format!("\n{} oops", line)).unwrap();
-        let args = ServeArgs {
-            config: Some(path),
-            ..ServeArgs::default()
-        };
-        let error = format!("{:#}", Config::load(&args).unwrap_err());
-        assert!(
-            error.contains("line 2") && !error.contains("hunter2"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_trial_stays_on_loopback() {
-        let args = ServeArgs {
-            listen: Some("0.0.0.0:80".parse().unwrap()),
-            ..ServeArgs::default()
-        };
-        assert!(
-            Config::load(&args)
-                .unwrap_err()
-                .to_string()
-                .contains("loopback")
-        );
-        let args = ServeArgs {
-            allow: vec!["10.0.0.0/8".parse().unwrap()],
-            ..args
-        };
-        assert!(!Config::load(&args).unwrap().trial);
-    }
+fn is_base_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.host().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
 }
+
+#[cfg(test)]
+#[path = "config/tests.rs"]
+mod tests;

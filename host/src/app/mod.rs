@@ -1,14 +1,22 @@
 //! The only place that builds and joins parts: `start` for tests and embedding, `run` for the
 //! binary.
 
+mod collect;
 pub mod config;
 mod database;
 mod dial;
+pub mod doctor;
 mod first_start;
+pub mod health;
+mod management;
 pub mod migrate;
+mod notify;
 mod operator_settings;
 mod others;
+mod readiness;
+pub mod serve;
 mod tokens;
+mod traces;
 mod welcome;
 
 use crate::api;
@@ -22,22 +30,24 @@ use crate::storage::sql::SqlStore;
 use crate::storage::writer::Writer;
 use crate::storage::{Store, writer};
 use crate::supervisor::{Supervisor, service};
+use crate::telemetry::{Exporter, Metrics, Tracer};
 use anyhow::Context;
 use config::Config;
 pub use first_start::Keys;
+use notify::Notify;
+use readiness::HostReadiness;
+use serve::Patience;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
-
-/// How long accounts may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(10);
 
 /// A host that runs.
 pub struct Running {
@@ -48,9 +58,18 @@ pub struct Running {
     pub writer: Writer,
     pub supervisor: Arc<Supervisor>,
     pub simulator: Option<SocketAddr>,
+    /// Where metrics and health are asked for without a key.
+    pub management: Option<SocketAddr>,
+    pub metrics: Arc<Metrics>,
     delivery: Delivery,
+    shutdown: config::ShutdownConfig,
+    /// A stop was asked for.
+    leaving: watch::Sender<bool>,
+    /// No more requests.
     stopping: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
+    managing: Option<JoinHandle<std::io::Result<()>>>,
+    exporter: Option<Exporter>,
     inbox: JoinHandle<()>,
     keeping: JoinHandle<()>,
     operator_settings: Arc<operator_settings::Settings>,
@@ -71,7 +90,23 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     let ownership = keeper.ownership();
     let keys = first_start::keys(&*store, &config, &ownership).await?;
     first_start::keep_address(&config, address)?;
-    let writer = Writer::start(store.clone(), writer::WriterSettings::default());
+    let metrics = Metrics::new();
+    let patience = Patience::within(Duration::from_secs(config.shutdown.within_s));
+    let writer = Writer::start(
+        store.clone(),
+        writer::WriterSettings {
+            shutdown_patience: patience.writer,
+            metrics: metrics.writer.clone(),
+            ..writer::WriterSettings::default()
+        },
+    );
+    let (leaving, is_leaving) = watch::channel(false);
+    let readiness = Arc::new(HostReadiness {
+        store: store.clone(),
+        writer: writer.clone(),
+        leaving: is_leaving,
+        supervisor: OnceLock::new(),
+    });
 
     let policy = AddressPolicy {
         allow: config.network.allow.clone(),
@@ -84,7 +119,18 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         policy,
         extra_ca: config.network.extra_ca.clone(),
         operator: egress::OperatorEgress::default(),
+        metrics: metrics.network.clone(),
     })?;
+    let (tracer, exporter) = traces::start(&config.otlp, &network, &metrics)?;
+    let operations = api::Operations {
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        tracer: tracer.clone(),
+    };
+    let (management, managing) = management::start(&config, operations.clone()).await?;
+    if let Some(address) = management {
+        network.own_ports().add_port(address.port());
+    }
 
     // In effect before any account starts.
     let stored = operator_settings::read(&*store).await?;
@@ -104,7 +150,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     })
     .map_err(|error| anyhow::anyhow!("{error:?}"))?;
 
-    let settings = supervisor_settings(&config, simulator);
+    let settings = supervisor_settings(&config, simulator, &metrics, &tracer);
     settings.operator_config.set_live(stored.configs);
     let supervisor = Supervisor::start(service::Parts {
         store: store.clone(),
@@ -120,6 +166,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
             .collect(),
     })
     .await?;
+    let _ = readiness.supervisor.set(supervisor.clone());
     let inbox_directory = config.providers_directory();
     private_directory(&inbox_directory)?;
     let inbox = supervisor.watch(inbox_directory);
@@ -129,8 +176,17 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         writer.clone(),
         Arc::new(dial::Guarded(network.dialer())),
         ownership,
-        crate::delivery::Settings::default(),
+        crate::delivery::Settings {
+            grace: patience.deliveries / 2,
+            metrics: metrics.delivery.clone(),
+            tracer,
+            ..crate::delivery::Settings::default()
+        },
     );
+    metrics.collect_from(Box::new(collect::Looked {
+        supervisor: supervisor.clone(),
+        delivery: delivery.clone(),
+    }));
     let shared_store: Arc<dyn Store> = store.clone();
     let followers = [
         others::listen(&shared_store, &keeper, &supervisor, &delivery),
@@ -167,6 +223,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
             });
         }),
         trouble: Arc::new(move || trouble.trouble()),
+        operations,
         reply_tokens: tokens,
         settings: api::Settings {
             limits: config.limits.limits(),
@@ -189,9 +246,15 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         writer,
         supervisor,
         simulator,
+        management,
+        metrics,
         delivery,
+        shutdown: config.shutdown,
+        leaving,
         stopping,
         serving,
+        managing,
+        exporter,
         inbox,
         keeping,
         operator_settings,
@@ -203,42 +266,69 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
 
 impl Running {
     /// Stops taking requests, lets accounts say goodbye, commits what is left and gives up what
-    /// this host owns, so that another one goes on at once.
-    pub async fn stop(self) {
+    /// this host owns, so that another one goes on at once. False: not all of it was done in time.
+    pub async fn stop(self) -> bool {
+        let patience = Patience::within(Duration::from_secs(self.shutdown.within_s));
+        let _ = self.leaving.send(true);
+        if self.shutdown.drain_s > 0 {
+            tracing::info!(seconds = self.shutdown.drain_s, "draining");
+            tokio::time::sleep(Duration::from_secs(self.shutdown.drain_s)).await;
+        }
         let _ = self.stopping.send(true);
         self.inbox.abort();
         self.keeping.abort();
-        if tokio::time::timeout(GOODBYE, self.serving).await.is_err() {
-            tracing::warn!("some requests did not end in time");
-        }
-        self.supervisor.shutdown(GOODBYE).await;
-        self.delivery.shutdown().await;
-        self.operator_settings.write_down().await;
-        self.writer.shutdown().await;
+        let mut in_time = true;
+        let mut step = |what: &str, done: bool| {
+            if !done {
+                tracing::warn!("{what} did not end in time");
+                in_time = false;
+            }
+        };
+        let ended = timeout(patience.requests, self.serving).await;
+        step("some requests", ended.is_ok());
+        let stopped = self.supervisor.shutdown(patience.accounts).await;
+        step("some accounts", stopped);
+        let ended = timeout(patience.deliveries, self.delivery.shutdown()).await;
+        step("some deliveries", ended.is_ok());
+        let written = timeout(patience.rest, self.operator_settings.write_down()).await;
+        step("the last counts", written.is_ok());
+        // It has a patience of its own; this is for a database that hangs.
+        let ended = timeout(patience.writer * 5 / 4, self.writer.shutdown()).await;
+        step("the last commits", ended.is_ok());
         for follower in &self.followers {
             follower.abort();
         }
-        self.keeper.release().await;
+        let released = timeout(patience.rest, self.keeper.release()).await;
+        step("giving up what it owns", released.is_ok());
         if let Some(simulator) = self.simulator_server {
             simulator.stop().await;
         }
+        if let Some(exporter) = self.exporter {
+            exporter.shutdown(patience.traces).await;
+        }
+        if let Some(managing) = self.managing {
+            managing.abort();
+        }
+        in_time
     }
 }
 
-/// Serves until `shutdown` is ready.
+/// Serves until `shutdown` is ready. False: the stop ran out of time.
 pub async fn run(
     config: Config,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let trial = config.trial;
     let directory = config.data.clone();
+    let notify = Notify::from_environment();
     let running = start(config, listener).await?;
     welcome::print(&running, trial, &directory);
+    notify.ready(&format!("listens on {}", running.address));
     shutdown.await;
     tracing::info!("stopping");
-    running.stop().await;
-    Ok(())
+    notify.stopping();
+    Ok(running.stop().await)
 }
 
 async fn start_simulator(config: &Config) -> anyhow::Result<Option<anyport_simulator::Simulator>> {
@@ -257,6 +347,8 @@ async fn start_simulator(config: &Config) -> anyhow::Result<Option<anyport_simul
 fn supervisor_settings(
     config: &Config,
     simulator: Option<SocketAddr>,
+    metrics: &Metrics,
+    tracer: &Tracer,
 ) -> crate::supervisor::Settings {
     let grants = Arc::new(
         |manifest: &crate::domain::manifest::Manifest, config: &serde_json::Value| {
@@ -269,6 +361,8 @@ fn supervisor_settings(
     if let Some(threads) = config.runtime.guest_threads {
         settings.guest_threads = threads;
     }
+    settings.metrics = metrics.turns.clone();
+    settings.tracer = tracer.clone();
     settings.fault_injection.clone_from(&config.fault_injection);
     let mut providers = config.provider.clone();
     if let Some(address) = simulator {

@@ -2,18 +2,23 @@
 //!
 //! Decides nothing about what follows; touches no state of its endpoint.
 
-use super::client::{Client, Limits, Target};
+use super::client::{Answer, Client, Limits, Target};
 use super::form::{alias_body, alias_id};
 use super::lanes::{Entry, Key};
 use super::schedule::{Outcome, parse_retry_after};
 use super::select::Selector;
 use super::{Shared, sign};
+use crate::domain::EventId;
 use crate::domain::endpoint::{Attempt, Endpoint};
+use crate::domain::event::LoggedEvent;
 use crate::domain::id::AttemptId;
+use crate::telemetry::trace::{self, Kind, Step};
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use std::time::Duration;
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TIMEOUTS_MS: std::ops::RangeInclusive<u32> = 1_000..=60_000;
 
 /// An endpoint as its worker uses it.
@@ -82,6 +87,21 @@ impl Job {
         }
     }
 
+    /// Below the turn that appended the event, whichever process that was in.
+    fn step(&self, event: &LoggedEvent, id: &EventId, delivery: &AttemptId) -> Step {
+        let tracer = &self.shared.settings.tracer;
+        let mut step = tracer.below(trace::marked(&event.body), "webhook", Kind::Client);
+        step.attribute("http.request.method", || "POST");
+        step.attribute("anyport.endpoint.id", || {
+            self.config.endpoint.id.to_string()
+        });
+        step.attribute("anyport.event.id", || id.to_string());
+        step.attribute("anyport.event.type", || event.kind.clone());
+        step.attribute("anyport.attempt.id", || delivery.to_string());
+        step.attribute("anyport.attempt.number", || self.entry.attempts + 1);
+        step
+    }
+
     async fn verdict(&self) -> Verdict {
         let Self {
             entry,
@@ -119,7 +139,14 @@ impl Job {
         }
         let delivery = AttemptId::generate();
         let at = shared.clock.now();
-        let headers = sign::headers(&config.endpoint, id.as_str(), delivery.as_str(), at, &body);
+        let mut headers =
+            sign::headers(&config.endpoint, id.as_str(), delivery.as_str(), at, &body);
+        let step = self.step(&event, &id, &delivery);
+        if let Some(context) = step.context()
+            && let Ok(value) = HeaderValue::try_from(context.to_string())
+        {
+            headers.insert(TRACEPARENT, value);
+        }
         let timeout_ms = config
             .endpoint
             .retry
@@ -131,11 +158,14 @@ impl Job {
         };
         let answer = match &config.client {
             Ok(client) => client.post(headers, body, limits).await,
-            Err(error) => super::client::Answer {
+            Err(error) => Answer {
                 error: Some(error.clone()),
                 ..Default::default()
             },
         };
+        let metrics = &shared.settings.metrics;
+        metrics.duration.observe(answer.latency.as_secs_f64());
+        end(step, &answer);
         let retry_after = answer.retry_after.as_deref();
         Verdict::Made(Made {
             outcome: match answer.status {
@@ -166,4 +196,17 @@ impl Job {
             },
         })
     }
+}
+
+fn end(mut step: Step, answer: &Answer) {
+    if let Some(status) = answer.status {
+        step.attribute("http.response.status_code", || status);
+        if !(200..300).contains(&status) {
+            step.failed(|| format!("answered {status}"));
+        }
+    }
+    if let Some(error) = &answer.error {
+        step.failed(|| error.clone());
+    }
+    step.end();
 }

@@ -28,8 +28,9 @@ use crate::domain::endpoint::{Endpoint, EndpointState};
 use crate::storage::lease::{Epochs, Ownership};
 use crate::storage::writer::Writer;
 use crate::storage::{StorageError, Store};
+use crate::telemetry::{Tracer, metrics};
 use clock::{Clock, Jitter, SystemClock, system_jitter};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub grace: Duration,
     pub clock: Arc<dyn Clock>,
     pub jitter: Jitter,
+    pub metrics: metrics::Delivery,
+    pub tracer: Tracer,
 }
 
 impl Default for Settings {
@@ -61,6 +64,8 @@ impl Default for Settings {
             grace: Duration::from_secs(5),
             clock: Arc::new(SystemClock),
             jitter: system_jitter(),
+            metrics: metrics::Delivery::default(),
+            tracer: Tracer::default(),
         }
     }
 }
@@ -76,6 +81,18 @@ pub struct Lag {
     /// Too many failures in a row: events wait, one at a time probes.
     pub breaker_open: bool,
     pub state: EndpointState,
+}
+
+/// All endpoints together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Of the endpoint that is furthest behind.
+    pub furthest_behind: u64,
+    pub detours: u64,
+    pub in_flight: u64,
+    pub open_breakers: u64,
+    /// How many endpoints are in each state.
+    pub states: BTreeMap<&'static str, u64>,
 }
 
 /// What every worker needs.
@@ -171,6 +188,19 @@ impl Delivery {
     pub fn lag(&self, id: &EndpointId) -> Option<Lag> {
         let lags = self.lags.lock().unwrap_or_else(PoisonError::into_inner);
         lags.get(id).map(|lag| *lag.borrow())
+    }
+
+    pub fn summary(&self) -> Summary {
+        let lags = self.lags.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut summary = Summary::default();
+        for lag in lags.values().map(|lag| *lag.borrow()) {
+            summary.furthest_behind = summary.furthest_behind.max(lag.behind);
+            summary.detours += lag.detours as u64;
+            summary.in_flight += lag.in_flight as u64;
+            summary.open_breakers += u64::from(lag.breaker_open);
+            *summary.states.entry(lag.state.as_str()).or_default() += 1;
+        }
+        summary
     }
 }
 

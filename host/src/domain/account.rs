@@ -42,7 +42,7 @@ impl AuthStatus {
 }
 
 /// The eight published values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuntimeStatus {
     #[default]
@@ -57,6 +57,17 @@ pub enum RuntimeStatus {
 }
 
 impl RuntimeStatus {
+    pub const ALL: [Self; 8] = [
+        Self::Unknown,
+        Self::Starting,
+        Self::Running,
+        Self::Stopping,
+        Self::Stopped,
+        Self::Reconnecting,
+        Self::Disconnected,
+        Self::Error,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",

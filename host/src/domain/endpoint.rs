@@ -49,6 +49,17 @@ pub enum EndpointState {
     Inactive,
 }
 
+impl EndpointState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Failing => "failing",
+            Self::Disabled => "disabled",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
     /// Re-deliveries after the first attempt; 0: deliver once. None: the profile's own number.

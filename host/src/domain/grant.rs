@@ -96,7 +96,7 @@ impl Grant {
         self
     }
 
-    /// For a log and for people: `egress irc.example.org:6697 (tls); reveal password`.
+    /// For a log and for people: `egress chat.example.org:6697 (tls); reveal password`.
     pub fn in_words(&self) -> String {
         let mut parts = Vec::new();
         let mut named = |what: &str, names: &BTreeSet<String>| {

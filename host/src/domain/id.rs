@@ -67,6 +67,13 @@ impl SendId {
         Self(Uuid::now_v7())
     }
 
+    /// How long ago it was made; it holds its time.
+    pub fn age(&self, now: super::Timestamp) -> std::time::Duration {
+        let made = self.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
+        let made_ms = made.0 * 1000 + u64::from(made.1 / 1_000_000);
+        std::time::Duration::from_millis(now.0.saturating_sub(made_ms))
+    }
+
     /// The `request-id` of the contract.
     pub fn request_id(&self) -> String {
         self.0.hyphenated().to_string()

@@ -20,6 +20,7 @@ use super::stream::Stream;
 use crate::domain::account::Proxy;
 use crate::domain::error::Failure;
 use crate::runtime::port::{Connection, ConnectionSink, ConnectionSpec, Report, Transport};
+use crate::telemetry::metrics;
 use socket2::{SockRef, TcpKeepalive};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub(super) fn open(
     admitted: Result<Admission, Failure>,
     proxy: Option<Proxy>,
     sink: Arc<dyn ConnectionSink>,
+    metrics: &metrics::Network,
 ) -> OpenConnection {
     let outbox = Arc::new(Outbox::default());
     // In a box of its own, which is given back as soon as the connection is up.
@@ -53,6 +55,7 @@ pub(super) fn open(
         spec,
         admitted,
         proxy,
+        metrics.clone(),
     ));
     runtime.spawn(run(outbox.clone(), sink, opening));
     OpenConnection { outbox }
@@ -81,7 +84,7 @@ impl Drop for OpenConnection {
 async fn run(
     outbox: Arc<Outbox>,
     sink: Arc<dyn ConnectionSink>,
-    opening: Pin<Box<dyn Future<Output = Result<Link, Failure>> + Send>>,
+    opening: Pin<Box<dyn Future<Output = Result<(Link, metrics::Open), Failure>> + Send>>,
 ) {
     let opened = tokio::select! {
         biased;
@@ -89,7 +92,7 @@ async fn run(
         opened = opening => opened,
     };
     let reason = match opened {
-        Ok(mut link) => link.serve().await,
+        Ok((mut link, _open)) => link.serve().await,
         Err(failure) => failure,
     };
     if let Some(undelivered) = outbox.finish() {
@@ -101,7 +104,22 @@ async fn run(
     }
 }
 
+/// Counts what came of it.
 async fn dial(
+    outbox: Arc<Outbox>,
+    sink: Arc<dyn ConnectionSink>,
+    dialer: Dialer,
+    spec: ConnectionSpec,
+    admitted: Result<Admission, Failure>,
+    proxy: Option<Proxy>,
+    metrics: metrics::Network,
+) -> Result<(Link, metrics::Open), Failure> {
+    let link = link(outbox, sink, dialer, spec, admitted, proxy).await;
+    metrics.dialed(if link.is_ok() { "opened" } else { "failed" });
+    Ok((link?, metrics.opened()))
+}
+
+async fn link(
     outbox: Arc<Outbox>,
     sink: Arc<dyn ConnectionSink>,
     dialer: Dialer,

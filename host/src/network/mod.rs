@@ -13,6 +13,7 @@ pub mod framing;
 pub mod guard;
 mod link;
 mod outbox;
+pub mod post;
 mod proxy;
 mod stream;
 pub mod tls;
@@ -30,6 +31,7 @@ use crate::domain::account::Proxy;
 use crate::domain::error::Failure;
 use crate::domain::policy::NetworkPolicy;
 use crate::runtime::port::{Connection, ConnectionSink, ConnectionSpec, Connector, EgressGrant};
+use crate::telemetry::metrics;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::runtime::Handle;
@@ -40,6 +42,7 @@ pub struct NetworkSettings {
     /// PEM files with certificate authorities to trust beside the system's.
     pub extra_ca: Vec<PathBuf>,
     pub operator: OperatorEgress,
+    pub metrics: metrics::Network,
 }
 
 /// Opens the connections of all accounts.
@@ -50,6 +53,7 @@ pub struct Network {
     /// What holds without a word of the operator's at run time.
     configured: OperatorEgress,
     policy: RwLock<NetworkPolicy>,
+    metrics: metrics::Network,
 }
 
 impl Network {
@@ -62,6 +66,7 @@ impl Network {
             dialer: Dialer::new(settings.policy, tls),
             configured: settings.operator,
             policy: RwLock::default(),
+            metrics: settings.metrics,
         }))
     }
 
@@ -114,6 +119,7 @@ impl Connector for Network {
             admitted,
             proxy,
             sink,
+            &self.metrics,
         ))
     }
 }

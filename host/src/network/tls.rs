@@ -78,6 +78,13 @@ impl std::fmt::Debug for TlsContext {
     }
 }
 
+/// How many certificate authorities a PEM file holds; one that cannot be used is an error.
+pub fn count_authorities(path: &Path) -> Result<usize, String> {
+    let mut roots = RootCertStore::empty();
+    add_authorities(&mut roots, path)?;
+    Ok(roots.len())
+}
+
 fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
     let mut added = 0;
     for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {

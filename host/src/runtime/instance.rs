@@ -110,6 +110,17 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Err => "err",
+            Self::Limit => "limit",
+            Self::Unreadable => "unreadable",
+            Self::NoRoom => "no_room",
+            Self::Injected => "injected",
+        }
+    }
+
     /// Is it the provider's doing? If not, the same may well succeed another time.
     pub fn is_providers(self) -> bool {
         matches!(self, Self::Trap | Self::Err | Self::Limit)

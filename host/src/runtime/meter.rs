@@ -46,7 +46,8 @@ impl Meter {
     }
 }
 
-fn thread_cpu() -> Duration {
+/// Of the thread that asks, since it began.
+pub fn thread_cpu() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(
         now.tv_sec.max(0) as u64,

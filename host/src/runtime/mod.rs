@@ -11,7 +11,7 @@ mod imports;
 pub mod instance;
 pub mod ledger;
 pub mod limits;
-mod meter;
+pub mod meter;
 #[cfg(feature = "native-bench")]
 pub mod native;
 pub mod normalize;

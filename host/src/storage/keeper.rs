@@ -17,6 +17,8 @@ const RENEW: Duration = Duration::from_millis(2_500);
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest that storage may take for an answer.
 const ANSWER: Duration = Duration::from_secs(4);
+/// Of the first question, a second apart.
+const FIRST_TRIES: u32 = 10;
 /// The clocks of two machines may differ in rate: a lease ends here a little earlier than there.
 const MARGIN_MS: u64 = 250;
 
@@ -112,7 +114,7 @@ impl Work {
         mut orders: mpsc::UnboundedReceiver<Order>,
         began: oneshot::Sender<Result<(), StorageError>>,
     ) {
-        let first = self.acquire().await;
+        let first = self.first().await;
         let failed = first.is_err();
         let _ = began.send(first.map(drop));
         if failed {
@@ -146,6 +148,28 @@ impl Work {
                 }
             };
             next = asked + pause;
+        }
+    }
+
+    /// A host that was stopped in the middle of a commit may hold rows for a few seconds.
+    async fn first(&self) -> Result<usize, StorageError> {
+        let mut tries = 0;
+        loop {
+            match self.acquire().await {
+                Err(StorageError::Unavailable(error)) if tries < FIRST_TRIES => {
+                    tracing::warn!(error, "the database does not say yet what is free");
+                    tries += 1;
+                    tokio::time::sleep(LOOK).await;
+                }
+                // It may have been taken by a try whose answer was lost.
+                Ok(0) => {
+                    let asked = now_ms();
+                    let mine = self.ask(self.store.renew()).await?;
+                    self.ownership.renewed(&mine, self.until(asked));
+                    return Ok(mine.len());
+                }
+                result => return result,
+            }
         }
     }
 

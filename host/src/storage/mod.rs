@@ -4,6 +4,7 @@
 //! configuration, contents of sends and events, endpoint secrets, proxies) with the account's or
 //! workspace's data key before it reaches the database.
 
+pub mod inspect;
 pub mod instance;
 pub mod keeper;
 pub mod key;

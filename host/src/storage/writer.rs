@@ -18,6 +18,7 @@ mod worker;
 
 use self::worker::Worker;
 use super::{StorageError, Store, Write, Written};
+use crate::telemetry::metrics;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +31,7 @@ use tokio::time::Instant;
 pub type Done = Box<dyn FnOnce(Result<Written, StorageError>) + Send>;
 
 /// Bounds of the writer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct WriterSettings {
     /// Entries of one transaction.
     pub group_entries: usize,
@@ -45,6 +46,7 @@ pub struct WriterSettings {
     pub last_pause: Duration,
     /// How long a shutdown tries to write what waits while the database refuses.
     pub shutdown_patience: Duration,
+    pub metrics: metrics::Writer,
 }
 
 impl Default for WriterSettings {
@@ -57,6 +59,7 @@ impl Default for WriterSettings {
             first_pause: Duration::from_millis(50),
             last_pause: Duration::from_secs(1),
             shutdown_patience: Duration::from_secs(10),
+            metrics: metrics::Writer::default(),
         }
     }
 }
@@ -135,8 +138,7 @@ impl Writer {
         let message = if full && !matches!(write, Write::Account(_)) {
             Message::Refused(done)
         } else {
-            shared.entries.fetch_add(1, Ordering::Relaxed);
-            shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+            shared.count(bytes);
             Message::Write(Entry {
                 write,
                 bytes,
@@ -204,10 +206,20 @@ impl Shared {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// An entry joins the queue.
+    fn count(&self, bytes: usize) {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.settings.metrics.waiting.inc();
+        self.settings.metrics.waiting_bytes.inc_by(bytes as i64);
+    }
+
     /// An entry leaves the queue.
     fn count_off(&self, bytes: usize) {
         self.entries.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.settings.metrics.waiting.dec();
+        self.settings.metrics.waiting_bytes.dec_by(bytes as i64);
     }
 }
 

@@ -14,13 +14,18 @@ use crate::domain::send::{Outgoing, SendOutcome, SendState};
 use crate::domain::sign_in::Flow;
 use crate::domain::{AccountId, PartitionId, SendId, WorkspaceId};
 use crate::runtime::ledger::ColdKv;
+use crate::runtime::meter::thread_cpu;
 use crate::runtime::normalize::ReplyTokens;
 use crate::runtime::port::{ConnectionSink, Connector, Report};
 use crate::storage::lease::Ownership;
 use crate::storage::writer::Writer;
 use crate::storage::{AccountCommit, StorageError, Store, Write};
+use crate::telemetry::metrics::ProviderMeters;
+use crate::telemetry::trace::{Kind, TraceContext};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 /// What all accounts share.
 pub struct Shared {
@@ -64,6 +69,7 @@ pub struct Actor {
     mailbox: Mutex<Mailbox>,
     core: Mutex<Core>,
     pub live: Mutex<Live>,
+    meters: Arc<ProviderMeters>,
     pub meter: Meter,
     state: AtomicU8,
     slow: AtomicBool,
@@ -87,6 +93,7 @@ impl Actor {
         Arc::new(Self {
             id,
             provider: core.account.provider.clone(),
+            meters: core.meters.clone(),
             workspace,
             partition,
             epoch,
@@ -173,11 +180,23 @@ impl Actor {
     }
 
     /// Hands a commit to the writer; its end comes back as a signal with this number.
-    pub fn submit(self: &Arc<Self>, commit: u64, write: AccountCommit) {
+    pub fn submit(
+        self: &Arc<Self>,
+        commit: u64,
+        write: AccountCommit,
+        trace: Option<TraceContext>,
+    ) {
         let actor = Arc::downgrade(self);
+        let tracer = &self.shared.settings.tracer;
+        let mut step = tracer.below(trace, "commit", Kind::Internal);
+        step.attribute("anyport.events", || write.events.len() as u32);
         self.shared.writer.submit(
             Write::Account(Box::new(write)),
             Box::new(move |result: Result<_, StorageError>| {
+                if let Err(error) = &result {
+                    step.failed(|| error.to_string());
+                }
+                step.end();
                 if let Some(actor) = actor.upgrade() {
                     actor.signal(Signal::Committed { commit, result });
                 }
@@ -207,6 +226,7 @@ impl Actor {
             outgoing,
             state,
             deferred: false,
+            trace: None,
         };
         self.with_core(|core| {
             core.recovered.insert(id);
@@ -279,6 +299,7 @@ impl Actor {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             core.run_slice(self)
         };
+        self.meters.cpu.inc_by(cpu_since_last().as_secs_f64());
         // Idle, unless there is more, or something came meanwhile.
         let idle = !more
             && self
@@ -290,6 +311,15 @@ impl Actor {
             self.shared.workers.push(self.lane(), self.clone());
         }
     }
+}
+
+/// CPU time of this thread since it was asked last: one question to the kernel for each slice.
+fn cpu_since_last() -> Duration {
+    thread_local! {
+        static LAST: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+    let now = thread_cpu();
+    now.saturating_sub(LAST.replace(now))
 }
 
 /// The reports of one connection, as the account's inputs.

@@ -17,8 +17,10 @@ use crate::domain::sign_in::Flow;
 use crate::domain::{SendId, Timestamp};
 use crate::runtime::port::Connection;
 use crate::runtime::turn::{AccountFacts, Link};
-use crate::runtime::{Cause, Instance, Ledger, Provider};
+use crate::runtime::{Cause, Fault, Instance, Ledger, Provider};
 use crate::storage::{AccountCommit, StorageError, Written};
+use crate::telemetry::metrics::ProviderMeters;
+use crate::telemetry::trace::{Kind, Step, TraceContext};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -56,10 +58,15 @@ pub struct OpenSend {
     pub state: SendState,
     /// The guest holds it back; only its memory knows it.
     pub deferred: bool,
+    /// Where its end belongs.
+    pub trace: Option<TraceContext>,
 }
 
 pub struct Core {
     pub account: Account,
+    pub meters: Arc<ProviderMeters>,
+    /// The turn that runs, as a trace tells it; outside of turns nothing.
+    pub step: Step,
     pub provider: Arc<Provider>,
     pub facts: Arc<AccountFacts>,
     pub phase: Phase,
@@ -125,6 +132,8 @@ impl Core {
             tokens: 0,
             strikes: Strikes::default(),
             kills: HashMap::new(),
+            meters: shared.settings.metrics.of(&account.provider),
+            step: Step::default(),
             skip: Vec::new(),
             sends: HashMap::new(),
             recovered: HashSet::new(),
@@ -161,6 +170,27 @@ impl Core {
             digest: self.provider.digest.clone(),
             ..Live::default()
         }
+    }
+
+    /// Counts a turn, and begins its part of a trace: under what led to it, else as a root.
+    pub fn begin_turn(&mut self, actor: &Actor, trace: Option<TraceContext>, name: &'static str) {
+        self.meters.turns.inc();
+        self.step = actor
+            .shared
+            .settings
+            .tracer
+            .begin(trace, name, Kind::Internal);
+        self.step
+            .attribute("anyport.account.id", || self.account.id.to_string());
+        self.step
+            .attribute("anyport.provider", || self.account.provider.clone());
+    }
+
+    /// Nothing of the turn happened.
+    pub fn fail_turn(&mut self, fault: &Fault) {
+        let mut step = std::mem::take(&mut self.step);
+        step.failed(|| format!("{}: {}", fault.kind.as_str(), fault.message));
+        step.end();
     }
 
     /// The account's clock: the wall's, but never backwards.
@@ -263,7 +293,11 @@ impl Core {
             }
             Order::HandOver { id, outgoing } => {
                 if !self.recovered.contains(&id) && !self.sends.contains_key(&id) {
-                    actor.input(Input::Send { id, outgoing });
+                    actor.input(Input::Send {
+                        id,
+                        outgoing,
+                        trace: None,
+                    });
                 }
             }
             Order::LetGo => self.let_go(actor, "another host runs this account"),
@@ -473,8 +507,9 @@ impl Core {
 
     pub fn submit_change(&mut self, actor: &Arc<Actor>, commit: AccountCommit, flush: Flush) {
         self.commits += 1;
+        let trace = flush.trace;
         self.host_changes.insert(self.commits, flush);
-        actor.submit(self.commits, commit);
+        actor.submit(self.commits, commit, trace);
     }
 
     pub fn empty_commit(&self, actor: &Actor) -> AccountCommit {

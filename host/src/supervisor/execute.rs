@@ -14,6 +14,7 @@ use crate::runtime::ledger::{ConnectionState, ConnectionView};
 use crate::runtime::turn::{Effects, Link, NetworkEffect, Reply, TimerEffect};
 use crate::runtime::{Call, Ledger, Outcome, Turn};
 use crate::storage::{AccountCommit, DurableTimer, KvWrite, SecretWrite, TimerWrite};
+use crate::telemetry::trace;
 use std::sync::Arc;
 
 /// A send that the guest holds back for so long has failed.
@@ -56,6 +57,7 @@ impl Core {
         if let Call::Frame { bytes, .. } = &call {
             actor.meter.bytes_in(bytes.len());
         }
+        self.begin_turn(actor, input.trace(), input.turn_name());
         let outcome = instance.call(&call, turn);
         actor.meter.turn(outcome.cpu.as_micros() as u64);
         self.account_cpu(actor, outcome.cpu.as_micros() as u64);
@@ -79,6 +81,7 @@ impl Core {
                 let turn = *outcome.turn;
                 self.ledger = Some(turn.ledger);
                 drop(instance);
+                self.fail_turn(&fault);
                 self.on_fault(actor, Some(input), fault, turn.subject);
             }
         }
@@ -168,11 +171,16 @@ impl Core {
                     fired,
                 ));
             }
-            Input::Send { id, outgoing } => {
+            Input::Send {
+                id,
+                outgoing,
+                trace,
+            } => {
                 let send = self.sends.entry(*id).or_insert_with(|| OpenSend {
                     outgoing: outgoing.clone(),
                     state: SendState::Recorded,
                     deferred: false,
+                    trace: *trace,
                 });
                 if send.state.is_settled() {
                     return None;
@@ -182,7 +190,7 @@ impl Core {
                     outgoing: outgoing.clone(),
                 }
             }
-            Input::SignIn { request, call } => self.sign_in_call(request, call),
+            Input::SignIn { request, call, .. } => self.sign_in_call(request, call),
             Input::Reconnect => Call::Reconnect,
             Input::Stopping => Call::Stopping,
         };
@@ -273,6 +281,17 @@ impl Core {
             || !commit.sends.is_empty()
             || !commit.timers.is_empty()
             || commit.patch != AccountPatch::default();
+        let step = std::mem::take(&mut self.step);
+        let trace = step.context();
+        if let Some(trace) = &trace {
+            for event in &mut commit.events {
+                trace::mark(&mut event.body, trace);
+            }
+        }
+        // Keep-alives and the like are not worth a trace of their own.
+        if durable || !step.is_root() {
+            step.end();
+        }
         if !durable && self.in_flight.is_empty() && actor.holds() {
             return self.flush(actor, flush);
         }
@@ -287,7 +306,7 @@ impl Core {
         if durable {
             self.account.turn_seq += 1;
             commit.turn = Some(self.account.turn_seq);
-            actor.submit(number, commit);
+            actor.submit(number, commit, trace);
         }
     }
 
@@ -377,6 +396,7 @@ impl Core {
             return;
         }
         send.state = SendState::Dispatched;
+        send.trace = self.step.context().or(send.trace);
         commit.sends.push(SendChange {
             id,
             state: SendState::Dispatched,

@@ -9,6 +9,7 @@ use crate::domain::Timestamp;
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::send::{SendChange, SendOutcome, SendState};
 use crate::runtime::turn::NetworkEffect;
+use crate::telemetry::trace::{self, TraceContext};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -36,6 +37,8 @@ pub struct Flush {
     pub stopped: Vec<oneshot::Sender<()>>,
     /// The new version's first turn: the one before is let go.
     pub settles_replacement: bool,
+    /// Of a change of the host's own: what it belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 /// Output of which it is not known yet whether the kernel took it.
@@ -279,6 +282,7 @@ impl Core {
 
     /// Settles a send outside a turn.
     pub fn settle_by_host(&mut self, actor: &Arc<Actor>, id: SendId, outcome: SendOutcome) {
+        let trace = self.sends.get(&id).and_then(|send| send.trace);
         if let Some((change, event)) = self.settle_send(id, outcome) {
             self.host_change(
                 actor,
@@ -287,6 +291,7 @@ impl Core {
                 Default::default(),
                 Flush {
                     show: true,
+                    trace,
                     ..Flush::default()
                 },
             );
@@ -306,7 +311,8 @@ impl Core {
             .filter(|send| send.state.may_become(state))?;
         send.state = state;
         send.deferred = false;
-        let outgoing = send.outgoing.clone();
+        let (outgoing, trace) = (send.outgoing.clone(), send.trace);
+        self.meters.send(state.as_str(), id.age(self.now));
         // An unknown one may still be corrected; the others are done with.
         if state == SendState::Unknown {
             self.forget_old_unknown();
@@ -332,7 +338,7 @@ impl Core {
                 message.reply_context.as_deref(),
             ))
         });
-        let event = crate::domain::envelope::send_settled(
+        let mut event = crate::domain::envelope::send_settled(
             self.stamp(),
             crate::domain::envelope::Settled {
                 id,
@@ -344,6 +350,10 @@ impl Core {
                 reply_token: token.as_deref(),
             },
         );
+        if let Some(trace) = trace {
+            self.step.belongs_to(trace);
+            trace::mark(&mut event.body, &trace);
+        }
         Some((
             SendChange {
                 id,

@@ -9,6 +9,7 @@ use crate::domain::send::Outgoing;
 use crate::runtime::Provider;
 use crate::runtime::port::Credit;
 use crate::storage::{StorageError, Written};
+use crate::telemetry::TraceContext;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -111,10 +112,12 @@ pub enum Input {
     Send {
         id: SendId,
         outgoing: Arc<Outgoing>,
+        trace: Option<TraceContext>,
     },
     SignIn {
         request: String,
         call: SignInCall,
+        trace: Option<TraceContext>,
     },
     Reconnect,
     Stopping,
@@ -130,6 +133,28 @@ impl Input {
             Self::Reconnect => Some("reconnect".into()),
             Self::Stopping => Some("stopping".into()),
             _ => None,
+        }
+    }
+
+    /// The trace of what led to it.
+    pub fn trace(&self) -> Option<TraceContext> {
+        match self {
+            Self::Send { trace, .. } | Self::SignIn { trace, .. } => *trace,
+            _ => None,
+        }
+    }
+
+    /// What a turn of it is called in a trace.
+    pub fn turn_name(&self) -> &'static str {
+        match self {
+            Self::Opened { .. } => "turn opened",
+            Self::Frame { .. } => "turn frame",
+            Self::Closed { .. } => "turn closed",
+            Self::Timer { .. } => "turn timer",
+            Self::Send { .. } => "turn send",
+            Self::SignIn { .. } => "turn sign-in",
+            Self::Reconnect => "turn reconnect",
+            Self::Stopping => "turn stopping",
         }
     }
 }

@@ -34,6 +34,7 @@ pub use service::Supervisor;
 use crate::domain::AccountId;
 use crate::domain::manifest::Manifest;
 use crate::runtime::port::EgressGrant;
+use crate::telemetry::{Tracer, metrics};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -65,6 +66,8 @@ pub struct Settings {
     pub operator_config: OperatorConfig,
     pub grants: Arc<Grants>,
     pub fault_injection: Option<FaultInjection>,
+    pub metrics: metrics::Turns,
+    pub tracer: Tracer,
 }
 
 impl Settings {
@@ -78,6 +81,8 @@ impl Settings {
             operator_config: OperatorConfig::default(),
             grants,
             fault_injection: None,
+            metrics: metrics::Turns::default(),
+            tracer: Tracer::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::usage::Usage;
 use crate::domain::{AccountId, Timestamp, WorkspaceId};
 use crate::runtime::{Provider, check};
 use crate::storage::StorageError;
-use crate::storage::lease::Epochs;
+use crate::storage::lease::{Epochs, Notice};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -271,7 +271,9 @@ impl Operate for Supervisor {
             .set_current_provider(provider, digest)
             .await?;
         self.providers.set_current(provider, digest);
-        Ok(this.move_accounts(provider, version))
+        let moved = this.move_accounts(provider, version);
+        self.tell(Notice::Providers).await;
+        Ok(moved)
     }
 
     async fn assign(&self, account: &AccountId, digest: &str) -> Result<(), OperateError> {

@@ -85,6 +85,15 @@ impl Supervisor {
             "let go what this host does not own any more"
         );
         for actor in gone {
+            let used = (
+                actor.workspace.clone(),
+                actor.id.clone(),
+                actor.meter.take(),
+            );
+            self.departed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(used);
             actor.order(Order::LetGo);
         }
     }
@@ -98,14 +107,13 @@ impl Supervisor {
             let _ = self.install_component(bytes, &name, false).await;
         }
         let wanted: HashSet<PartitionId> = partitions.iter().copied().collect();
-        let mut brought = Vec::new();
         for account in self.shared.store.all_accounts().await? {
-            if !wanted.contains(&account.partition) {
-                continue;
+            if wanted.contains(&account.partition) {
+                self.bring(&account).await?;
             }
-            let actor = self.bring(&account).await?;
-            brought.extend(actor.filter(|_| !self.rests(&account.workspace)));
         }
+        let mut brought = self.all_actors();
+        brought.retain(|actor| wanted.contains(&actor.partition) && !self.rests(&actor.workspace));
         tracing::info!(
             accounts = brought.len(),
             partitions = partitions.len(),
@@ -164,7 +172,11 @@ impl Supervisor {
                     // The one of its first dispatch went with the process before.
                     actor.await_end(id);
                 }
-                actor.input(Input::Send { id, outgoing });
+                actor.input(Input::Send {
+                    id,
+                    outgoing,
+                    trace: None,
+                });
             } else {
                 actor.recover_send(send.id, Arc::new(send.outgoing), send.state);
                 let failure = Failure::new(

@@ -155,6 +155,7 @@ impl Core {
             skip: self.skip.clone(),
         };
         let turn = Box::new(Turn::new(now, ledger, new_facts.clone()));
+        self.begin_turn(actor, None, "turn replace");
         let mut outcome = new.call(&Call::Start(start), turn);
         actor.meter.turn(outcome.cpu.as_micros() as u64);
         match &outcome.result {
@@ -163,6 +164,7 @@ impl Core {
                 self.previous = Some(Previous { _instance: old });
                 self.instance = Some(new);
                 self.instances += 1;
+                self.meters.instances.inc();
                 self.provider = provider;
                 self.facts = new_facts;
                 self.account.provider_digest = Some(self.provider.digest.clone());
@@ -182,6 +184,8 @@ impl Core {
             }
             Err(fault) => {
                 let fault = fault.clone();
+                self.meters.fault(fault.kind.as_str());
+                self.fail_turn(&fault);
                 self.ledger = Some(outcome.turn.ledger);
                 self.account = old_account;
                 match old {

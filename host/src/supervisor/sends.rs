@@ -10,6 +10,7 @@ use crate::domain::send::{Send, SendChange, SendState};
 use crate::domain::sign_in::Flow;
 use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use crate::storage::{RecordSend, StorageError, Write, Written};
+use crate::telemetry::trace::{self, Kind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -53,6 +54,9 @@ impl Supervisor {
         let (mut send, record) = to_record(new, Some(actor.epoch));
         let id = send.id;
         let outgoing = Arc::new(record.outgoing.clone());
+        let trace = trace::of_request();
+        let mut step = (self.shared.settings.tracer).below(trace, "commit send", Kind::Internal);
+        step.attribute("anyport.send.id", || id.to_string());
         let settled = self.shared.waiters.send(id);
         // In the order of their recording, and also when the client has gone away meanwhile.
         let (answer, recorded) = oneshot::channel();
@@ -60,9 +64,17 @@ impl Supervisor {
         self.shared.writer.submit(
             Write::RecordSend(Box::new(record.clone())),
             Box::new(move |result| {
+                if let Err(error) = &result {
+                    step.failed(|| error.to_string());
+                }
+                step.end();
                 if matches!(result, Ok(Written::Recorded)) {
                     taker.meter.send();
-                    taker.input(Input::Send { id, outgoing });
+                    taker.input(Input::Send {
+                        id,
+                        outgoing,
+                        trace,
+                    });
                 }
                 let _ = answer.send(result);
             }),
@@ -223,7 +235,11 @@ impl Supervisor {
         };
         let request = uuid::Uuid::now_v7().hyphenated().to_string();
         let answered = self.shared.waiters.call(&request);
-        actor.input(Input::SignIn { request, call });
+        actor.input(Input::SignIn {
+            request,
+            call,
+            trace: trace::of_request(),
+        });
         match tokio::time::timeout(wait, answered).await {
             Ok(Ok(Err(failure))) => Err(Refusal::Failed(failure)),
             Ok(Err(_)) => Err(Refusal::Failed(Failure::new(

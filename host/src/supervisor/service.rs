@@ -23,7 +23,7 @@ use crate::storage::lease::{Notice, Ownership, OwnershipState};
 use crate::storage::writer::Writer;
 use crate::storage::{ProviderVersion, StorageError, Store};
 use async_trait::async_trait;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
@@ -139,11 +139,11 @@ impl Supervisor {
         tokio::spawn(inbox::watch(directory, self.clone()))
     }
 
-    /// Every account says goodbye; waits for that at most `wait`.
-    pub async fn shutdown(&self, wait: Duration) {
+    /// Every account says goodbye; waits for that at most `wait`. False: some did not in time.
+    pub async fn shutdown(&self, wait: Duration) -> bool {
         let actors: Vec<_> = match self.actors.read() {
             Ok(actors) => actors.values().cloned().collect(),
-            Err(_) => return,
+            Err(_) => return false,
         };
         let mut stopped = Vec::with_capacity(actors.len());
         for actor in &actors {
@@ -156,10 +156,9 @@ impl Supervisor {
             stopped.push(wait);
         }
         let all = futures::future::join_all(stopped);
-        if tokio::time::timeout(wait, all).await.is_err() {
-            tracing::warn!("some accounts did not stop in time");
-        }
+        let in_time = tokio::time::timeout(wait, all).await.is_ok();
         self.shared.workers.stop();
+        in_time
     }
 
     pub(super) fn actor(&self, id: &AccountId) -> Option<Arc<Actor>> {
@@ -358,6 +357,23 @@ impl Supervisor {
             }
         });
         count
+    }
+
+    /// How many accounts are in each state of their runtime.
+    pub fn count_states(&self) -> BTreeMap<RuntimeStatus, u64> {
+        let mut states: BTreeMap<_, _> = RuntimeStatus::ALL.map(|state| (state, 0)).into();
+        if let Ok(actors) = self.actors.read() {
+            for actor in actors.values() {
+                let state = actor.look(|live| live.runtime.status);
+                *states.entry(state).or_default() += 1;
+            }
+        }
+        states
+    }
+
+    /// Providers of which a version is compiled and may run.
+    pub fn loaded_providers(&self) -> usize {
+        self.providers.ids().len()
     }
 
     /// The account's live side, for tests and the operator.

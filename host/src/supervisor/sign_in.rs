@@ -190,6 +190,7 @@ impl Core {
         actor.input(Input::SignIn {
             request: uuid::Uuid::now_v7().hyphenated().to_string(),
             call: SignInCall::Cancel,
+            trace: None,
         });
     }
 

@@ -123,6 +123,7 @@ impl Core {
             Err(fault) => return self.on_fault(actor, None, fault, None),
         };
         self.instances += 1;
+        self.meters.instances.inc();
         let Some(ledger) = self.ledger.take() else {
             return;
         };
@@ -136,6 +137,7 @@ impl Core {
         };
         let mut turn = Box::new(Turn::new(self.tick(), ledger, self.facts.clone()));
         turn.doomed = actor.fails_next_turn();
+        self.begin_turn(actor, None, "turn start");
         let mut outcome = instance.call(&Call::Start(start), turn);
         actor.meter.turn(outcome.cpu.as_micros() as u64);
         match outcome.result {
@@ -155,6 +157,7 @@ impl Core {
             Err(fault) => {
                 let turn = outcome.turn;
                 self.ledger = Some(turn.ledger);
+                self.fail_turn(&fault);
                 self.on_fault(actor, None, fault, turn.subject);
             }
         }
@@ -172,21 +175,25 @@ impl Core {
                 SendState::Dispatched => dedupes,
                 _ => false,
             })
-            .map(|(id, send)| (*id, send.outgoing.clone()))
+            .map(|(id, send)| (*id, send.outgoing.clone(), send.trace))
             .collect();
-        again.sort_by_key(|(id, _)| *id);
-        for (id, _) in &again {
+        again.sort_by_key(|(id, _, _)| *id);
+        for (id, _, _) in &again {
             if let Some(send) = self.sends.get_mut(id) {
                 send.deferred = false;
             }
         }
         actor.retain_inputs(|input| {
-            !matches!(input, Input::Send { id, .. } if again.iter().any(|(other, _)| other == id))
+            !matches!(input, Input::Send { id, .. } if again.iter().any(|(other, _, _)| other == id))
         });
         actor.input_again(
             again
                 .into_iter()
-                .map(|(id, outgoing)| Input::Send { id, outgoing })
+                .map(|(id, outgoing, trace)| Input::Send {
+                    id,
+                    outgoing,
+                    trace,
+                })
                 .collect(),
         );
     }
@@ -219,6 +226,7 @@ impl Core {
         subject: Option<String>,
     ) {
         self.instance = None;
+        self.meters.fault(fault.kind.as_str());
         let now = self.tick();
         if fault.kind == FaultKind::Injected {
             actor.input_again(input.into_iter().collect());

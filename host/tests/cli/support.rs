@@ -150,6 +150,16 @@ impl Host {
             .json();
         let id = made["data"]["id"].as_str().unwrap().to_owned();
         self.run_with(&["signin", &id], "123456\n").await.expect(0);
+        let running = async {
+            loop {
+                let shown = self.run(&["accounts", "show", &id, "--json"]).await;
+                if shown.expect(0).json()["data"]["runtime_status"] == "running" {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, running).await.unwrap();
         id
     }
 

@@ -5,7 +5,6 @@
 
 pub mod arrivals;
 pub mod cut;
-pub mod database;
 pub mod guests;
 pub mod host;
 pub mod postgres;

@@ -2,7 +2,7 @@
 //! more, so that it is never older than what is tested.
 
 use super::{PATIENCE, host::Answer, postgres::TestDatabase};
-use anyport::app::{self, config::Config, config::ServeArgs};
+use anyport::app::{config::ServeArgs, serve};
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 /// The configuration that the process runs with, in the environment.
@@ -24,30 +23,11 @@ fn host_process() {
     let Some(config) = std::env::var_os(VARIABLE) else {
         return;
     };
-    tracing_subscriber::fmt()
-        .with_env_filter("info")
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .init();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let result = runtime.block_on(async {
-        let args = ServeArgs {
-            config: Some(config.into()),
-            ..ServeArgs::default()
-        };
-        let config = Config::load(&args)?;
-        let listener = TcpListener::bind(config.listen).await?;
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        app::run(config, listener, async move {
-            terminate.recv().await;
-        })
-        .await
-    });
-    if let Err(error) = result {
-        eprintln!("anyport: {error:#}");
-        std::process::exit(1);
-    }
+    let args = ServeArgs {
+        config: Some(config.into()),
+        ..ServeArgs::default()
+    };
+    std::process::exit(serve::serve(&args).into());
 }
 
 /// Data and configuration that outlive the processes on them.
@@ -238,6 +218,15 @@ impl HostProcess {
             .await
             .expect("it stops")
             .unwrap();
+    }
+
+    /// Its exit code, once it has ended by itself.
+    pub async fn exit_code(mut self) -> i32 {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let status = ended.expect("it does not end").unwrap();
+        status
+            .code()
+            .expect("it ended by a signal that it did not take")
     }
 
     /// Did it end by itself?

@@ -9,8 +9,9 @@ use axum::http::Request;
 use serde_json::json;
 use std::net::SocketAddr;
 
-const ONE: Rate = Rate {
-    per_second: 1,
+/// Two requests, and no more: it never fills again.
+const TWO: Rate = Rate {
+    per_second: 0,
     burst: 2,
 };
 
@@ -41,7 +42,7 @@ async fn from(host: &Host, peer: &str, key: Option<&str>, forwarded: Option<&str
 
 #[tokio::test]
 async fn a_key_has_its_rate() {
-    let host = host(Some(ONE), None);
+    let host = host(Some(TWO), None);
     for remaining in ["1", "0"] {
         let answered = host.get("/v1/workspace").await;
         assert_eq!(answered.status, 200);
@@ -51,7 +52,7 @@ async fn a_key_has_its_rate() {
     }
     let answered = host.get("/v1/workspace").await;
     assert_eq!((answered.status, answered.code()), (429, "rate_limited"));
-    assert_eq!(answered.headers["retry-after"], "1");
+    assert!(answered.headers.contains_key("retry-after"));
     assert_eq!(answered.headers["ratelimit-remaining"], "0");
     // Another key has its own bucket, and a rate of its own if an operator gave it one.
     let mut other = super::mint_key(
@@ -82,7 +83,7 @@ async fn without_a_limit_there_are_no_headers() {
 
 #[tokio::test]
 async fn an_address_without_a_good_key_has_its_rate() {
-    let host = host(None, Some(ONE));
+    let host = host(None, Some(TWO));
     assert_eq!(from(&host, "192.0.2.1", None, None).await.status, 401);
     let guess = from(&host, "192.0.2.1", Some("dk_live_guess"), None).await;
     assert_eq!(guess.status, 401);
@@ -94,8 +95,15 @@ async fn an_address_without_a_good_key_has_its_rate() {
     // Another address is another's; and a good key that is known goes on from here, too.
     let other = from(&host, "192.0.2.2", Some(&host.key), None).await;
     assert_eq!(other.status, 200);
-    let known = from(&host, "192.0.2.1", Some(&host.key), None).await;
-    assert_eq!(known.status, 200);
+    // Known for 2 s; on a machine that has no time for this test, again.
+    loop {
+        from(&host, "192.0.2.2", Some(&host.key), None).await;
+        let known = from(&host, "192.0.2.1", Some(&host.key), None).await;
+        if known.status == 200 {
+            break;
+        }
+        assert_eq!(known.status, 429);
+    }
     // What a trusted proxy says of its client counts, what anybody else says does not.
     for (peer, forwarded, status) in [
         ("10.0.0.1", "198.51.100.1", 401),
@@ -112,7 +120,7 @@ async fn an_address_without_a_good_key_has_its_rate() {
 /// Not one lookup in the database for who has guessed too often.
 #[tokio::test]
 async fn a_flood_of_guesses_does_not_reach_the_database() {
-    let host = host(None, Some(ONE));
+    let host = host(None, Some(TWO));
     for _ in 0..2 {
         from(&host, "192.0.2.1", Some("dk_live_guess"), None).await;
     }
@@ -128,7 +136,7 @@ async fn a_flood_of_guesses_does_not_reach_the_database() {
 
 #[tokio::test]
 async fn a_rate_is_the_operators_to_set() {
-    let host = host(Some(ONE), None);
+    let host = host(Some(TWO), None);
     let answered = host
         .post(
             "/v1/api-keys",

@@ -12,9 +12,13 @@ mod limits;
 mod messages;
 mod shapes;
 
-use super::{ApiState, KeyUse, OpenedToken, ReplyTarget, ReplyTokens, Settings, mint_key, router};
+use super::health::{Readiness, Report};
+use super::{
+    ApiState, KeyUse, OpenedToken, Operations, ReplyTarget, ReplyTokens, Settings, mint_key, router,
+};
 use crate::domain::{AccountId, EndpointId, WorkspaceId};
-use crate::storage::{KeyKind, Workspace};
+use crate::storage::{KeyKind, Store as _, Workspace};
+use crate::telemetry::{Metrics, Tracer};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
@@ -57,6 +61,19 @@ impl Answered {
 
     pub fn data(&self) -> &Value {
         &self.body["data"]
+    }
+}
+
+struct AsTheStore(Arc<FakeStore>);
+
+#[async_trait::async_trait]
+impl Readiness for AsTheStore {
+    async fn look(&self) -> Report {
+        let mut report = Report::default();
+        let heads = self.0.heads().await;
+        let result = heads.map(|_| None).map_err(|error| error.to_string());
+        report.check("database", result);
+        report
     }
 }
 
@@ -123,6 +140,11 @@ impl Host {
                 changed.lock().unwrap().push(id.clone());
             }),
             trouble: Arc::new(|| None),
+            operations: Operations {
+                readiness: Arc::new(AsTheStore(store.clone())),
+                metrics: Metrics::new(),
+                tracer: Tracer::default(),
+            },
             reply_tokens: Arc::new(Tokens),
             settings,
         });
@@ -260,7 +282,6 @@ async fn without_the_database_it_is_503() {
         "/v1/accounts",
         "/v1/webhook-endpoints",
         "/v1/events",
-        "/readyz",
     ] {
         let answered = host.get(path).await;
         assert_eq!(
@@ -271,4 +292,39 @@ async fn without_the_database_it_is_503() {
         assert_eq!(answered.headers["retry-after"], "1");
     }
     assert_eq!(host.get("/livez").await.status, 200);
+    let answered = host.get("/readyz").await;
+    assert_eq!((answered.status, answered.code()), (503, "not_ready"));
+    assert_eq!(answered.headers["retry-after"], "1");
+    assert_eq!(answered.body["error"]["checks"][0]["name"], "database");
+}
+
+#[tokio::test]
+async fn metrics_take_the_operators_key_in_either_form() {
+    let host = Host::new();
+    host.get("/v1/workspace").await;
+    host.call("BREW", "/v1/accounts/acc_7/nothing", None).await;
+    let ask = async |header: &str, value: &str| {
+        let request = Request::get("/metrics").header(header, value);
+        let request = request.body(Body::empty()).unwrap();
+        let answer = host.router.clone().oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(bytes.to_vec()).unwrap())
+    };
+    assert_eq!(ask("accept", "*/*").await.0, 401);
+    assert_eq!(ask("x-api-key", &host.key).await.0, 403);
+    let bearer = |key: &str| format!("Bearer {key}");
+    assert_eq!(ask("authorization", &bearer(&host.key)).await.0, 403);
+    assert_eq!(ask("x-api-key", &host.operator).await.0, 200);
+    let (status, text) = ask("authorization", &bearer(&host.operator)).await;
+    assert_eq!(status, 200);
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    for line in [
+        r#"anyport_http_requests_total{route="/v1/workspace",method="GET",status="200"} 1"#,
+        r#"anyport_http_requests_total{route="none",method="OTHER",status="404"} 1"#,
+        r#"anyport_api_errors_total{code="missing_api_key"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(!text.contains("acc_7"), "{text}");
 }

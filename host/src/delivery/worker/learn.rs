@@ -55,6 +55,13 @@ impl Worker {
         let fraction = (self.shared.settings.jitter)();
         let next = schedule::next(policy, made.attempt.number, made.outcome, now, fraction);
         let error = made.attempt.error.clone().unwrap_or_default();
+        self.shared.settings.metrics.attempted(match next {
+            Next::Delivered => "delivered",
+            Next::RetryAt(_) => "retry",
+            Next::GiveUp => "given_up",
+            Next::Park => "parked",
+            Next::Disable => "gone",
+        });
         self.progress.attempted(made.attempt);
         if next == Next::Delivered {
             self.succeeded();

@@ -121,6 +121,7 @@ fn network_with(extra_ca: Vec<PathBuf>) -> Arc<Network> {
         },
         extra_ca,
         operator: OperatorEgress::default(),
+        metrics: Default::default(),
     })
     .unwrap()
 }

@@ -108,10 +108,7 @@ async fn read(
         if row.try_get::<i64, _>(3)? == 1 {
             counted = Some(index);
         }
-        columns.push(Column {
-            name: column,
-            kind,
-        });
+        columns.push(Column { name: column, kind });
     }
     if columns.is_empty() {
         return Err(StorageError::Unusable(format!(

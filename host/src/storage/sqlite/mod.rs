@@ -6,6 +6,7 @@ mod error;
 mod open;
 
 pub(in crate::storage) use error::{is_busy, meaning};
+pub(super) use open::known_version;
 
 use crate::storage::StorageError;
 use crate::storage::key::KeySource;

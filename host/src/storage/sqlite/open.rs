@@ -22,6 +22,11 @@ const MIGRATIONS: [&str; 3] = [
     include_str!("../../../migrations/sqlite/0003_admin.sql"),
 ];
 
+/// The newest schema that this host knows.
+pub(in crate::storage) fn known_version() -> i64 {
+    MIGRATIONS.len() as i64
+}
+
 fn unusable(text: String) -> StorageError {
     StorageError::Unusable(text)
 }

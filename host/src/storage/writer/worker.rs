@@ -174,18 +174,30 @@ impl Worker {
                         waiting = self.waiting.len(),
                         "committed a group"
                     );
+                    let metrics = &self.shared.settings.metrics;
+                    metrics.groups.inc();
+                    metrics.commits.inc_by(written.len() as u64);
+                    metrics.duration.observe(started.elapsed().as_secs_f64());
                     self.good();
                     self.answer_group(group, written);
                     return Ok(());
                 }
-                Err(error @ StorageError::Unavailable(_)) => error,
-                Err(error) => return Err((group, error)),
+                Err(error) => error,
             };
+            self.shared.settings.metrics.failures.inc();
+            if !matches!(error, StorageError::Unavailable(_)) {
+                return Err((group, error));
+            }
             if !retry {
                 tracing::warn!(%error, entries = group.writes.len(), "the database refuses writes");
             }
             retry = true;
-            self.shared.lock_trouble()[self.lane] = Some(error.to_string());
+            if self.shared.lock_trouble()[self.lane]
+                .replace(error.to_string())
+                .is_none()
+            {
+                self.shared.settings.metrics.trouble.inc();
+            }
             self.refuse_sends(&mut group, error);
             if group.writes.is_empty() && self.to_withdraw.is_empty() {
                 return Ok(());
@@ -287,6 +299,7 @@ impl Worker {
     fn good(&mut self) {
         self.refusing = None;
         if self.shared.lock_trouble()[self.lane].take().is_some() {
+            self.shared.settings.metrics.trouble.dec();
             tracing::info!("the database takes writes again");
         }
     }
@@ -317,6 +330,7 @@ impl Worker {
             answer(waiting.done, Ok(written));
         }
         if appended > 0 {
+            self.shared.settings.metrics.events.inc_by(appended as u64);
             self.shared
                 .log
                 .send_modify(|count| *count += appended as u64);
