@@ -153,7 +153,7 @@ pub async fn wrap(
     };
     http.requests.get_or_create(&counted).inc();
     match unrendered {
-        Some(Unrendered::Error(error)) if status >= 500 => tracing::warn!(
+        Some(Unrendered::Error(error)) if status >= 500 && !is_expected(error) => tracing::warn!(
             request_id = %ids.request, %method, %path, status, latency_ms,
             code = error.code.name, reason = error.log.as_deref().unwrap_or(&error.message),
             "a request failed"
@@ -270,4 +270,9 @@ fn render(response: &mut Response, ids: &RequestIds, unrendered: &Unrendered) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_LENGTH, body.len().into());
     *response.body_mut() = Body::from(body);
+}
+
+/// What a standby says to everybody who asks it, load balancers among them.
+fn is_expected(error: &ApiError) -> bool {
+    error.code == super::codes::STANDBY || error.code == super::codes::OWNER_ELSEWHERE
 }

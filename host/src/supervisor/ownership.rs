@@ -12,7 +12,7 @@ use crate::domain::send::{Send, SendOutcome, SendState};
 use crate::domain::{AccountId, PartitionId, Timestamp};
 use crate::runtime::Provider;
 use crate::storage::StorageError;
-use crate::storage::lease::{Epochs, Notice, Picture};
+use crate::storage::lease::{Epochs, Notice, OwnershipState, Picture};
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -230,7 +230,9 @@ impl Supervisor {
                 Err(Refusal::OwnerElsewhere)
             };
         }
-        if !self.owns(id) {
+        // While accounts are being brought back, this one will come by itself.
+        let starting = self.shared.ownership.state() == OwnershipState::Starting;
+        if !self.owns(id) || starting {
             return Err(Refusal::OwnerElsewhere);
         }
         if self.shared.store.lease_length().is_none() {
