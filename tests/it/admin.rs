@@ -2,7 +2,6 @@
 //! configuration, usage, keys.
 
 use crate::support::eventually;
-use crate::support::guests;
 use crate::support::host::{Answer, Host};
 use http::Method;
 use serde_json::{Value, json};
@@ -135,7 +134,12 @@ async fn a_workspace_comes_rests_and_goes() {
 /// The simulator's component with a manifest that asks for twice the memory.
 fn greedy() -> Vec<u8> {
     let (modest, greedy) = (b"memory-bytes = 16777216", b"memory-bytes = 33554432");
-    let mut bytes = guests::simulator_no_dedupe().to_vec();
+    let bundled = anyport::app::BUNDLED.iter();
+    let (_, simulator) = bundled
+        .copied()
+        .find(|(id, _)| *id == "simulator")
+        .expect("the host carries it");
+    let mut bytes = simulator.to_vec();
     let at = bytes
         .windows(modest.len())
         .position(|window| window == modest)
