@@ -148,10 +148,10 @@ impl Turns {
         });
         // What never happened is 0, and not missing.
         for kind in ["trap", "err", "limit"] {
-            families.faults.get_or_create(&meters.kind(kind));
+            drop(families.faults.get_or_create(&meters.kind(kind)));
         }
         for outcome in ["sent", "failed", "unknown"] {
-            families.sends.get_or_create(&meters.outcome(outcome));
+            drop(families.sends.get_or_create(&meters.outcome(outcome)));
         }
         known.insert(provider.to_owned(), meters.clone());
         meters
@@ -299,11 +299,11 @@ impl Metrics {
         let writer = Writer::default();
         let delivery = Delivery::default();
         for result in ["delivered", "retry", "given_up", "parked", "gone"] {
-            delivery.attempts.get_or_create(&Attempted { result });
+            drop(delivery.attempts.get_or_create(&Attempted { result }));
         }
         let network = Network::default();
         for result in ["opened", "failed"] {
-            network.dialed.get_or_create(&Dialed { result });
+            drop(network.dialed.get_or_create(&Dialed { result }));
         }
         let traces = Traces::default();
         register::counted(&mut registry, &http, &turns.families);
