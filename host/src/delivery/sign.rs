@@ -46,6 +46,7 @@ pub fn headers(
 mod tests {
     use super::*;
     use crate::delivery::tests::endpoint;
+    use crate::domain::secret::Secret;
     use anyport_signing::{DELIVERY_ID, EVENT_ID, SIGNATURE, TIMESTAMP, WEBHOOK_SIGNATURE};
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
@@ -64,8 +65,8 @@ mod tests {
         body: &str,
     ) -> HeaderMap {
         let mut endpoint = endpoint("http://localhost/");
-        endpoint.secret = secret.map(str::to_owned);
-        endpoint.old_secret = old.map(|(old, until)| (old.to_owned(), Timestamp(until)));
+        endpoint.secret = secret.map(Secret::from);
+        endpoint.old_secret = old.map(|(old, until)| (Secret::from(old), Timestamp(until)));
         headers(&endpoint, "evt_0001", "dlv_1", now, body.as_bytes())
     }
 
