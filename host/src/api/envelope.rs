@@ -153,7 +153,7 @@ pub async fn wrap(
     };
     http.requests.get_or_create(&counted).inc();
     match unrendered {
-        Some(Unrendered::Error(error)) if status >= 500 && !is_expected(error) => tracing::warn!(
+        Some(Unrendered::Error(error)) if status >= 500 && !is_expected(&error) => tracing::warn!(
             request_id = %ids.request, %method, %path, status, latency_ms,
             code = error.code.name, reason = error.log.as_deref().unwrap_or(&error.message),
             "a request failed"
