@@ -6,7 +6,8 @@ use crate::support::arrivals::Arrivals;
 use crate::support::postgres::TestDatabase;
 use crate::support::process::{Client, Home, HostProcess};
 use crate::support::traffic::{Account, Channel, Senders, Story, configuration, traffic};
-use crate::support::{eventually, proves};
+use crate::support::{PATIENCE, eventually, proves};
+use anyport_simulator::{Counters, Traffic};
 use http::Method;
 use rustix::process::Signal;
 use serde_json::json;
@@ -26,6 +27,9 @@ enum Fate {
     Stopped,
 }
 
+/// Messages a second from the channel to each account: what comes while no host works has to be
+/// caught up with afterwards.
+const RATE: f64 = 10.0;
 const FATES: [Fate; 4] = [Fate::Frozen, Fate::Restarted, Fate::Killed, Fate::Stopped];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,7 +57,13 @@ async fn whatever_happens_to_one_the_other_goes_on() {
 
     channel
         .control
-        .start_traffic(None, traffic())
+        .start_traffic(
+            None,
+            Traffic {
+                rate: RATE,
+                ..traffic()
+            },
+        )
         .await
         .unwrap();
     // Half of the clients ask one host, half of them the other, whoever works.
@@ -126,6 +136,13 @@ async fn whatever_happens_to_one_the_other_goes_on() {
         sends.extend(senders.stop().await);
     }
     channel.control.stop_traffic(None).await.unwrap();
+    // Much may have piled up while no host worked.
+    let caught_up = |counted: &Counters| counted.unacknowledged == 0;
+    channel
+        .control
+        .wait_for(None, PATIENCE * 5, caught_up)
+        .await
+        .unwrap();
     let host = hosts[active].take().expect("it runs");
     let story = Story {
         accounts: accounts.into(),
