@@ -109,7 +109,8 @@ impl Home {
     /// A key of its own.
     pub fn make_operator_key(&self) {
         std::fs::create_dir_all(self.data()).unwrap();
-        anyport::storage::seal::OperatorKey::create(&self.data().join("operator.key")).unwrap();
+        let key = anyport::storage::seal::OperatorKey::generate();
+        anyport::storage::key::store(&self.data().join("operator.key"), &key).unwrap();
     }
 
     /// How often the processes have logged this.
