@@ -244,14 +244,16 @@ impl Ownership {
     /// All that is still ours, and until when. What is missing was lost.
     pub(super) fn renewed(&self, leases: &[Lease], until_ms: u64) {
         let mine = Epochs::of_leases(leases);
-        let now = now_ms();
         let mut revived = false;
         for partition in PartitionId::all() {
             let part = &self.parts[index(partition)];
             let before = part.epoch.load(Ordering::Acquire);
             match mine.of(partition) {
                 Some(epoch) if epoch == before => {
-                    revived |= part.until_ms.swap(until_ms, Ordering::AcqRel) <= now;
+                    // The time after the swap: who found the lease over just before it waits to be
+                    // told.
+                    let before = part.until_ms.swap(until_ms, Ordering::AcqRel);
+                    revived |= before <= now_ms();
                 }
                 // An answer that was lost: taken, but nobody was told.
                 Some(epoch) => {
