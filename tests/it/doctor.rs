@@ -54,6 +54,8 @@ fn problems(findings: &[Finding]) -> Vec<&Finding> {
 fn state(directory: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
     let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
     let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+    // Scratch memory of SQLite's, which is rebuilt at will.
+    let files = files.filter(|entry| !entry.file_name().to_string_lossy().ends_with("-shm"));
     files
         .map(|entry| {
             let mode = entry.metadata().unwrap().permissions().mode();
@@ -100,7 +102,10 @@ async fn a_running_host_is_well_and_is_told_so() {
     let before = state(data.path());
     let findings = look(config(data.path())).await;
     assert_eq!(problems(&findings), [] as [&Finding; 0]);
-    found(&findings, "database", Severity::Ok, "whole");
+    let database = findings.iter().find(|finding| finding.check == "database");
+    let database = database.unwrap();
+    assert!(database.severity <= Severity::Note, "{database:?}");
+    assert!(database.what.contains("whole"), "{database:?}");
     assert_eq!(before, state(data.path()));
 }
 

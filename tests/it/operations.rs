@@ -221,7 +221,10 @@ fn the_dashboard_asks_for_what_there_is(series: &BTreeSet<String>) {
             Value::Object(keys) => {
                 for (key, value) in keys {
                     match value {
-                        Value::String(text) if key == "expr" || key == "query" => {
+                        // A query of a variable is a call; of a data source it is its type.
+                        Value::String(text)
+                            if key == "expr" || (key == "query" && text.contains('(')) =>
+                        {
                             into.push(text.clone())
                         }
                         value => queries(value, into),

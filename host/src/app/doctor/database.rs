@@ -167,10 +167,10 @@ fn judge(path: &Path, key_path: &Path, found: &Inspection) -> Vec<Finding> {
     if found.schema <= newest && found.damage.is_empty() {
         findings.push(key_fits(key_path, &shown.to_string(), found.key_fits));
     }
-    if found.unclean {
+    if found.unclean && found.damage.is_empty() {
         findings.push(Finding::note(
             CHECK,
-            "the last host did not stop in good order; nothing is lost, the next start goes on from the write-ahead log",
+            "whole; the last changes lie in the write-ahead log, and the next start goes on from there",
         ));
     }
     if findings.iter().all(|finding| finding.check != CHECK) {
