@@ -69,7 +69,10 @@ pub struct SecretNames {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct AskedLimits {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_bytes: Option<u64>,
 }

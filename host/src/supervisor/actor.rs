@@ -299,7 +299,9 @@ impl Actor {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             core.run_slice(self)
         };
-        self.meters.cpu.inc_by(cpu_since_last().as_secs_f64());
+        let cpu = cpu_since_last();
+        self.meters.cpu.inc_by(cpu.as_secs_f64());
+        self.meter.cpu(cpu.as_micros() as u64);
         // Idle, unless there is more, or something came meanwhile.
         let idle = !more
             && self

@@ -59,7 +59,7 @@ impl Core {
         }
         self.begin_turn(actor, input.trace(), input.turn_name());
         let outcome = instance.call(&call, turn);
-        actor.meter.turn(outcome.cpu.as_micros() as u64);
+        actor.meter.turn();
         self.account_cpu(actor, outcome.cpu.as_micros() as u64);
         match outcome.result {
             Ok(_) => {

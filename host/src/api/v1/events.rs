@@ -138,6 +138,7 @@ async fn pull(api: &Api, key: &Narrowed, query: &Query) -> Answer {
     let wait = query.integer("wait", 0..=MAX_WAIT_SECONDS)?.unwrap_or(0);
     let deadline = Instant::now() + Duration::from_secs(wait);
     let (mut position, filter) = begin(api, key, query, None, "earliest").await?;
+    let mut from_earliest = matches!(query.text("after"), None | Some("earliest"));
     let mut stopping = api.stopping.clone();
     loop {
         let mut changes = api.reader.changes();
@@ -147,9 +148,17 @@ async fn pull(api: &Api, key: &Narrowed, query: &Query) -> Answer {
             .await
             .map_err(|error| Operation::OWN.storage(error))?;
         // Not where nothing lies between: nothing can be missing there.
-        if batch.next != position {
-            refuse_missed(api, &position, &filter).await?;
+        if batch.next != position
+            && let Err(error) = refuse_missed(api, &position, &filter).await
+        {
+            // Retention went on since "earliest" was looked up: it is further now.
+            if from_earliest && error.code == codes::CURSOR_EXPIRED {
+                position = begin(api, key, query, None, "earliest").await?.0;
+                continue;
+            }
+            return Err(error);
         }
+        from_earliest = false;
         position = batch.next;
         let over = Instant::now() >= deadline || *stopping.borrow();
         if !batch.events.is_empty() || batch.more || over {

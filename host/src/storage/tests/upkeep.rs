@@ -31,8 +31,14 @@ async fn rotate(store: &dyn Store) -> u64 {
 async fn reopened(world: World, directory: &Path) -> World {
     let workspace = world.workspace.clone();
     drop(world);
-    let store = Arc::new(open(directory).await.unwrap());
     // The connections of the one before may end a little later.
+    let store = loop {
+        match open(directory).await {
+            Ok(store) => break Arc::new(store),
+            Err(StorageError::Unavailable(_)) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
     let leases = loop {
         match store.acquire().await {
             Ok(leases) => break leases,
