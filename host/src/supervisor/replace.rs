@@ -157,7 +157,7 @@ impl Core {
         let turn = Box::new(Turn::new(now, ledger, new_facts.clone()));
         self.begin_turn(actor, None, "turn replace");
         let mut outcome = new.call(&Call::Start(start), turn);
-        actor.meter.turn(outcome.cpu.as_micros() as u64);
+        actor.meter.turn();
         match &outcome.result {
             Ok(keeps) => {
                 let unkept = drop_unkept(&mut outcome.turn.ledger, &open, keeps, resumed);

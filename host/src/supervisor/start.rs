@@ -139,7 +139,7 @@ impl Core {
         turn.doomed = actor.fails_next_turn();
         self.begin_turn(actor, None, "turn start");
         let mut outcome = instance.call(&Call::Start(start), turn);
-        actor.meter.turn(outcome.cpu.as_micros() as u64);
+        actor.meter.turn();
         match outcome.result {
             Ok(ref keeps) => {
                 self.instance = Some(instance);
