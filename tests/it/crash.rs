@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment_nothing_is_lost_or_doubled() {
-    let (home, host) = killed(|config| Home::new(config)).await;
+    let (home, host) = killed(Home::new).await;
     second_host_is_refused(&home, host).await;
 }
 

@@ -103,6 +103,9 @@ struct Search {
     bytes: usize,
 }
 
+/// (whose, in which form, the bytes)
+type Needle<'a> = (&'a str, &'static str, Vec<u8>);
+
 impl Search {
     fn add(&mut self, name: &str, core: &str) {
         assert!(core.len() >= 12, "{name}");
@@ -112,7 +115,7 @@ impl Search {
     /// In one pass, whatever the number of forms.
     fn look(&mut self, place: &str, bytes: &[u8]) {
         self.bytes += bytes.len();
-        let mut needles: HashMap<[u8; 4], Vec<(&str, &'static str, Vec<u8>)>> = HashMap::new();
+        let mut needles: HashMap<[u8; 4], Vec<Needle<'_>>> = HashMap::new();
         let mut begins = [false; 256];
         for (name, core) in &self.cores {
             for (form, needle) in forms(core) {

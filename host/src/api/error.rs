@@ -24,7 +24,7 @@ pub struct ApiError {
     /// The answer repeats that of an earlier request with the same idempotency key.
     pub replayed: bool,
     /// Methods that the route takes, with commas between.
-    pub allow: Option<String>,
+    pub allow: Option<Box<str>>,
 }
 
 /// Keys of our own in the error object.

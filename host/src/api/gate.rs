@@ -81,7 +81,7 @@ fn no_such_operation(parts: &Parts, path: &str) -> ApiError {
         codes::METHOD_NOT_ALLOWED,
         format!("this route does not take {}", parts.method),
     );
-    error.allow = Some(allowed(&known));
+    error.allow = Some(allowed(&known).into_boxed_str());
     error
 }
 

@@ -112,11 +112,14 @@ impl Known {
     }
 }
 
+/// When it was looked up, and what was found.
+type Seen = (Instant, Arc<Known>);
+
 /// Key lookups of the last seconds, so that not every request asks the database. What is changed
 /// here is in effect at once, what another host changes after [`KeyCache::AGE`].
 #[derive(Default)]
 pub struct KeyCache {
-    known: Mutex<HashMap<[u8; 32], (Instant, Arc<Known>)>>,
+    known: Mutex<HashMap<[u8; 32], Seen>>,
 }
 
 impl KeyCache {

@@ -52,6 +52,9 @@ use tokio::sync::{Semaphore, watch};
 pub const NETWORK_POLICY: &str = "network";
 pub const PROVIDER_CONFIG: &str = "provider-config/";
 
+/// How far an endpoint is behind.
+pub type Lags = Arc<dyn Fn(&EndpointId) -> Option<Lag> + Send + Sync>;
+
 /// What the API is built on. `app` makes it.
 pub struct ApiState {
     pub store: Arc<dyn Store>,
@@ -61,7 +64,7 @@ pub struct ApiState {
     /// Written down by `app` from time to time, and at the end.
     pub key_use: Arc<KeyUse>,
     /// How far an endpoint is behind, as far as this host knows.
-    pub lag: Arc<dyn Fn(&EndpointId) -> Option<Lag> + Send + Sync>,
+    pub lag: Lags,
     /// Changes whenever events were appended (`Writer::log_changed`).
     pub log: watch::Receiver<u64>,
     /// Becomes true when the host stops: streams and long polls end.
@@ -154,7 +157,7 @@ struct Shared {
     operate: Arc<dyn Operate>,
     operator_settings: Arc<dyn OperatorSettings>,
     key_use: Arc<KeyUse>,
-    lag: Arc<dyn Fn(&EndpointId) -> Option<Lag> + Send + Sync>,
+    lag: Lags,
     stopping: watch::Receiver<bool>,
     endpoint_changed: Arc<dyn Fn(&EndpointId) + Send + Sync>,
     trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,

@@ -81,11 +81,10 @@ impl Drop for OpenConnection {
     }
 }
 
-async fn run(
-    outbox: Arc<Outbox>,
-    sink: Arc<dyn ConnectionSink>,
-    opening: Pin<Box<dyn Future<Output = Result<(Link, metrics::Open), Failure>> + Send>>,
-) {
+/// A link that comes about.
+type Opening = Pin<Box<dyn Future<Output = Result<(Link, metrics::Open), Failure>> + Send>>;
+
+async fn run(outbox: Arc<Outbox>, sink: Arc<dyn ConnectionSink>, opening: Opening) {
     let opened = tokio::select! {
         biased;
         () = outbox.useless() => Err(overflow()),

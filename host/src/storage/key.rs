@@ -503,7 +503,7 @@ mod tests {
         assert!(wrapping.unwrap("account:a", &new).is_some());
         assert!(reopened(&rows).unwrap("account:a", &new).is_some());
         // The key before is for backups only.
-        let text = refusal(Wrapping::open(&source, &[first.clone()], "db"));
+        let text = refusal(Wrapping::open(&source, std::slice::from_ref(&first), "db"));
         assert!(text.contains("another operator key"), "{text}");
         let retired = KeySource::File(retired_file(&path, 1));
         assert!(Wrapping::open(&retired, &[first], "db").is_ok());

@@ -40,7 +40,7 @@ pub enum Command {
     Simulator(anyport_simulator::SimulatorArgs),
     /// What speaks REST to a host that runs.
     #[command(flatten)]
-    Client(anyport_cli::Command),
+    Client(Box<anyport_cli::Command>),
 }
 
 #[derive(Args, Debug, Clone)]

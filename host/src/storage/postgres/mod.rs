@@ -61,7 +61,7 @@ impl PostgresSettings {
         let server = Server::new(&self)?;
         let (wrapping, tokens) = open::prepare(&server, &self.key).await?;
         let writers = self.writers.clamp(1, 64);
-        let backend = Backend::Postgres(server);
+        let backend = Backend::Postgres(Box::new(server));
         SqlStore::new(backend, wrapping, &tokens, self.retention, writers).await
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 /// The database that a store stands on.
 pub(in crate::storage) enum Backend {
     Sqlite(sqlite::Files),
-    Postgres(postgres::Server),
+    Postgres(Box<postgres::Server>),
 }
 
 pub(in crate::storage) struct Connection(Kind);

@@ -254,8 +254,7 @@ impl SqlStore {
         .bind(id.as_str())
         .execute(&mut transaction.connection)
         .await
-        .map(|_| ())
-        .map_err(StorageError::from);
+        .map(|_| ());
         transaction.end(result).await
     }
 
@@ -276,8 +275,7 @@ impl SqlStore {
                 let result = query(statement)
                     .bind(id.as_str())
                     .execute(&mut transaction.connection)
-                    .await
-                    .map_err(StorageError::from);
+                    .await;
                 if transaction.end(result).await?.rows_affected() == 0 {
                     break;
                 }

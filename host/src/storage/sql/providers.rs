@@ -28,7 +28,7 @@ impl SqlStore {
             .bind(digest.to_owned())
             .fetch_optional(&mut connection)
             .await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?)
+        row.map(|row| row.try_get(0)).transpose()
     }
 
     /// Oldest first.

@@ -136,7 +136,10 @@ async fn a_copy_waits_until_it_is_resumed(world: World) {
     for (lease, before) in leases.iter().zip(&world.leases) {
         assert!(lease.epoch > before.epoch + 1_000_000);
     }
-    assert_eq!(store.resume_restored().await.unwrap(), [up.id.clone()]);
+    assert_eq!(
+        store.resume_restored().await.unwrap(),
+        std::slice::from_ref(&up.id)
+    );
     assert_eq!(store.restored().await.unwrap(), None);
     assert!(store.resume_restored().await.unwrap().is_empty());
     for account in store.all_accounts().await.unwrap() {
@@ -157,7 +160,10 @@ async fn a_deletion_is_a_state(world: World) {
     assert!(store.deletions().await.unwrap().is_empty());
     store.begin_deletion(&account.id).await.unwrap();
     store.begin_deletion(&account.id).await.unwrap();
-    assert_eq!(store.deletions().await.unwrap(), [account.id.clone()]);
+    assert_eq!(
+        store.deletions().await.unwrap(),
+        std::slice::from_ref(&account.id)
+    );
     store.delete_account(&account.id).await.unwrap();
     assert!(store.deletions().await.unwrap().is_empty());
     assert!(store.begin_deletion(&account.id).await.is_err());

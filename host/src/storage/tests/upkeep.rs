@@ -473,7 +473,10 @@ async fn what_a_deleted_account_left_is_removed_little_by_little() {
     }
     world.store.begin_deletion(&account.id).await.unwrap();
     let world = reopened(world, directory.path()).await;
-    assert_eq!(world.store.deletions().await.unwrap(), [account.id.clone()]);
+    assert_eq!(
+        world.store.deletions().await.unwrap(),
+        std::slice::from_ref(&account.id)
+    );
     world.store.delete_account(&account.id).await.unwrap();
     assert!(world.store.deletions().await.unwrap().is_empty());
     // Nothing of it can be read from the moment on that its key is gone.
@@ -558,7 +561,7 @@ async fn a_restored_copy_waits_and_goes_on_beyond_its_original() {
     assert!(cursors[usize::from(down.partition.0)] > 1_000_000 || down.partition == up.partition);
 
     let started = copy.store.resume_restored().await.unwrap();
-    assert_eq!(started, [up.id.clone()]);
+    assert_eq!(started, std::slice::from_ref(&up.id));
     assert_eq!(copy.store.restored().await.unwrap(), None);
     let account = copy.store.account(&copy.workspace, &up.id).await.unwrap();
     assert!(account.unwrap().wanted);
