@@ -90,8 +90,11 @@ pub struct Fault {
     pub kind: FaultKind,
     /// For the account's status.
     pub message: String,
-    /// For the log: the trap with its frames, what the guest printed.
+    /// For authors: the trap with its frames, what the guest said and printed. It may hold
+    /// anything that the account knows, so it is for no log.
     pub detail: String,
+    /// For the log: the trap with its frames, and the place of a panic.
+    pub place: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,6 +302,7 @@ impl Instance {
         let result = result.map_err(|fault| Fault {
             message: turn.without_secrets(&fault.message),
             detail: turn.without_secrets(&fault.detail),
+            place: fault.place,
             ..fault
         });
         (turn, cpu, result)
@@ -416,6 +420,7 @@ impl Fault {
             kind,
             message,
             detail: with_output(format!("{trap:?}"), printed),
+            place: place(format!("{trap:?}"), printed),
         }
     }
 
@@ -426,6 +431,7 @@ impl Fault {
             kind: FaultKind::Err,
             message: failure.to_string(),
             detail: with_output(failure.detail.unwrap_or_default(), printed),
+            place: place(String::new(), printed),
         }
     }
 
@@ -434,6 +440,7 @@ impl Fault {
             kind: FaultKind::Limit,
             message,
             detail: String::new(),
+            place: String::new(),
         }
     }
 
@@ -442,6 +449,7 @@ impl Fault {
             kind: FaultKind::Injected,
             message: "a test failed this turn".into(),
             detail: String::new(),
+            place: String::new(),
         }
     }
 
@@ -450,8 +458,21 @@ impl Fault {
             kind: FaultKind::Trap,
             message: "the instance has failed before and was called again".into(),
             detail: String::new(),
+            place: String::new(),
         }
     }
+}
+
+/// Where a guest panicked is in its source; what it said there is not for the log.
+fn place(mut trap: String, printed: Option<&str>) -> String {
+    const PANIC: &str = "panicked at ";
+    if let Some(at) = printed.and_then(|text| text.find(PANIC).map(|start| &text[start..])) {
+        if !trap.is_empty() {
+            trap.push('\n');
+        }
+        trap.push_str(at.lines().next().unwrap_or_default());
+    }
+    trap
 }
 
 fn with_output(mut detail: String, printed: Option<&str>) -> String {

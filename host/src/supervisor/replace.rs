@@ -137,7 +137,7 @@ impl Core {
             }
             Err(fault) => {
                 // A suspend that failed has cost the old instance its life.
-                tracing::warn!(account = %actor.id, detail = fault.detail, "the old version could not hand over: {}", fault.message);
+                tracing::warn!(account = %actor.id, place = fault.place, "the old version could not hand over: {}", fault.message);
                 (None, None)
             }
         };

@@ -245,7 +245,7 @@ impl Core {
             kind = ?fault.kind,
             strikes = self.strikes.count(),
             restart_in_ms = delay,
-            detail = fault.detail,
+            place = fault.place,
             "the provider failed: {}",
             fault.message
         );
