@@ -314,6 +314,8 @@ impl Running {
         if let Some(managing) = self.managing {
             managing.abort();
         }
+        let closed = timeout(patience.rest, self.store.close()).await;
+        step("closing the database", closed.is_ok());
         in_time
     }
 }

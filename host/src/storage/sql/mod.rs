@@ -126,6 +126,17 @@ impl SqlStore {
         self.tokens.clone()
     }
 
+    /// At the end of a process: nothing is asked of the store any more. SQLite's last connection,
+    /// the one that writes, leaves no write-ahead log behind.
+    pub async fn close(&self) {
+        if let Backend::Sqlite(files) = &self.backend {
+            files.readers.close().await;
+        }
+        for writer in &self.writers {
+            writer.lock().await.close().await;
+        }
+    }
+
     /// Host and port of the database's server; none for SQLite and for socket files. Nobody may be
     /// let there.
     pub fn address(&self) -> Option<(String, u16)> {

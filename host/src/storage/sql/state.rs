@@ -48,6 +48,12 @@ impl WriterState {
         self.connection = None;
     }
 
+    pub async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
+        }
+    }
+
     /// Empties the write-ahead log of SQLite, if nobody reads it.
     pub async fn truncate_log(&mut self) {
         if let Some(connection) = &mut self.connection
