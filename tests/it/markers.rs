@@ -33,7 +33,7 @@ impl Marker {
         let core: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
         Self {
             name,
-            core: format!("qz7{core}{random}x0k"),
+            core: format!("qz7{core}{random:08}x0k"),
         }
     }
 
