@@ -7,9 +7,9 @@ use crate::evil::LineServer;
 use crate::support::arrivals::Arrivals;
 use crate::support::guests;
 use crate::support::host::Answer;
+use crate::support::postgres::Cluster;
 use crate::support::process::{Client, Home};
 use crate::support::traffic::Channel;
-use crate::support::postgres::Cluster;
 use anyport::app::backup::{BackupArgs, back_up};
 use axum::Router;
 use axum::http::StatusCode;
@@ -244,7 +244,11 @@ async fn nor_are_they_in_postgresql() {
     let rows = dump(&cluster.url()).await;
     cluster.stop().await;
     let database = [("dump", rows.as_bytes())];
-    remains.hold_nothing(&database, &[cluster.directory()], &["dump", "base", "pg_wal"]);
+    remains.hold_nothing(
+        &database,
+        &[cluster.directory()],
+        &["dump", "base", "pg_wal"],
+    );
 }
 
 /// Every row of every table as text; what is bytes, as hex.
