@@ -229,7 +229,8 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         }),
         trouble: Arc::new(move || trouble.trouble()),
         operations,
-        reply_tokens: tokens,
+        reply_tokens: tokens.clone(),
+        sealer: tokens,
         settings: api::Settings {
             limits: config.limits.limits(),
             ..api::Settings::default()
