@@ -8,6 +8,7 @@ pub mod error;
 pub mod event;
 pub mod grant;
 pub mod id;
+pub mod ingress;
 pub mod key;
 pub mod manifest;
 pub mod policy;
