@@ -15,6 +15,7 @@ mod fields;
 mod gate;
 pub mod health;
 mod in_flight;
+mod ingress;
 mod key_requests;
 mod keys;
 mod limits;
@@ -29,6 +30,7 @@ mod v1;
 mod workspace_changes;
 
 pub use admin::rotate_all;
+pub use ingress::{IngressState, IngressTokens};
 pub use keys::{KeyUse, NewKey, hash_key, mint_key};
 pub use limits::Limits;
 
@@ -76,6 +78,7 @@ pub struct ApiState {
     pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     pub operations: Operations,
     pub reply_tokens: Arc<dyn ReplyTokens>,
+    pub ingress: IngressState,
     pub settings: Settings,
 }
 
@@ -163,6 +166,7 @@ struct Shared {
     trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     operations: Operations,
     reply_tokens: Arc<dyn ReplyTokens>,
+    ingress: IngressState,
     settings: Settings,
     keys: keys::KeyCache,
     key_buckets: limits::Buckets<ApiKeyId>,
@@ -194,6 +198,7 @@ pub fn router(state: ApiState) -> Router {
         trouble: state.trouble,
         operations: state.operations,
         reply_tokens: state.reply_tokens,
+        ingress: state.ingress,
         settings: state.settings,
         keys: keys::KeyCache::default(),
         key_buckets: limits::Buckets::default(),
@@ -217,7 +222,10 @@ pub fn router(state: ApiState) -> Router {
 }
 
 fn all_routes() -> routes::Routes {
-    v1::routes().merge(admin::routes()).merge(health::routes())
+    v1::routes()
+        .merge(admin::routes())
+        .merge(health::routes())
+        .merge(ingress::routes())
 }
 
 /// What is wrong between the routes and the table of [`access`]; empty when they are the same.

@@ -1,5 +1,6 @@
 //! Reply tokens: what a channel needs to target a message later, sealed so that clients can
-//! neither read nor make one, and bound to the account.
+//! neither read nor make one, and bound to the account. And what makes the addresses at which
+//! channels call unguessable.
 
 use crate::api::{self, OpenedToken, ReplyTarget};
 use crate::domain::AccountId;
@@ -85,5 +86,11 @@ impl api::ReplyTokens for Tokens {
             }),
             _ => OpenedToken::Invalid,
         }
+    }
+}
+
+impl api::IngressTokens for Tokens {
+    fn of(&self, account: &AccountId) -> String {
+        self.sealer.mark("ingress", account.as_str())
     }
 }

@@ -7,9 +7,47 @@ mod template;
 pub use template::{Part, Template};
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The most that any route takes.
 pub const MAX_BYTES: u32 = 1024 * 1024;
+
+/// A request of the channel, as a provider gets it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IngressRequest {
+    pub method: String,
+    pub route: String,
+    /// Below the route, with the query.
+    pub path: String,
+    /// Names are lower-case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// Its headers may hold a token, its body a message.
+impl fmt::Debug for IngressRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IngressRequest")
+            .field("method", &self.method)
+            .field("route", &self.route)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct IngressResponse {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for IngressResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IngressResponse")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
 
 /// One route of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ pub mod ingress;
 pub mod key;
 pub mod manifest;
 pub mod policy;
+pub mod raw_json;
 pub mod secret;
 pub mod send;
 pub mod sign_in;

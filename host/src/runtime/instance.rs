@@ -8,7 +8,9 @@ use super::guest::{GuestState, Mode};
 use super::limits::{Breach, Limits, breach};
 use super::meter::{CpuBudget, Meter};
 use super::turn::Turn;
+use super::port::http::HttpResponse;
 use crate::domain::error::Failure;
+use crate::domain::ingress::IngressRequest;
 use crate::domain::send::Outgoing;
 use crate::domain::sign_in::Answer;
 use anyport_contract::anyport::provider::types;
@@ -60,6 +62,12 @@ pub enum Call {
         request: String,
         outgoing: Arc<Outgoing>,
     },
+    Http {
+        label: String,
+        context: Vec<u8>,
+        outcome: Result<Arc<HttpResponse>, Failure>,
+    },
+    Ingress(Arc<IngressRequest>),
 }
 
 /// What `suspend` hands over: state version and bytes.
@@ -150,6 +158,7 @@ pub struct Instance {
     reactor: guest::reactor::Guest,
     sign_in: Option<guest::sign_in::Guest>,
     messaging: Option<guest::messaging::Guest>,
+    ingress: Option<guest::ingress::Guest>,
     /// A call failed; what its memory holds since is nobody's state.
     failed: bool,
     #[cfg(feature = "native-bench")]
@@ -163,7 +172,7 @@ impl Instance {
     }
 
     fn try_new(provider: &super::check::Loaded, limits: &Limits) -> wasmtime::Result<Self> {
-        use super::check::{LIFECYCLE, MESSAGING, REACTOR, SIGN_IN};
+        use super::check::{INGRESS, LIFECYCLE, MESSAGING, REACTOR, SIGN_IN};
         let mut store = Store::new(provider.pre.engine(), GuestState::new(limits));
         store.limiter(|state| &mut state.memory);
         // A call of a host function copies what it is given; so much of it at once.
@@ -185,12 +194,17 @@ impl Instance {
             Some(indices) => Some(shape(MESSAGING, indices.load(&mut store, &instance))?),
             None => None,
         };
+        let ingress = match &provider.ingress {
+            Some(indices) => Some(shape(INGRESS, indices.load(&mut store, &instance))?),
+            None => None,
+        };
         Ok(Self {
             store,
             lifecycle,
             reactor,
             sign_in,
             messaging,
+            ingress,
             failed: false,
             #[cfg(feature = "native-bench")]
             native: None,
@@ -336,6 +350,35 @@ impl Instance {
                     messaging.call_send(&mut self.store, request, &convert::outgoing(outgoing))?;
                 return Ok(sent.map(|()| Vec::new()));
             }
+            Call::Ingress(request) => {
+                let Some(ingress) = &self.ingress else {
+                    return Err(wasmtime::Error::msg("the component exports no `ingress`"));
+                };
+                let request = convert::ingress_request(request);
+                let answered = ingress.call_on_request(&mut self.store, &request)?;
+                return match answered {
+                    Ok(response) => {
+                        let response = convert::ingress_response(response)?;
+                        if let Some(turn) = &mut self.store.data_mut().turn {
+                            turn.effects.ingress = Some(response);
+                        }
+                        Ok(Ok(Vec::new()))
+                    }
+                    Err(error) => Ok(Err(error)),
+                };
+            }
+            Call::Http {
+                label,
+                context,
+                outcome,
+            } => Wake::Http(guest::reactor::Answered {
+                name: label.clone(),
+                context: context.clone(),
+                outcome: match outcome {
+                    Ok(response) => Ok(convert::http_response(response)),
+                    Err(failure) => Err(convert::error(failure)),
+                },
+            }),
             Call::Opened { label } => Wake::Opened(guest::reactor::Opened {
                 name: label.clone(),
                 subprotocol: None,

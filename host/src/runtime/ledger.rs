@@ -4,9 +4,12 @@
 //! Changes of a turn are undone when the turn fails. Owns no truth: storage does.
 
 use super::port::ConnectionSpec;
+use super::port::http::HttpRequest;
 use crate::domain::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use uuid::Uuid;
+use zeroize::Zeroizing;
 
 /// Keys with their values, in byte order of the keys.
 pub type KvEntries = Vec<(String, Vec<u8>)>;
@@ -41,24 +44,34 @@ pub struct TimerView {
     pub context: Vec<u8>,
 }
 
+/// An HTTP request that is not answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestView {
+    /// Tells it from others under the same label, also after a restart.
+    pub id: Uuid,
+    pub request: Arc<HttpRequest>,
+}
+
 pub struct Ledger {
     /// Values by key; none: known to be absent. Complete when `kv_complete`.
     kv: BTreeMap<String, Option<Arc<[u8]>>>,
     kv_complete: bool,
     cold: Arc<dyn ColdKv>,
     pub kv_bytes: u64,
-    secrets: BTreeMap<String, Vec<u8>>,
+    secrets: BTreeMap<String, Zeroizing<Vec<u8>>>,
     pub connections: HashMap<String, ConnectionView>,
     pub timers: HashMap<String, TimerView>,
+    pub requests: HashMap<String, RequestView>,
     generation: u64,
     undo: Vec<Undo>,
 }
 
 enum Undo {
     Kv(String, Option<Option<Arc<[u8]>>>, u64),
-    Secret(String, Option<Vec<u8>>),
+    Secret(String, Option<Zeroizing<Vec<u8>>>),
     Connection(String, Option<ConnectionView>),
     Timer(String, Option<TimerView>),
+    Request(String, Option<RequestView>),
 }
 
 impl Ledger {
@@ -78,9 +91,13 @@ impl Ledger {
                 .collect(),
             cold,
             kv_bytes,
-            secrets: secrets.into_iter().collect(),
+            secrets: secrets
+                .into_iter()
+                .map(|(name, value)| (name, Zeroizing::new(value)))
+                .collect(),
             connections: HashMap::new(),
             timers: HashMap::new(),
+            requests: HashMap::new(),
             generation: 0,
             undo: Vec::new(),
         }
@@ -209,7 +226,7 @@ impl Ledger {
     }
 
     pub fn secret(&self, name: &str) -> Option<&[u8]> {
-        self.secrets.get(name).map(Vec::as_slice)
+        self.secrets.get(name).map(|value| value.as_slice())
     }
 
     /// All that the account holds, and what the turn that runs has replaced.
@@ -218,12 +235,12 @@ impl Ledger {
             Undo::Secret(_, before) => before.as_ref(),
             _ => None,
         });
-        self.secrets.values().chain(replaced).map(Vec::as_slice)
+        self.secrets.values().chain(replaced).map(|value| value.as_slice())
     }
 
     pub fn set_secret(&mut self, name: &str, value: Option<Vec<u8>>) {
         let before = match value {
-            Some(value) => self.secrets.insert(name.to_owned(), value),
+            Some(value) => self.secrets.insert(name.to_owned(), Zeroizing::new(value)),
             None => self.secrets.remove(name),
         };
         self.undo.push(Undo::Secret(name.to_owned(), before));
@@ -243,6 +260,14 @@ impl Ledger {
             None => self.timers.remove(label),
         };
         self.undo.push(Undo::Timer(label.to_owned(), before));
+    }
+
+    pub fn set_request(&mut self, label: &str, view: Option<RequestView>) {
+        let before = match view {
+            Some(view) => self.requests.insert(label.to_owned(), view),
+            None => self.requests.remove(label),
+        };
+        self.undo.push(Undo::Request(label.to_owned(), before));
     }
 
     /// The turn ended well: what it changed stays.
@@ -282,6 +307,7 @@ impl Ledger {
                 Undo::Secret(name, before) => restore_sorted(&mut self.secrets, name, before),
                 Undo::Connection(label, before) => restore(&mut self.connections, label, before),
                 Undo::Timer(label, before) => restore(&mut self.timers, label, before),
+                Undo::Request(label, before) => restore(&mut self.requests, label, before),
             }
         }
     }

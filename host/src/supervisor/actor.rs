@@ -16,6 +16,7 @@ use crate::domain::{AccountId, PartitionId, SendId, WorkspaceId};
 use crate::runtime::ledger::ColdKv;
 use crate::runtime::meter::thread_cpu;
 use crate::runtime::normalize::ReplyTokens;
+use crate::runtime::port::http::HttpClient;
 use crate::runtime::port::{ConnectionSink, Connector, Report};
 use crate::storage::lease::Ownership;
 use crate::storage::writer::Writer;
@@ -26,6 +27,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// What all accounts share.
 pub struct Shared {
@@ -33,6 +35,9 @@ pub struct Shared {
     pub writer: Writer,
     pub ownership: Arc<Ownership>,
     pub connector: Arc<dyn Connector>,
+    pub http: Arc<dyn HttpClient>,
+    /// For requests of all accounts that are on their way.
+    pub http_room: Arc<Semaphore>,
     pub reply_tokens: Arc<dyn ReplyTokens + Send + Sync>,
     pub workers: Arc<Workers>,
     pub clock: Arc<Clock>,
@@ -71,6 +76,8 @@ pub struct Actor {
     pub live: Mutex<Live>,
     meters: Arc<ProviderMeters>,
     pub meter: Meter,
+    /// For requests of the channel that wait, in KiB.
+    pub ingress_room: Arc<Semaphore>,
     state: AtomicU8,
     slow: AtomicBool,
 }
@@ -102,6 +109,7 @@ impl Actor {
             core: Mutex::new(core),
             live: Mutex::new(live),
             meter: Meter::default(),
+            ingress_room: Arc::new(Semaphore::new(super::ingress::ROOM_KIB)),
             state: AtomicU8::new(IDLE),
             slow: AtomicBool::new(false),
         })
@@ -153,6 +161,11 @@ impl Actor {
         if let Ok(mut mailbox) = self.mailbox.lock() {
             mailbox.inputs.retain(keep);
         }
+    }
+
+    /// Nobody takes what the channel sends now.
+    pub fn refuse_ingress(&self) {
+        self.retain_inputs(|input| !matches!(input, Input::Ingress { .. }));
     }
 
     pub fn alarm(self: &Arc<Self>, alarm: Alarm) {

@@ -4,6 +4,7 @@
 use super::accounts::signed_in_and_wanted;
 use super::actor::{Actor, Live, Shared};
 use super::flush::{Flush, PendingOutput};
+use super::http::Pending;
 use super::mailbox::{Due, Input, Order, Signal};
 use super::replace::{Previous, Replacement};
 use super::start::Stop;
@@ -23,6 +24,7 @@ use crate::telemetry::metrics::ProviderMeters;
 use crate::telemetry::trace::{Kind, Step, TraceContext};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Turns that an account may run ahead of the commit.
 const RUN_AHEAD: usize = 16;
@@ -82,6 +84,8 @@ pub struct Core {
     pub handles: HashMap<u64, Box<dyn Connection>>,
     pub output: HashMap<u64, PendingOutput>,
     pub tokens: u64,
+    /// HTTP requests that are committed and not answered.
+    pub requests: HashMap<Uuid, Pending>,
     pub strikes: Strikes,
     pub kills: HashMap<String, u8>,
     pub skip: Vec<String>,
@@ -130,6 +134,7 @@ impl Core {
             handles: HashMap::new(),
             output: HashMap::new(),
             tokens: 0,
+            requests: HashMap::new(),
             strikes: Strikes::default(),
             kills: HashMap::new(),
             meters: shared.settings.metrics.of(&account.provider),
@@ -233,8 +238,13 @@ impl Core {
             return true;
         }
         match self.phase {
-            Phase::Gone | Phase::Waiting => false,
+            Phase::Gone => false,
+            Phase::Waiting => {
+                actor.refuse_ingress();
+                false
+            }
             Phase::Off => {
+                actor.refuse_ingress();
                 let signs_in = actor.has_input(|input| matches!(input, Input::SignIn { .. }));
                 if signs_in {
                     self.phase = Phase::Starting(Cause::First);
@@ -276,6 +286,8 @@ impl Core {
             Signal::Committed { commit, result } => self.on_committed(actor, commit, result),
             Signal::Flushed { token } => self.on_flushed(actor, token),
             Signal::ConnectionGone { generation } => self.on_connection_gone(actor, generation),
+            Signal::HttpRoom { id, permit } => self.on_http_room(actor, id, permit),
+            Signal::HttpAnswered { id } => self.on_http_answered(id),
             Signal::Due(due) => self.on_due(actor, due),
             Signal::Order(order) => self.on_order(actor, order),
             Signal::Lease => self.flush_committed(actor),
@@ -471,6 +483,7 @@ impl Core {
         self.instance = None;
         self.previous = None;
         self.handles.clear();
+        self.requests.clear();
         self.in_flight.clear();
         self.host_changes.clear();
         actor.look(|live| {
@@ -524,6 +537,7 @@ impl Core {
             kv: Vec::new(),
             secrets: Vec::new(),
             timers: Vec::new(),
+            requests: Vec::new(),
             sends: Vec::new(),
             patch: AccountPatch::default(),
             kv_bytes: None,

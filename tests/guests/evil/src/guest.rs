@@ -12,13 +12,15 @@ use anyport_sdk::{account, connections, events, kv, replies, secrets, sign_in_st
 use serde::Deserialize;
 
 use crate::commands::{self, Outcome};
+use crate::web;
 
 anyport_sdk::provider! {
     world: "anyport:evil/evil",
     path: ["../../../wit", "wit"],
     provider: Provider,
 }
-use exports::{lifecycle, messaging, reactor, sign_in};
+pub use bindings::exports::anyport::provider as exported;
+use exports::{ingress, lifecycle, messaging, reactor, sign_in};
 
 pub const MAIN: &str = "main";
 const LINES: &str = "lines";
@@ -109,7 +111,10 @@ impl lifecycle::Guest for Provider {
                     r#"{"type":"object","properties":{"password":{"type":"string"}}}"#.to_owned(),
                 ),
             }],
-            config_schema: r#"{"type":"object"}"#.to_owned(),
+            config_schema: r#"{"type":"object","properties":{
+                "token":{"type":"string","x-anyport-secret":"token"},
+                "app_secret":{"type":"string","x-anyport-secret":"app-secret"}}}"#
+                .to_owned(),
             state_version: 1,
             reads_state_versions: vec![1],
             extra: None,
@@ -189,6 +194,10 @@ impl reactor::Guest for Provider {
             reactor::Wake::Timer(fired) => {
                 commands::run(&String::from_utf8_lossy(&fired.context), situation)?;
             }
+            reactor::Wake::Http(answered) => {
+                commands::run(&String::from_utf8_lossy(&answered.context), situation)?;
+                web::answered(&answered);
+            }
             reactor::Wake::Reconnect => {
                 connections::close(MAIN);
                 connect(&config);
@@ -196,6 +205,14 @@ impl reactor::Guest for Provider {
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl ingress::Guest for Provider {
+    fn on_request(request: ingress::Request) -> Result<ingress::Response, Error> {
+        let (situation, _, _) = enter();
+        commands::run(&String::from_utf8_lossy(&request.body), situation)?;
+        Ok(web::called(&request))
     }
 }
 
