@@ -5,11 +5,10 @@
 
 use super::port::ConnectionSpec;
 use super::port::http::HttpRequest;
-use crate::domain::Timestamp;
+use crate::domain::{SecretBytes, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 /// Keys with their values, in byte order of the keys.
 pub type KvEntries = Vec<(String, Vec<u8>)>;
@@ -58,7 +57,7 @@ pub struct Ledger {
     kv_complete: bool,
     cold: Arc<dyn ColdKv>,
     pub kv_bytes: u64,
-    secrets: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    secrets: BTreeMap<String, SecretBytes>,
     pub connections: HashMap<String, ConnectionView>,
     pub timers: HashMap<String, TimerView>,
     pub requests: HashMap<String, RequestView>,
@@ -68,7 +67,7 @@ pub struct Ledger {
 
 enum Undo {
     Kv(String, Option<Option<Arc<[u8]>>>, u64),
-    Secret(String, Option<Zeroizing<Vec<u8>>>),
+    Secret(String, Option<SecretBytes>),
     Connection(String, Option<ConnectionView>),
     Timer(String, Option<TimerView>),
     Request(String, Option<RequestView>),
@@ -79,7 +78,7 @@ impl Ledger {
     pub fn new(
         entries: Option<Vec<(String, Vec<u8>)>>,
         kv_bytes: u64,
-        secrets: Vec<(String, Vec<u8>)>,
+        secrets: Vec<(String, SecretBytes)>,
         cold: Arc<dyn ColdKv>,
     ) -> Self {
         Self {
@@ -91,10 +90,7 @@ impl Ledger {
                 .collect(),
             cold,
             kv_bytes,
-            secrets: secrets
-                .into_iter()
-                .map(|(name, value)| (name, Zeroizing::new(value)))
-                .collect(),
+            secrets: secrets.into_iter().collect(),
             connections: HashMap::new(),
             timers: HashMap::new(),
             requests: HashMap::new(),
@@ -226,7 +222,7 @@ impl Ledger {
     }
 
     pub fn secret(&self, name: &str) -> Option<&[u8]> {
-        self.secrets.get(name).map(|value| value.as_slice())
+        self.secrets.get(name).map(SecretBytes::expose)
     }
 
     /// All that the account holds, and what the turn that runs has replaced.
@@ -235,12 +231,15 @@ impl Ledger {
             Undo::Secret(_, before) => before.as_ref(),
             _ => None,
         });
-        self.secrets.values().chain(replaced).map(|value| value.as_slice())
+        self.secrets
+            .values()
+            .chain(replaced)
+            .map(SecretBytes::expose)
     }
 
-    pub fn set_secret(&mut self, name: &str, value: Option<Vec<u8>>) {
+    pub fn set_secret(&mut self, name: &str, value: Option<SecretBytes>) {
         let before = match value {
-            Some(value) => self.secrets.insert(name.to_owned(), Zeroizing::new(value)),
+            Some(value) => self.secrets.insert(name.to_owned(), value),
             None => self.secrets.remove(name),
         };
         self.undo.push(Undo::Secret(name.to_owned(), before));
@@ -433,7 +432,7 @@ pub mod tests {
     #[test]
     fn undoes_connections_timers_and_secrets() {
         let [mut ledger, _] = both();
-        ledger.set_secret("token", Some(b"1".to_vec()));
+        ledger.set_secret("token", Some(b"1".to_vec().into()));
         ledger.keep();
         ledger.set_secret("token", None);
         ledger.set_timer(

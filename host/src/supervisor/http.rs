@@ -9,6 +9,7 @@ use super::actor::Actor;
 use super::core::Core;
 use super::flush::Flush;
 use super::mailbox::{Input, Signal};
+use crate::domain::SecretBytes;
 use crate::domain::error::{Failure, FailureCode};
 use crate::runtime::ledger::{Ledger, RequestView};
 use crate::runtime::port::http::{
@@ -20,7 +21,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 /// Requests of all accounts that are on their way, answers that wait for their turn among them.
 pub const ROOM: usize = 512;
@@ -276,7 +276,7 @@ pub struct Recovered {
 }
 
 /// The values that its placements name.
-fn secrets(ledger: &Ledger, request: &HttpRequest) -> Vec<(String, Zeroizing<Vec<u8>>)> {
+fn secrets(ledger: &Ledger, request: &HttpRequest) -> Vec<(String, SecretBytes)> {
     let mut named: Vec<&str> = request
         .secrets
         .iter()
@@ -287,8 +287,8 @@ fn secrets(ledger: &Ledger, request: &HttpRequest) -> Vec<(String, Zeroizing<Vec
     named
         .into_iter()
         .filter_map(|name| {
-            let value = Zeroizing::new(ledger.secret(name)?.to_vec());
-            Some((name.to_owned(), value))
+            let value = ledger.secret(name)?;
+            Some((name.to_owned(), SecretBytes::from(value)))
         })
         .collect()
 }

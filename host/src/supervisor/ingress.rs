@@ -10,8 +10,7 @@ use super::Supervisor;
 use super::actor::Actor;
 use super::control::{Arriving, IngressRefusal, IngressTarget, Refusal};
 use super::mailbox::Input;
-use crate::domain::AccountId;
-use crate::domain::Timestamp;
+use crate::domain::{AccountId, SecretBytes, Timestamp};
 use crate::domain::ingress::{IngressRequest, IngressResponse, IngressRoute, Owner, Verify};
 use crate::runtime::Provider;
 use crate::storage::StorageError;
@@ -22,7 +21,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use zeroize::Zeroizing;
 
 /// Of one account, for requests that wait; a small one takes so much of it.
 pub const ROOM_KIB: usize = 4096;
@@ -31,7 +29,7 @@ const LEAST_KIB: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(25);
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
-type Secrets = Vec<(String, Zeroizing<Vec<u8>>)>;
+type Secrets = Vec<(String, SecretBytes)>;
 
 /// The route of a request.
 struct Found {
@@ -206,14 +204,8 @@ impl Supervisor {
                 secrets.push((name, value));
             }
         }
-        let mut kept = Secrets::new();
-        for (name, value) in secrets {
-            let value = Zeroizing::new(value);
-            if named.contains(&name.as_str()) {
-                kept.push((name, value));
-            }
-        }
-        Ok(kept)
+        secrets.retain(|(name, _)| named.contains(&name.as_str()));
+        Ok(secrets)
     }
 
     /// The accounts that a shared request is for, each with its part of the body.

@@ -3,7 +3,7 @@
 
 use super::target::{Target, invalid};
 use crate::domain::error::{Failure, FailureCode};
-use crate::domain::raw_json;
+use crate::domain::{SecretBytes, raw_json};
 use crate::runtime::port::http::{HttpBody, HttpPart, HttpRequest, PartBody, Place, Placement};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
@@ -13,7 +13,7 @@ use url::form_urlencoded::byte_serialize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-type Secrets = [(String, Zeroizing<Vec<u8>>)];
+type Secrets = [(String, SecretBytes)];
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -105,12 +105,10 @@ pub fn compose(
 fn value(placement: &Placement, secrets: &Secrets) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let name = &placement.secret;
     let secret = secrets.iter().find(|(known, _)| known == name);
-    let (_, secret) = secret.ok_or_else(|| {
-        Failure::new(
-            FailureCode::NotFound,
-            format!("the account has no secret `{name}`"),
-        )
-    })?;
+    let missing = || format!("the account has no secret `{name}`");
+    let (_, secret) =
+        secret.ok_or_else(|| Failure::new(FailureCode::NotFound, missing()))?;
+    let secret = secret.expose();
     let length = placement.before.len() + secret.len() + placement.after.len();
     // Grown it would leave copies behind.
     let mut whole = Zeroizing::new(Vec::with_capacity(length));

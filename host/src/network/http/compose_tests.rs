@@ -28,10 +28,7 @@ fn at(place: Place) -> Placement {
 }
 
 fn made(request: &HttpRequest, token: &str) -> Result<Composed, Failure> {
-    let secrets = [(
-        "token".to_owned(),
-        Zeroizing::new(token.as_bytes().to_vec()),
-    )];
+    let secrets = [("token".to_owned(), SecretBytes::from(token.as_bytes()))];
     compose(request, &Target::parse(&request.url)?, &secrets)
 }
 

@@ -2,7 +2,7 @@
 
 use super::secured::Authority;
 use super::*;
-use crate::domain::AccountId;
+use crate::domain::{AccountId, SecretBytes};
 use crate::domain::error::FailureCode;
 use crate::domain::manifest::PlaceKind;
 use crate::runtime::port::GrantedPlacement;
@@ -12,7 +12,6 @@ use crate::runtime::port::http::{
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use zeroize::Zeroizing;
 
 type Outcome = Result<HttpResponse, Failure>;
 
@@ -99,7 +98,7 @@ fn ask_with(
     let outgoing = OutgoingRequest {
         account: AccountId::from_text("acc_1"),
         request: Arc::new(request),
-        secrets: vec![("token".into(), Zeroizing::new(b"hunter2".to_vec()))],
+        secrets: vec![("token".into(), SecretBytes::from(&b"hunter2"[..]))],
         grant: Arc::new(grant),
         proxy,
     };

@@ -2,15 +2,14 @@
 //! `network`, driven by `supervisor`.
 
 use super::EgressGrant;
-use crate::domain::AccountId;
 use crate::domain::account::Proxy;
 use crate::domain::error::Failure;
+use crate::domain::{AccountId, SecretBytes};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 /// The contract's `http-types.request`. Shows nothing of itself: message contents are in it, and
 /// names of people.
@@ -167,7 +166,7 @@ pub struct OutgoingRequest {
     pub account: AccountId,
     pub request: Arc<HttpRequest>,
     /// The values that its placements name, as far as the account has them.
-    pub secrets: Vec<(String, Zeroizing<Vec<u8>>)>,
+    pub secrets: Vec<(String, SecretBytes)>,
     pub grant: Arc<EgressGrant>,
     pub proxy: Option<Proxy>,
 }

@@ -1,7 +1,7 @@
 //! The manifest's recipes: is it the channel who calls, and what does its challenge get? Over the
 //! bytes as they came; secrets are compared in constant time.
 
-use crate::domain::Timestamp;
+use crate::domain::{SecretBytes, Timestamp};
 use crate::domain::ingress::{
     Challenge, Encoding, IngressResponse, Part, SecretEncoding, Signed, TimeUnit, Token, Verify,
 };
@@ -67,13 +67,14 @@ impl Reason {
     }
 }
 
-type Secrets = [(String, Zeroizing<Vec<u8>>)];
+type Secrets = [(String, SecretBytes)];
 
 fn secret<'s>(secrets: &'s Secrets, name: &str) -> Result<&'s [u8], Reason> {
     secrets
         .iter()
-        .find(|(known, value)| known == name && !value.is_empty())
-        .map(|(_, value)| value.as_slice())
+        .map(|(known, value)| (known, value.expose()))
+        .find(|(known, value)| *known == name && !value.is_empty())
+        .map(|(_, value)| value)
         .ok_or(Reason::NoSecret)
 }
 

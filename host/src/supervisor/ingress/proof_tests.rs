@@ -22,7 +22,7 @@ fn recipe(text: &str) -> Verify {
     route.verify
 }
 
-fn secrets() -> Vec<(String, Zeroizing<Vec<u8>>)> {
+fn secrets() -> Vec<(String, SecretBytes)> {
     [
         ("key", "app secret"),
         ("hex", "00ff10"),
@@ -31,7 +31,7 @@ fn secrets() -> Vec<(String, Zeroizing<Vec<u8>>)> {
         ("ed", ED_SPKI),
         ("empty", ""),
     ]
-    .map(|(name, value)| (name.to_owned(), Zeroizing::new(value.as_bytes().to_vec())))
+    .map(|(name, value)| (name.to_owned(), SecretBytes::from(value.as_bytes())))
     .into()
 }
 
@@ -183,9 +183,9 @@ fn vectors() -> Vec<Vector<'static>> {
     ]
 }
 
-fn all_secrets() -> Vec<(String, Zeroizing<Vec<u8>>)> {
+fn all_secrets() -> Vec<(String, SecretBytes)> {
     let mut all = secrets();
-    all.push(("ec".to_owned(), Zeroizing::new(EC_SPKI.as_bytes().to_vec())));
+    all.push(("ec".to_owned(), SecretBytes::from(EC_SPKI.as_bytes())));
     all
 }
 
