@@ -86,14 +86,24 @@ pub(super) fn addresses(api: &Shared, account: &Account) -> Vec<IngressAddress> 
         .into_iter()
         .map(|route| {
             let (scope, path) = if route.is_shared() {
-                ("app", format!("/ingress/apps/{}/{}", account.provider, route.route))
+                (
+                    "app",
+                    format!("/ingress/apps/{}/{}", account.provider, route.route),
+                )
             } else {
-                ("path", format!("/ingress/{}/{token}/{}", account.id, route.route))
+                (
+                    "path",
+                    format!("/ingress/{}/{token}/{}", account.id, route.route),
+                )
             };
             IngressAddress {
                 route: route.route,
                 scope,
-                url: api.ingress.public_url.as_ref().map(|base| format!("{base}{path}")),
+                url: api
+                    .ingress
+                    .public_url
+                    .as_ref()
+                    .map(|base| format!("{base}{path}")),
                 path,
             }
         })
@@ -129,7 +139,10 @@ async fn taken(
         None => IngressTarget::App(text("provider").to_owned()),
     };
     let route = text("route").to_owned();
-    let limit = api.control.ingress_limit(&target, &route).map_err(refused)?;
+    let limit = api
+        .control
+        .ingress_limit(&target, &route)
+        .map_err(refused)?;
     let _reading = api
         .ingress
         .reading
@@ -143,7 +156,10 @@ async fn taken(
             ApiError::new(codes::REQUEST_TIMEOUT, text)
         })??;
     let path = parts.uri.path();
-    let whole = parts.uri.path_and_query().map_or(path, |whole| whole.as_str());
+    let whole = parts
+        .uri
+        .path_and_query()
+        .map_or(path, |whole| whole.as_str());
     let arriving = Arriving {
         target,
         route,
@@ -151,7 +167,11 @@ async fn taken(
         below: below(path).to_owned(),
         path: path.to_owned(),
         query: parts.uri.query().map(str::to_owned),
-        url: api.ingress.public_url.as_ref().map(|base| format!("{base}{whole}")),
+        url: api
+            .ingress
+            .public_url
+            .as_ref()
+            .map(|base| format!("{base}{whole}")),
         headers: pairs(&parts.headers),
         body,
     };

@@ -409,7 +409,9 @@ fn supervisor_settings(
     if let Some(threads) = config.runtime.guest_threads {
         settings.guest_threads = threads;
     }
-    settings.unverified_ingress.clone_from(&config.ingress.unverified);
+    settings
+        .unverified_ingress
+        .clone_from(&config.ingress.unverified);
     settings.metrics = metrics.turns.clone();
     settings.ingress_metrics = metrics.ingress.clone();
     settings.tracer = tracer.clone();

@@ -77,9 +77,13 @@ impl Grant {
                 .iter()
                 .filter(|granted| same_port(&granted.port, &rule.port))
                 .filter(|granted| covers(&granted.host, &rule.host))
-                .filter(|granted| within(&granted.methods, &rule.methods, |one, other| one == other))
                 .filter(|granted| {
-                    within(&granted.paths, &rule.paths, |granted, asked| asked.starts_with(granted))
+                    within(&granted.methods, &rule.methods, |one, other| one == other)
+                })
+                .filter(|granted| {
+                    within(&granted.paths, &rule.paths, |granted, asked| {
+                        asked.starts_with(granted)
+                    })
                 })
         };
         let missing: Vec<String> = rule
@@ -231,9 +235,21 @@ mod tests {
         let grant = Grant::of(&manifest(HTTP));
         assert_eq!(grant.beyond(&manifest(HTTP)), None);
         for (what, with, words) in [
-            ("[\"GET\"]", "[\"GET\", \"POST\"]", "egress api.example.org:443 (https; GET, POST; /v1/)"),
-            ("methods = [\"GET\"]\n", "", "egress api.example.org:443 (https; /v1/)"),
-            ("\"/v1/\"", "\"/\"", "egress api.example.org:443 (https; GET; /)"),
+            (
+                "[\"GET\"]",
+                "[\"GET\", \"POST\"]",
+                "egress api.example.org:443 (https; GET, POST; /v1/)",
+            ),
+            (
+                "methods = [\"GET\"]\n",
+                "",
+                "egress api.example.org:443 (https; /v1/)",
+            ),
+            (
+                "\"/v1/\"",
+                "\"/\"",
+                "egress api.example.org:443 (https; GET; /)",
+            ),
             (
                 "\"authorization\"",
                 "\"x-other\"",
@@ -249,7 +265,11 @@ mod tests {
             let asked = manifest(&HTTP.replace(what, with));
             let beyond = grant.beyond(&asked).unwrap();
             assert_eq!(beyond.in_words(), words);
-            assert_eq!(grant.clone().extended(beyond).beyond(&asked), None, "{words}");
+            assert_eq!(
+                grant.clone().extended(beyond).beyond(&asked),
+                None,
+                "{words}"
+            );
         }
         let narrower = HTTP.replace("\"/v1/\"", "\"/v1/messages\"");
         assert_eq!(grant.beyond(&manifest(&narrower)), None);

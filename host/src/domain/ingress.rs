@@ -282,7 +282,10 @@ impl Verify {
     fn is_digest(&self) -> bool {
         matches!(
             self,
-            Self::DigestMd5(_) | Self::DigestSha1(_) | Self::DigestSha256(_) | Self::DigestSha512(_)
+            Self::DigestMd5(_)
+                | Self::DigestSha1(_)
+                | Self::DigestSha256(_)
+                | Self::DigestSha512(_)
         )
     }
 
@@ -322,16 +325,20 @@ impl IngressRoute {
 
     /// The rules that no type holds. The error names the field and the rule.
     pub fn check(&self) -> Result<(), String> {
-        let at = |field: &str, rule: &str| Err(format!("ingress `{}`: {field}: {rule}", self.route));
+        let at =
+            |field: &str, rule: &str| Err(format!("ingress `{}`: {field}: {rule}", self.route));
         let word = |text: &str| {
             !text.is_empty()
                 && text.len() <= 64
-                && text.bytes().all(|byte| {
-                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
-                })
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         };
         if !word(&self.route) {
-            return at("route", "is lower-case letters, digits and hyphens, at most 64");
+            return at(
+                "route",
+                "is lower-case letters, digits and hyphens, at most 64",
+            );
         }
         let methods = ["GET", "POST", "PUT"];
         if self.methods.is_empty() || !self.methods.iter().all(|one| methods.contains(&&**one)) {
@@ -384,7 +391,10 @@ impl Signed {
     fn check(&self, digest: bool, key_pair: bool) -> Result<(), Wrong<String>> {
         let wrong = |field, rule: &str| Err((field, rule.to_owned()));
         if self.header.is_some() == self.query.is_some() {
-            return wrong("header", "names the signature's header, or `query` its parameter; one of them");
+            return wrong(
+                "header",
+                "names the signature's header, or `query` its parameter; one of them",
+            );
         }
         if self.field.is_some() && self.header.is_none() {
             return wrong("field", "is a name in the list of a header");
@@ -393,11 +403,17 @@ impl Signed {
         let parts = self.signed.as_ref().map_or(&[][..], |signed| &signed.parts);
         if digest {
             if self.secret.is_some() || !parts.iter().any(uses_secret) {
-                return wrong("signed", "says where the secret of a digest is: {secret:name}");
+                return wrong(
+                    "signed",
+                    "says where the secret of a digest is: {secret:name}",
+                );
             }
         } else if key_pair {
             if self.secret.is_some() == self.public_key.is_some() {
-                return wrong("public-key", "is the channel's public key, or `secret` names it; one of them");
+                return wrong(
+                    "public-key",
+                    "is the channel's public key, or `secret` names it; one of them",
+                );
             }
         } else if self.secret.is_none() {
             return wrong("secret", "is required");
@@ -412,14 +428,23 @@ impl Signed {
         ];
         let times = times.into_iter().filter(|given| *given).count();
         if times > 1 {
-            return wrong("timestamp-header", "is given, or timestamp-field, or timestamp-pointer; one of them");
+            return wrong(
+                "timestamp-header",
+                "is given, or timestamp-field, or timestamp-pointer; one of them",
+            );
         }
         if self.timestamp_field.is_some() && self.field.is_none() {
-            return wrong("timestamp-field", "is a name in the list of a header, as `field` is");
+            return wrong(
+                "timestamp-field",
+                "is a name in the list of a header, as `field` is",
+            );
         }
         let named = parts.contains(&Part::Timestamp);
         if named && times == 0 {
-            return wrong("signed", "has {timestamp}, but nothing says where that is (timestamp-header)");
+            return wrong(
+                "signed",
+                "has {timestamp}, but nothing says where that is (timestamp-header)",
+            );
         }
         if self.tolerance_seconds.is_some() {
             let covered = match (&self.timestamp_pointer, parts) {
@@ -435,7 +460,11 @@ impl Signed {
             }
         }
         // A signature that does not cover the body lets everybody write one.
-        if !parts.is_empty() && !parts.iter().any(|part| matches!(part, Part::Body | Part::Json(_))) {
+        if !parts.is_empty()
+            && !parts
+                .iter()
+                .any(|part| matches!(part, Part::Body | Part::Json(_)))
+        {
             return wrong("signed", "covers {body}, or parts of it as {json:/pointer}");
         }
         Ok(())
@@ -448,7 +477,10 @@ impl Challenge {
             return Err(("method", "is GET or POST"));
         }
         if self.query.is_some() == self.pointer.is_some() {
-            return Err(("query", "names the challenge's parameter, or `pointer` its place in the body; one of them"));
+            return Err((
+                "query",
+                "names the challenge's parameter, or `pointer` its place in the body; one of them",
+            ));
         }
         if self.pointer.is_some() && (self.method != "POST" || route.verify == Verify::None) {
             return Err(("pointer", "is for POST on a route that is verified"));
@@ -465,13 +497,19 @@ impl Challenge {
             return Err(("hmac", "is sha1, sha256 or sha512"));
         }
         if self.query.is_some() && self.token_query.is_none() && self.hmac.is_none() {
-            return Err(("token-query", "is required, or `hmac`: otherwise anybody is told that the address is good"));
+            return Err((
+                "token-query",
+                "is required, or `hmac`: otherwise anybody is told that the address is good",
+            ));
         }
         if self.respond.contains("{hmac}") != self.hmac.is_some() {
             return Err(("respond", "has {hmac} exactly if `hmac` is given"));
         }
         if self.respond.len() > 1024 || !self.content_type.is_ascii() {
-            return Err(("respond", "has at most 1024 bytes, and content-type is ASCII"));
+            return Err((
+                "respond",
+                "has at most 1024 bytes, and content-type is ASCII",
+            ));
         }
         Ok(())
     }

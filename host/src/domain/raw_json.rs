@@ -57,7 +57,8 @@ fn range(text: &str, value: &RawValue) -> Range<usize> {
 mod tests {
     use super::*;
 
-    const TEXT: &str = r#" { "a/b": [1, {"c": "x\u00e9"}, 12345678901234567890123], "d": {"": -1.50} } "#;
+    const TEXT: &str =
+        r#" { "a/b": [1, {"c": "x\u00e9"}, 12345678901234567890123], "d": {"": -1.50} } "#;
 
     #[test]
     fn finds_what_stands_there() {

@@ -151,7 +151,10 @@ pub fn admit_request(
     if fitting.peek().is_none() {
         return Err(Failure::new(
             FailureCode::Denied,
-            format!("this method at {} is not granted by the manifest", asked.host),
+            format!(
+                "this method at {} is not granted by the manifest",
+                asked.host
+            ),
         ));
     }
     let mut paths = Vec::new();
@@ -405,7 +408,11 @@ mod tests {
             ("https", "example", 443, "GET"),
         ] {
             let refused = of(transport, host, port, method);
-            assert_eq!(refused, Err(FailureCode::Denied), "{transport} {host} {method}");
+            assert_eq!(
+                refused,
+                Err(FailureCode::Denied),
+                "{transport} {host} {method}"
+            );
         }
     }
 }

@@ -91,7 +91,12 @@ impl Network {
         };
         let paths = self.admit_asked(&asked, &request.method, &outgoing.grant)?;
         for placement in &request.secrets {
-            if !may_place(&outgoing.grant, &placement.secret, &placement.place, &target) {
+            if !may_place(
+                &outgoing.grant,
+                &placement.secret,
+                &placement.place,
+                &target,
+            ) {
                 return Err(Failure::new(
                     FailureCode::Denied,
                     format!(
@@ -118,7 +123,10 @@ fn may_place(grant: &EgressGrant, secret: &str, place: &Place, target: &Target) 
             && rule.place == kind
             && rule.name == name
             && (if target.https { rule.https } else { rule.http })
-            && rule.hosts.iter().any(|host| egress::covers(host, &target.host))
+            && rule
+                .hosts
+                .iter()
+                .any(|host| egress::covers(host, &target.host))
     };
     grant.placements.iter().any(fits)
 }
@@ -148,12 +156,19 @@ async fn run(
         if !paths.is_empty() && !paths.iter().any(|prefix| path.starts_with(prefix)) {
             return Err(Failure::new(
                 FailureCode::Denied,
-                format!("this path of {} is not granted by the manifest", target.host),
+                format!(
+                    "this path of {} is not granted by the manifest",
+                    target.host
+                ),
             ));
         }
         exchange::ready(composed)
     };
-    let pool = pools.of(Key::new(&outgoing.account, &target, outgoing.proxy.as_ref()));
+    let pool = pools.of(Key::new(
+        &outgoing.account,
+        &target,
+        outgoing.proxy.as_ref(),
+    ));
     let dial = pool::Dial {
         dialer: dialer.clone().with_timeout(CONNECT.min(timeout)),
         proxy: outgoing.proxy.as_ref(),

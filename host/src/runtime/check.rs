@@ -91,7 +91,6 @@ impl Engine {
             ))
         })?;
         check_versions_and_grants(self, &component, &manifest)?;
-        check_ingress(self, &component, &manifest)?;
         let pre = self
             .linker
             .instantiate_pre(&component)
@@ -113,6 +112,7 @@ impl Engine {
             Refusal(format!("`describe` failed: {}", fault.message))
         })?;
         let descriptor = convert_descriptor(described)?;
+        check_ingress(loaded.ingress.is_some(), &manifest)?;
         Ok(Provider {
             digest,
             manifest: Arc::new(manifest),
@@ -248,7 +248,9 @@ fn check_egress(rule: &EgressRule) -> Result<(), String> {
     }
     let upper = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase());
     if let Some(method) = rule.methods.iter().find(|name| !upper(name)) {
-        return at(format!("methods names `{method}`: HTTP methods are upper-case"));
+        return at(format!(
+            "methods names `{method}`: HTTP methods are upper-case"
+        ));
     }
     if let Some(path) = rule.paths.iter().find(|path| !path.starts_with('/')) {
         return at(format!("paths names `{path}`: a path begins with /"));
@@ -293,13 +295,7 @@ fn check_placement(rule: &PlacementRule, manifest: &Manifest) -> Result<(), Stri
 }
 
 /// Routes and the export `ingress` go together.
-fn check_ingress(
-    engine: &Engine,
-    component: &Component,
-    manifest: &Manifest,
-) -> Result<(), Refusal> {
-    let kind = component.component_type();
-    let exported = kind.exports(&engine.wasm).any(|(name, _)| name == INGRESS);
+fn check_ingress(exported: bool, manifest: &Manifest) -> Result<(), Refusal> {
     match (exported, manifest.ingress.is_empty()) {
         (false, false) => refuse(format!(
             "the manifest has ingress routes, and the component does not export {INGRESS}"

@@ -1,15 +1,15 @@
 //! Between the contract's generated types and the domain's. No decisions here.
 
-use crate::domain::Timestamp;
-use crate::domain::account::Profile;
-use crate::domain::error::{Certainty, Failure, FailureCode};
-use crate::domain::send::{Content, Outgoing, SentMessage};
-use crate::domain::sign_in::{Answer, Display, Question};
 use super::limits::breach;
 use super::port::http::{
     Bytes, HttpBody, HttpPart, HttpRequest, HttpResponse, PartBody, Place, Placement, ResponseBody,
 };
+use crate::domain::Timestamp;
+use crate::domain::account::Profile;
+use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::ingress::{IngressRequest, IngressResponse, MAX_BYTES};
+use crate::domain::send::{Content, Outgoing, SentMessage};
+use crate::domain::sign_in::{Answer, Display, Question};
 use anyport_contract::anyport::provider::{
     account, http_types, model, replies, sign_in_steps, types,
 };

@@ -290,7 +290,11 @@ fn size_of_write(write: &Write) -> usize {
                     RequestWrite::Started { .. } | RequestWrite::Remove { .. } => ROW,
                 })
                 .sum();
-            ROW + events + kv + timers + requests + (commit.sends.len() + commit.secrets.len()) * 2 * ROW
+            ROW + events
+                + kv
+                + timers
+                + requests
+                + (commit.sends.len() + commit.secrets.len()) * 2 * ROW
         }
         Write::RecordSend(record) => {
             let content = match &record.outgoing.content {

@@ -263,7 +263,11 @@ pub trait Control: std::marker::Send + Sync + 'static {
     async fn delete_account(&self, workspace: &WorkspaceId, id: &AccountId) -> Result<(), Refusal>;
 
     /// How many bytes of a body a route takes.
-    fn ingress_limit(&self, _target: &IngressTarget, _route: &str) -> Result<usize, IngressRefusal> {
+    fn ingress_limit(
+        &self,
+        _target: &IngressTarget,
+        _route: &str,
+    ) -> Result<usize, IngressRefusal> {
         Err(IngressRefusal::UnknownRoute)
     }
     /// Verifies a channel's request and hands it to the accounts it is for. Their turns are

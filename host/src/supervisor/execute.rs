@@ -109,11 +109,7 @@ impl Core {
 
     /// What the guest is called with, and the timer that fired. None: the input is about
     /// something that is not there any more.
-    fn prepare(
-        &mut self,
-        ledger: &mut Ledger,
-        input: &Input,
-    ) -> Option<(Call, Option<Fired>)> {
+    fn prepare(&mut self, ledger: &mut Ledger, input: &Input) -> Option<(Call, Option<Fired>)> {
         let alive = |ledger: &Ledger, label: &str, generation: u64| {
             ledger
                 .connections

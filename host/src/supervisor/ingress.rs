@@ -10,8 +10,8 @@ use super::Supervisor;
 use super::actor::Actor;
 use super::control::{Arriving, IngressRefusal, IngressTarget, Refusal};
 use super::mailbox::Input;
-use crate::domain::{AccountId, SecretBytes, Timestamp};
 use crate::domain::ingress::{IngressRequest, IngressResponse, IngressRoute, Owner, Verify};
+use crate::domain::{AccountId, SecretBytes, Timestamp};
 use crate::runtime::Provider;
 use crate::storage::StorageError;
 use crate::telemetry::trace;
@@ -50,11 +50,7 @@ impl Supervisor {
             .inspect_err(|_| self.count("none", "none", "unknown"))
     }
 
-    fn find_route(
-        &self,
-        target: &IngressTarget,
-        route: &str,
-    ) -> Result<Found, IngressRefusal> {
+    fn find_route(&self, target: &IngressTarget, route: &str) -> Result<Found, IngressRefusal> {
         let (provider, actor) = match target {
             IngressTarget::App(name) => (self.providers.current(name), None),
             IngressTarget::Account(id) => {
@@ -93,7 +89,10 @@ impl Supervisor {
         let found = self
             .find_route(&arriving.target, &arriving.route)
             .inspect_err(|_| self.count("none", "none", "unknown"))?;
-        let (provider, route) = (found.provider.manifest.id.clone(), found.route.route.clone());
+        let (provider, route) = (
+            found.provider.manifest.id.clone(),
+            found.route.route.clone(),
+        );
         let taken = self.take(found, arriving).await;
         let outcome = match &taken {
             Ok((_, outcome)) => outcome,
@@ -225,7 +224,9 @@ impl Supervisor {
                 match value {
                     Some((_, reference)) => vec![(reference.clone(), body)],
                     None => {
-                        let refusal = IngressRefusal::Malformed("the header that names the account is missing");
+                        let refusal = IngressRefusal::Malformed(
+                            "the header that names the account is missing",
+                        );
                         return Err((refusal, "malformed"));
                     }
                 }
@@ -236,7 +237,11 @@ impl Supervisor {
         let provider = &found.provider.manifest.id;
         let mut turns = Vec::new();
         for (reference, body) in parts {
-            let accounts = self.shared.store.accounts_by_ref(provider, &reference).await;
+            let accounts = self
+                .shared
+                .store
+                .accounts_by_ref(provider, &reference)
+                .await;
             let accounts = accounts.map_err(|error| {
                 tracing::warn!(%error, "a channel's request was not taken: its accounts cannot be read");
                 (IngressRefusal::Storage, "storage")
@@ -299,7 +304,8 @@ impl Supervisor {
                 kept = Some(response);
             }
         }
-        kept.map(|response| (response, "answered")).ok_or(unavailable)
+        kept.map(|response| (response, "answered"))
+            .ok_or(unavailable)
     }
 
     /// A line for operators, not for every request: whoever knows the address can send many.

@@ -167,9 +167,9 @@ impl Input {
     /// The trace of what led to it.
     pub fn trace(&self) -> Option<TraceContext> {
         match self {
-            Self::Send { trace, .. }
-            | Self::SignIn { trace, .. }
-            | Self::Ingress { trace, .. } => *trace,
+            Self::Send { trace, .. } | Self::SignIn { trace, .. } | Self::Ingress { trace, .. } => {
+                *trace
+            }
             _ => None,
         }
     }

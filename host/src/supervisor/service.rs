@@ -510,9 +510,10 @@ impl Control for Supervisor {
     }
 
     fn ingress_routes(&self, account: &Account) -> Vec<IngressRoute> {
-        let running = self
-            .actor(&account.id)
-            .and_then(|actor| self.providers.by_digest(&actor.look(|live| live.digest.clone())));
+        let running = self.actor(&account.id).and_then(|actor| {
+            self.providers
+                .by_digest(&actor.look(|live| live.digest.clone()))
+        });
         let provider = running.or_else(|| self.provider_of(account));
         provider.map_or_else(Vec::new, |provider| provider.manifest.ingress.clone())
     }

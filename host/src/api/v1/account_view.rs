@@ -37,7 +37,12 @@ pub struct AccountView {
 }
 
 impl AccountView {
-    pub fn new(api: &Api, account: Account, runtime: &RuntimeState, info: Option<&ProviderInfo>) -> Self {
+    pub fn new(
+        api: &Api,
+        account: Account,
+        runtime: &RuntimeState,
+        info: Option<&ProviderInfo>,
+    ) -> Self {
         let mut capabilities = vec!["receive_message"];
         if info.is_some_and(|info| info.can_send) {
             capabilities.insert(0, "send_message");

@@ -20,13 +20,17 @@ fn defaults() {
         panic!("{route:?}")
     };
     let parts = &signed.signed.as_ref().unwrap().parts;
-    assert_eq!(*parts, [Part::Timestamp, Part::Text(".".into()), Part::Body]);
+    assert_eq!(
+        *parts,
+        [Part::Timestamp, Part::Text(".".into()), Part::Body]
+    );
 }
 
 #[test]
 fn what_was_read_is_written_the_same() {
     let route = route(GOOD);
-    let again: IngressRoute = serde_json::from_value(serde_json::to_value(&route).unwrap()).unwrap();
+    let again: IngressRoute =
+        serde_json::from_value(serde_json::to_value(&route).unwrap()).unwrap();
     assert_eq!(again, route);
 }
 
@@ -53,20 +57,52 @@ fn templates() {
 fn a_wrong_one_is_told_the_field_and_the_rule() {
     for (what, with, phrase) in [
         ("\"events\"", "\"Events/1\"", "route: is lower-case"),
-        ("[verify]", "methods = [\"TRACE\"]\n[verify]", "methods: is one or more of"),
-        ("[verify]", "max-bytes = 1048577\n[verify]", "max-bytes: is 1 to 1048576"),
+        (
+            "[verify]",
+            "methods = [\"TRACE\"]\n[verify]",
+            "methods: is one or more of",
+        ),
+        (
+            "[verify]",
+            "max-bytes = 1048577\n[verify]",
+            "max-bytes: is 1 to 1048576",
+        ),
         (
             "[verify]",
             "account = { by = \"pointer\", pointer = \"recipient\" }\n[verify]",
             "account.pointer: is a JSON pointer",
         ),
         ("header = \"x-signature\"\n", "", "verify.header: names"),
-        ("secret = \"app_secret\"\n", "", "verify.secret: is required"),
-        ("{timestamp}.{body}", "{timestamp}", "verify.signed: covers {body}"),
-        ("{timestamp}.{body}", "{body}", "verify.tolerance-seconds: needs a timestamp"),
-        ("timestamp-header = \"x-time\"\n", "", "nothing says where that is"),
-        ("hmac-sha256", "digest-sha256", "verify.signed: says where the secret"),
-        ("secret = \"app_secret\"", "public-key = \"x\"", "verify.secret: is required"),
+        (
+            "secret = \"app_secret\"\n",
+            "",
+            "verify.secret: is required",
+        ),
+        (
+            "{timestamp}.{body}",
+            "{timestamp}",
+            "verify.signed: covers {body}",
+        ),
+        (
+            "{timestamp}.{body}",
+            "{body}",
+            "verify.tolerance-seconds: needs a timestamp",
+        ),
+        (
+            "timestamp-header = \"x-time\"\n",
+            "",
+            "nothing says where that is",
+        ),
+        (
+            "hmac-sha256",
+            "digest-sha256",
+            "verify.signed: says where the secret",
+        ),
+        (
+            "secret = \"app_secret\"",
+            "public-key = \"x\"",
+            "verify.secret: is required",
+        ),
     ] {
         assert!(GOOD.contains(what), "{what}");
         let wrong = route(&GOOD.replace(what, with)).check().unwrap_err();
@@ -76,11 +112,19 @@ fn a_wrong_one_is_told_the_field_and_the_rule() {
     for (challenge, phrase) in [
         ("query = \"c\"", "challenge.token-query: is required"),
         ("query = \"c\"\npointer = \"/c\"", "challenge.query: names"),
-        ("query = \"c\"\nhmac = \"md5\"\nsecret = \"a\"", "challenge.hmac: is sha1"),
-        ("query = \"c\"\nhmac = \"sha1\"\nsecret = \"a\"", "challenge.respond: has {hmac}"),
+        (
+            "query = \"c\"\nhmac = \"md5\"\nsecret = \"a\"",
+            "challenge.hmac: is sha1",
+        ),
+        (
+            "query = \"c\"\nhmac = \"sha1\"\nsecret = \"a\"",
+            "challenge.respond: has {hmac}",
+        ),
         ("pointer = \"/c\"", "challenge.pointer: is for POST"),
     ] {
-        let wrong = route(&format!("{GOOD}[challenge]\n{challenge}\n")).check().unwrap_err();
+        let wrong = route(&format!("{GOOD}[challenge]\n{challenge}\n"))
+            .check()
+            .unwrap_err();
         assert!(wrong.contains(phrase), "{wrong}");
     }
     let unknown = toml::from_str::<IngressRoute>(&GOOD.replace("tolerance-", "patience-"));

@@ -106,8 +106,7 @@ fn value(placement: &Placement, secrets: &Secrets) -> Result<Zeroizing<Vec<u8>>,
     let name = &placement.secret;
     let secret = secrets.iter().find(|(known, _)| known == name);
     let missing = || format!("the account has no secret `{name}`");
-    let (_, secret) =
-        secret.ok_or_else(|| Failure::new(FailureCode::NotFound, missing()))?;
+    let (_, secret) = secret.ok_or_else(|| Failure::new(FailureCode::NotFound, missing()))?;
     let secret = secret.expose();
     let length = placement.before.len() + secret.len() + placement.after.len();
     // Grown it would leave copies behind.
@@ -139,7 +138,8 @@ fn secret_header(
     name: &str,
     value: Zeroizing<Vec<u8>>,
 ) -> Result<(HeaderName, HeaderValue), Failure> {
-    let known = HeaderName::try_from(name).map_err(|_| invalid("the header of a secret is no name"))?;
+    let known =
+        HeaderName::try_from(name).map_err(|_| invalid("the header of a secret is no name"))?;
     if RESERVED.contains(&known.as_str()) {
         return Err(invalid(format!("the header `{name}` is the host's to set")));
     }
@@ -177,7 +177,9 @@ fn path_and_query(
         }
     }
     if replaced != segments.len() {
-        return Err(invalid("the path has no such segment, or a secret is placed in it twice"));
+        return Err(invalid(
+            "the path has no such segment, or a secret is placed in it twice",
+        ));
     }
     if let Some(query) = &target.query {
         out.push(b'?');
@@ -201,7 +203,11 @@ fn encode_segment(value: &[u8], out: &mut Vec<u8>) {
         if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(byte) {
             out.push(*byte);
         } else {
-            out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            out.extend([
+                b'%',
+                HEX[usize::from(byte >> 4)],
+                HEX[usize::from(byte & 15)],
+            ]);
         }
     }
 }

@@ -162,23 +162,52 @@ fn what_cannot_be_sent_is_refused_without_the_secret_or_the_address() {
             request.secrets.push(placement);
         }
     };
-    let method = |method: &'static str| move |request: &mut HttpRequest| request.method = method.into();
+    let method =
+        |method: &'static str| move |request: &mut HttpRequest| request.method = method.into();
     let url = |url: &'static str| move |request: &mut HttpRequest| request.url = url.into();
     refuse(&method("CONNECT"), "", "CONNECT");
     refuse(&method("GE T"), "", "method");
-    refuse(&header("host", "evil.example"), "", "`host` is the host's to set");
-    refuse(&header("Transfer-Encoding", "chunked"), "", "is the host's to set");
+    refuse(
+        &header("host", "evil.example"),
+        "",
+        "`host` is the host's to set",
+    );
+    refuse(
+        &header("Transfer-Encoding", "chunked"),
+        "",
+        "is the host's to set",
+    );
     refuse(&header("a b", "x"), "", "is no name");
     refuse(&header("x", "a\r\nb: c"), "", "has no valid value");
     refuse(&url("ftp://api.example/"), "", "neither https nor http");
-    refuse(&url("https://hidden:hunter2@api.example/"), "", "user or password");
+    refuse(
+        &url("https://hidden:hunter2@api.example/"),
+        "",
+        "user or password",
+    );
     refuse(&url("https://api.example/#hidden"), "", "fragment");
     refuse(&url("https://"), "", "not valid");
-    refuse(&secret(Place::Header("x-key".into())), "hunter2\n", "cannot stand in a header");
-    refuse(&secret(Place::Header("host".into())), "hunter2", "is the host's to set");
+    refuse(
+        &secret(Place::Header("x-key".into())),
+        "hunter2\n",
+        "cannot stand in a header",
+    );
+    refuse(
+        &secret(Place::Header("host".into())),
+        "hunter2",
+        "is the host's to set",
+    );
     refuse(&secret(Place::PathSegment(9)), "hunter2", "no such segment");
-    refuse(&secret(Place::PathSegment(0)), "..", "cannot stand in a path");
-    refuse(&secret(Place::JsonPointer("/a".into())), "hunter2", "no value at /a");
+    refuse(
+        &secret(Place::PathSegment(0)),
+        "..",
+        "cannot stand in a path",
+    );
+    refuse(
+        &secret(Place::JsonPointer("/a".into())),
+        "hunter2",
+        "no value at /a",
+    );
     let twice = |request: &mut HttpRequest| {
         header("x-key", "1")(request);
         secret(Place::Header("x-key".into()))(request);

@@ -61,12 +61,14 @@ pub async fn exchange(
             .await
             .inspect(|_| pool.keep(connection))
     };
-    timeout_at(limits.deadline, answer).await.unwrap_or_else(|_| {
-        Err(unavailable(format!(
-            "{} did not answer in time; it may have acted on the request",
-            place(dial.target)
-        )))
-    })
+    timeout_at(limits.deadline, answer)
+        .await
+        .unwrap_or_else(|_| {
+            Err(unavailable(format!(
+                "{} did not answer in time; it may have acted on the request",
+                place(dial.target)
+            )))
+        })
 }
 
 async fn send(
@@ -113,7 +115,10 @@ async fn read(
     let too_long = || {
         Failure::new(
             FailureCode::QuotaExceeded,
-            format!("the answer of {} is longer than {most} bytes", place(target)),
+            format!(
+                "the answer of {} is longer than {most} bytes",
+                place(target)
+            ),
         )
     };
     let (head, mut body) = response.into_parts();
@@ -123,9 +128,8 @@ async fn read(
     }
     let mut bytes = Vec::with_capacity(announced.min(64 * 1024) as usize);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| {
-            unavailable(format!("the answer of {} broke off", place(target)))
-        })?;
+        let frame =
+            frame.map_err(|_| unavailable(format!("the answer of {} broke off", place(target))))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };

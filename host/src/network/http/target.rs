@@ -29,7 +29,8 @@ impl Target {
         if text.len() > MOST_URL_BYTES {
             return Err(invalid("the URL is longer than 8,192 bytes"));
         }
-        let url = Url::parse(text).map_err(|error| invalid(format!("the URL is not valid: {error}")))?;
+        let url =
+            Url::parse(text).map_err(|error| invalid(format!("the URL is not valid: {error}")))?;
         let https = match url.scheme() {
             "https" => true,
             "http" => false,

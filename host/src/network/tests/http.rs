@@ -2,9 +2,9 @@
 
 use super::secured::Authority;
 use super::*;
-use crate::domain::{AccountId, SecretBytes};
 use crate::domain::error::FailureCode;
 use crate::domain::manifest::PlaceKind;
+use crate::domain::{AccountId, SecretBytes};
 use crate::runtime::port::GrantedPlacement;
 use crate::runtime::port::http::{
     Bytes, HttpBody, HttpClient, HttpFlight, HttpRequest, HttpResponse, HttpSink, OutgoingRequest,
@@ -180,7 +180,11 @@ async fn a_request_leaves_and_its_answer_comes() {
     assert!(response.body == ResponseBody::Bytes(b"no".to_vec()));
 
     // The connection is kept, and used again.
-    let mut again = ask(&network, get(format!("http://127.0.0.1:{port}/again")), None);
+    let mut again = ask(
+        &network,
+        get(format!("http://127.0.0.1:{port}/again")),
+        None,
+    );
     assert!(read_request(&mut server).await.starts_with("GET /again "));
     answer(&mut server, "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n1").await;
     assert_eq!(again.body().await, "1");
@@ -200,7 +204,11 @@ async fn a_request_leaves_and_its_answer_comes() {
     assert_eq!(failure.code, FailureCode::Denied, "{failure}");
     request.url = format!("https://127.0.0.1:{port}/");
     let failure = ask(&network, request, None).failure().await;
-    assert_eq!(failure.code, FailureCode::Denied, "over https it is not granted: {failure}");
+    assert_eq!(
+        failure.code,
+        FailureCode::Denied,
+        "over https it is not granted: {failure}"
+    );
 }
 
 #[tokio::test]
@@ -229,9 +237,18 @@ async fn what_breaks_off_says_that_it_may_have_been_done() {
     let url = format!("http://127.0.0.1:{port}/hidden?hidden=1");
     for (sent, expected) in [
         ("", "broke; it may have acted on the request"),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf", "broke off"),
-        ("SSH-2.0-OpenSSH\r\n\r\n", "broke; it may have acted on the request"),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nzz", "broke off"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf",
+            "broke off",
+        ),
+        (
+            "SSH-2.0-OpenSSH\r\n\r\n",
+            "broke; it may have acted on the request",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nzz",
+            "broke off",
+        ),
     ] {
         let mut asking = ask(&network, get(url.clone()), None);
         let mut server = accept(&listener).await;
@@ -258,14 +275,21 @@ async fn an_answer_that_is_too_long_is_cut() {
             let head = "HTTP/1.1 200 OK\r\ncontent-length: 100001\r\n\r\n";
             answer(&mut server, head).await;
         } else {
-            answer(&mut server, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+            answer(
+                &mut server,
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            )
+            .await;
             let chunk = format!("{:x}\r\n{}\r\n", 1000, "x".repeat(1000));
             // Without an end: the host hangs up.
             while server.write_all(chunk.as_bytes()).await.is_ok() {}
         }
         let failure = asking.failure().await;
         assert_eq!(failure.code, FailureCode::QuotaExceeded);
-        assert!(failure.message.ends_with("is longer than 100000 bytes"), "{failure}");
+        assert!(
+            failure.message.ends_with("is longer than 100000 bytes"),
+            "{failure}"
+        );
     }
 }
 
@@ -278,9 +302,16 @@ async fn who_does_not_answer_is_given_up_and_who_is_not_asked_any_more_too() {
     let mut server = accept(&listener).await;
     let failure = asking.failure().await;
     assert_eq!(failure.code, FailureCode::Unavailable);
-    assert!(failure.message.contains("did not answer in time"), "{failure}");
+    assert!(
+        failure.message.contains("did not answer in time"),
+        "{failure}"
+    );
     read_request(&mut server).await;
-    assert_eq!(soon(server.read(&mut [0])).await.unwrap_or(0), 0, "it hung up");
+    assert_eq!(
+        soon(server.read(&mut [0])).await.unwrap_or(0),
+        0,
+        "it hung up"
+    );
 
     request.timeout_ms = None;
     let Asking {
@@ -291,7 +322,11 @@ async fn who_does_not_answer_is_given_up_and_who_is_not_asked_any_more_too() {
     let mut server = accept(&listener).await;
     read_request(&mut server).await;
     drop((flight, sink));
-    assert_eq!(soon(server.read(&mut [0])).await.unwrap_or(0), 0, "it hung up");
+    assert_eq!(
+        soon(server.read(&mut [0])).await.unwrap_or(0),
+        0,
+        "it hung up"
+    );
     assert!(soon(outcomes.recv()).await.is_none(), "nobody was told");
 
     // One that goes on without anybody.
@@ -308,7 +343,11 @@ async fn nothing_leaves_without_the_lease() {
     let request = get(format!("http://127.0.0.1:{port}/"));
     let mut asking = ask_with(&network, request, grant("127.0.0.1", port), None, false);
     // Some other request, sent later, is there before it.
-    let mut other = ask(&network, get(format!("http://127.0.0.1:{port}/other")), None);
+    let mut other = ask(
+        &network,
+        get(format!("http://127.0.0.1:{port}/other")),
+        None,
+    );
     let mut server = accept(&listener).await;
     assert!(read_request(&mut server).await.starts_with("GET /other "));
     answer(&mut server, "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n1").await;
@@ -331,7 +370,13 @@ async fn policy_is_asked_before_anything_else() {
         failure.to_string(),
         "denied: this path of 127.0.0.1 is not granted by the manifest"
     );
-    let mut asking = ask_with(&network, get(url.clone()), EgressGrant::default(), None, true);
+    let mut asking = ask_with(
+        &network,
+        get(url.clone()),
+        EgressGrant::default(),
+        None,
+        true,
+    );
     assert_eq!(
         asking.failure().await.to_string(),
         format!("denied: 127.0.0.1:{port} over http is not granted by the manifest")
@@ -345,7 +390,10 @@ async fn policy_is_asked_before_anything_else() {
     let denies = r#"{"egress": {"deny": [{"host": "127.0.0.1"}]}}"#;
     network.apply(serde_json::from_str(denies).unwrap());
     let failure = ask(&network, get(url), None).failure().await;
-    assert!(failure.message.ends_with("the operator's policy"), "{failure}");
+    assert!(
+        failure.message.ends_with("the operator's policy"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -358,8 +406,16 @@ async fn over_tls_the_other_side_is_who_it_says() {
     let mut server = soon(authority.acceptor(|_| ()).accept(accept(&listener).await))
         .await
         .unwrap();
-    assert!(read_request(&mut server).await.starts_with("GET /secret-path "));
-    answer(&mut server, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    assert!(
+        read_request(&mut server)
+            .await
+            .starts_with("GET /secret-path ")
+    );
+    answer(
+        &mut server,
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    )
+    .await;
     assert_eq!(asking.body().await, "ok");
 
     // One whose issuer is not trusted.

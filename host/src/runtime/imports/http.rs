@@ -32,7 +32,9 @@ fn check(request: &HttpRequest) -> Result<()> {
     if let Some(ms) = request.timeout_ms
         && !(1..=TIMEOUT_MS).contains(&ms)
     {
-        return breach(format!("a request's timeout is 1 to {TIMEOUT_MS} ms, not {ms}"));
+        return breach(format!(
+            "a request's timeout is 1 to {TIMEOUT_MS} ms, not {ms}"
+        ));
     }
     if let Some(bytes) = request.max_bytes
         && !request.to_blob

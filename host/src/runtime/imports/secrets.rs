@@ -1,5 +1,6 @@
 //! `secrets`: named by the manifest. `reveal` needs a grant of its own and is audited.
 
+use super::keys::{self, Algorithm, Hasher};
 use crate::domain::SecretBytes;
 use crate::domain::error::{Failure, FailureCode};
 use crate::runtime::convert;
@@ -7,7 +8,6 @@ use crate::runtime::guest::GuestState;
 use crate::runtime::limits::breach;
 use crate::runtime::turn::Turn;
 use anyport_contract::anyport::provider::{secrets, types};
-use super::keys::{self, Algorithm, Hasher};
 use wasmtime::Result;
 
 const SECRET_BYTES: usize = 64 * 1024;

@@ -95,7 +95,9 @@ impl Serialize for Bytes {
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let bytes = STANDARD_NO_PAD.decode(text).map_err(serde::de::Error::custom)?;
+        let bytes = STANDARD_NO_PAD
+            .decode(text)
+            .map_err(serde::de::Error::custom)?;
         Ok(Self(bytes))
     }
 }

@@ -1,11 +1,11 @@
 //! The manifest's recipes: is it the channel who calls, and what does its challenge get? Over the
 //! bytes as they came; secrets are compared in constant time.
 
-use crate::domain::{SecretBytes, Timestamp};
 use crate::domain::ingress::{
     Challenge, Encoding, IngressResponse, Part, SecretEncoding, Signed, TimeUnit, Token, Verify,
 };
 use crate::domain::raw_json;
+use crate::domain::{SecretBytes, Timestamp};
 use crate::supervisor::control::IngressRefusal;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -144,7 +144,9 @@ pub fn without_token(
         .split('&')
         .filter(|pair| {
             let mut parsed = form_urlencoded::parse(pair.as_bytes());
-            parsed.next().is_none_or(|(name, _)| name != secret.as_str())
+            parsed
+                .next()
+                .is_none_or(|(name, _)| name != secret.as_str())
         })
         .collect();
     let kept = (!kept.is_empty()).then(|| kept.join("&"));
@@ -165,7 +167,12 @@ fn verify_signed(
     let message = message(signed, seen, secrets, time.as_deref())?;
     // The signature first: whether a time is fresh is told to nobody else.
     let fits: Box<dyn Fn(&[u8]) -> bool + '_> = match verify {
-        Verify::HmacSha1(_) => mac(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, signed, secrets, &message)?,
+        Verify::HmacSha1(_) => mac(
+            hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+            signed,
+            secrets,
+            &message,
+        )?,
         Verify::HmacSha256(_) => mac(hmac::HMAC_SHA256, signed, secrets, &message)?,
         Verify::HmacSha512(_) => mac(hmac::HMAC_SHA512, signed, secrets, &message)?,
         Verify::DigestMd5(_) => same(md5::Md5::digest(&*message).to_vec()),
@@ -174,7 +181,11 @@ fn verify_signed(
         Verify::DigestSha512(_) => same(sha(&digest::SHA512, &message)),
         Verify::Ed25519(_) => {
             let key = public_key(signed, secrets, 32)?;
-            Box::new(move |given| UnparsedPublicKey::new(&ED25519, &key).verify(&message, given).is_ok())
+            Box::new(move |given| {
+                UnparsedPublicKey::new(&ED25519, &key)
+                    .verify(&message, given)
+                    .is_ok()
+            })
         }
         Verify::EcdsaP256(_) => {
             let key = public_key(signed, secrets, 65)?;
@@ -211,7 +222,9 @@ fn mac<'m>(
         SecretEncoding::Base64 => Zeroizing::new(base64(raw).ok_or(Reason::NoSecret)?),
     };
     let key = hmac::Key::new(algorithm, &key);
-    Ok(Box::new(move |given| hmac::verify(&key, message, given).is_ok()))
+    Ok(Box::new(move |given| {
+        hmac::verify(&key, message, given).is_ok()
+    }))
 }
 
 fn same<'m>(digest: Vec<u8>) -> Fits<'m> {
@@ -260,7 +273,10 @@ fn decoded(text: &str, encoding: Encoding) -> Option<Vec<u8>> {
 
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let bare = text.trim_ascii_end();
-    let end = bare.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at + 1);
+    let end = bare
+        .iter()
+        .rposition(|byte| *byte != b'=')
+        .map_or(0, |at| at + 1);
     STANDARD_NO_PAD
         .decode(&bare[..end])
         .or_else(|_| URL_SAFE_NO_PAD.decode(&bare[..end]))
@@ -270,7 +286,9 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 /// As it stands in the request. None: the recipe has none.
 fn timestamp(signed: &Signed, seen: &Seen<'_>) -> Result<Option<String>, Reason> {
     let found = if let Some(header) = &signed.timestamp_header {
-        seen.headers_named(header).next().map(|text| text.trim().to_owned())
+        seen.headers_named(header)
+            .next()
+            .map(|text| text.trim().to_owned())
     } else if let (Some(field), Some(header)) = (&signed.timestamp_field, &signed.header) {
         let mut values = seen.headers_named(header);
         values.find_map(|value| fields(value, field).next().map(str::to_owned))
@@ -282,13 +300,10 @@ fn timestamp(signed: &Signed, seen: &Seen<'_>) -> Result<Option<String>, Reason>
     found.map(Some).ok_or(Reason::Stale)
 }
 
-fn fresh(
-    time: Option<&str>,
-    unit: TimeUnit,
-    tolerance: u32,
-    now: Timestamp,
-) -> Result<(), Reason> {
-    let number: u64 = time.and_then(|text| text.parse().ok()).ok_or(Reason::Stale)?;
+fn fresh(time: Option<&str>, unit: TimeUnit, tolerance: u32, now: Timestamp) -> Result<(), Reason> {
+    let number: u64 = time
+        .and_then(|text| text.parse().ok())
+        .ok_or(Reason::Stale)?;
     let at = match unit {
         TimeUnit::Seconds => number.checked_mul(1000).ok_or(Reason::Stale)?,
         TimeUnit::Milliseconds => number,

@@ -60,13 +60,18 @@ type Vector<'v> = (&'v str, &'v [(&'v str, &'v str)], Option<&'v str>);
 const MAC: &str = "8b4855eb4e297435be95a9ed6a458badb5c9d06b6d967b6ffa29139ccc1f94b3";
 const TIMED: &str = r#"kind = "hmac-sha256", header = "X-Sig", prefix = "sha256=", secret = "key", signed = "{timestamp}.{body}", timestamp-header = "x-time", tolerance-seconds = 300"#;
 const TIMED_MAC: &str = "sha256=8b4855eb4e297435be95a9ed6a458badb5c9d06b6d967b6ffa29139ccc1f94b3";
-const LISTED: &str = "t=1700000000,v=8b4855eb4e297435be95a9ed6a458badb5c9d06b6d967b6ffa29139ccc1f94b3";
+const LISTED: &str =
+    "t=1700000000,v=8b4855eb4e297435be95a9ed6a458badb5c9d06b6d967b6ffa29139ccc1f94b3";
 const ED_SIGNATURE: &str = "f8e14e595b5fc46bfd137a74cd6c177b9c3ce7b36b648bf35942566778da4b83\
                             54be9fd62de648325bfb8ecd3bb3ca69965cfd769e6aa67ee87bbfa9e42eea0c";
 
 fn vectors() -> Vec<Vector<'static>> {
     vec![
-        (TIMED, &[("x-sig", TIMED_MAC), ("x-time", "1700000000")], None),
+        (
+            TIMED,
+            &[("x-sig", TIMED_MAC), ("x-time", "1700000000")],
+            None,
+        ),
         (
             r#"kind = "hmac-sha256", header = "x-sig", field = "v", secret = "key", signed = "{timestamp}.{body}", timestamp-field = "t", tolerance-seconds = 300"#,
             &[("x-sig", LISTED)],
@@ -209,7 +214,9 @@ fn one_changed_byte_anywhere_is_found() {
             for at in 0..BODY.len() {
                 let mut body = BODY.as_bytes().to_vec();
                 body[at] ^= 1;
-                let Ok(body) = String::from_utf8(body) else { continue };
+                let Ok(body) = String::from_utf8(body) else {
+                    continue;
+                };
                 let given = headers(given);
                 let verified = verify(&recipe, &seen(&given, query, &body), &secrets);
                 assert!(verified.is_err(), "{text}: byte {at} of the body");
@@ -237,7 +244,10 @@ fn what_is_missing_is_told_apart() {
         let given = headers(given);
         verify(&recipe(text), &seen(&given, None, BODY), &secrets())
     };
-    assert_eq!(check(TIMED, &[("x-time", "1700000000")]), Err(Reason::NoSignature));
+    assert_eq!(
+        check(TIMED, &[("x-time", "1700000000")]),
+        Err(Reason::NoSignature)
+    );
     assert_eq!(
         check(TIMED, &[("x-sig", MAC), ("x-time", "1700000000")]),
         Err(Reason::NoSignature),
@@ -276,7 +286,10 @@ fn a_replay_is_refused_at_both_ends_of_the_tolerance() {
         fresh(Some("18446744073709551615"), TimeUnit::Seconds, 300, NOW),
         Err(Reason::Stale)
     );
-    assert_eq!(fresh(Some("-1"), TimeUnit::Seconds, 300, NOW), Err(Reason::Stale));
+    assert_eq!(
+        fresh(Some("-1"), TimeUnit::Seconds, 300, NOW),
+        Err(Reason::Stale)
+    );
 }
 
 #[test]
@@ -303,7 +316,12 @@ fn challenge(text: &str) -> Challenge {
     route.challenge.unwrap()
 }
 
-fn asked(challenge: &Challenge, method: &str, query: &str, body: &str) -> Option<Result<String, Reason>> {
+fn asked(
+    challenge: &Challenge,
+    method: &str,
+    query: &str,
+    body: &str,
+) -> Option<Result<String, Reason>> {
     let seen = Seen {
         method,
         ..seen(&[], Some(query), body)
@@ -322,10 +340,19 @@ fn challenges() {
     assert_eq!(asked(&echo, "POST", good, ""), None);
     assert_eq!(asked(&echo, "GET", "hub.verify_token=app+secret", ""), None);
     for (query, reason) in [
-        ("hub.challenge=1&hub.verify_token=wrong", Reason::BadSignature),
+        (
+            "hub.challenge=1&hub.verify_token=wrong",
+            Reason::BadSignature,
+        ),
         ("hub.challenge=1", Reason::NoSignature),
-        ("hub.challenge=&hub.verify_token=app+secret", Reason::Incomplete),
-        ("hub.challenge=%3Cb%3E&hub.verify_token=app+secret", Reason::Incomplete),
+        (
+            "hub.challenge=&hub.verify_token=app+secret",
+            Reason::Incomplete,
+        ),
+        (
+            "hub.challenge=%3Cb%3E&hub.verify_token=app+secret",
+            Reason::Incomplete,
+        ),
     ] {
         assert_eq!(asked(&echo, "GET", query, ""), Some(Err(reason)), "{query}");
     }
@@ -344,11 +371,20 @@ fn challenges() {
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("crc_token", text)
             .finish();
-        assert_eq!(asked(&crc, "GET", &query, ""), Some(Err(Reason::Incomplete)), "{text}");
+        assert_eq!(
+            asked(&crc, "GET", &query, ""),
+            Some(Err(Reason::Incomplete)),
+            "{text}"
+        );
     }
     let in_body = challenge("method = \"POST\"\npointer = \"/challenge\"");
     assert_eq!(
-        asked(&in_body, "POST", "", r#"{"type":"url_verification","challenge":"3eZbrw1a"}"#),
+        asked(
+            &in_body,
+            "POST",
+            "",
+            r#"{"type":"url_verification","challenge":"3eZbrw1a"}"#
+        ),
         Some(Ok("3eZbrw1a".into()))
     );
     assert_eq!(asked(&in_body, "POST", "", BODY), None);

@@ -85,8 +85,18 @@ mod tests {
 
     #[test]
     fn what_names_nobody_is_refused() {
-        for body in ["", "{}", "{\"entry\":{}}", "{\"entry\":[]}", "{\"entry\":[{\"id\":null}]}", "{\"entry\":[{\"id\":\"1\"},{}]}"] {
-            assert!(parts(&owner("/id", Some("/entry")), body).is_err(), "{body}");
+        for body in [
+            "",
+            "{}",
+            "{\"entry\":{}}",
+            "{\"entry\":[]}",
+            "{\"entry\":[{\"id\":null}]}",
+            "{\"entry\":[{\"id\":\"1\"},{}]}",
+        ] {
+            assert!(
+                parts(&owner("/id", Some("/entry")), body).is_err(),
+                "{body}"
+            );
         }
         assert!(split(&owner("/id", None), vec![0xff]).is_err());
     }

@@ -153,7 +153,9 @@ pub fn called(request: &ingress::Request) -> ingress::Response {
         }),
     );
     ingress::Response {
-        status: header("x-status").and_then(|text| text.parse().ok()).unwrap_or(200),
+        status: header("x-status")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(200),
         headers: vec![Header {
             name: "x-from".to_owned(),
             value: "the guest".to_owned(),
@@ -175,7 +177,10 @@ pub fn scan(complement: &str) {
         .filter(|window| window.iter().zip(&wanted).all(|(here, not)| *here == !*not))
         .count();
     let number = count("scans");
-    say(&format!("scan-{number}"), &json!({ "found": found, "of": memory().len() }));
+    say(
+        &format!("scan-{number}"),
+        &json!({ "found": found, "of": memory().len() }),
+    );
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -211,7 +216,9 @@ pub fn sign(argument: &str) -> Result<(), Error> {
         _ => secrets::sign(name, how, text.as_bytes()),
     };
     let told = match bytes {
-        Ok(bytes) => json!({"hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()}),
+        Ok(bytes) => {
+            json!({"hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()})
+        }
         Err(error) => json!({"error": format!("{:?}", error.code), "message": error.message}),
     };
     let number = count("signatures");

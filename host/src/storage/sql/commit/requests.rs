@@ -7,7 +7,10 @@ use super::plan::{Plan, RequestChange};
 use crate::storage::StorageError;
 use crate::storage::seal::Kind;
 
-pub(super) async fn apply(connection: &mut Connection, plan: &Plan<'_>) -> Result<(), StorageError> {
+pub(super) async fn apply(
+    connection: &mut Connection,
+    plan: &Plan<'_>,
+) -> Result<(), StorageError> {
     const PUT: Many = Many {
         before: "INSERT INTO request (account, id, started, request_sealed) VALUES ",
         row: "(?,?,?,?)",
