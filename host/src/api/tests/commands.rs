@@ -53,8 +53,7 @@ fn row(
 const PAGE: &str = "items:l has_more:b next_cursor:s";
 const CHAT: &str =
     "conversation_id:s type:s title:s avatar_url:s unread_count:i is_pinned:b is_muted:b";
-const PERSON: &str =
-    "id:s conversation_id:s display_name:s avatar_url:s provider_user_id:s";
+const PERSON: &str = "id:s conversation_id:s display_name:s avatar_url:s provider_user_id:s";
 const GROUP: &str = "id:s conversation_id:s name:s avatar_url:s";
 const OK: &str = "ok:b";
 
@@ -245,7 +244,11 @@ async fn bad_input_names_its_field_and_asks_nobody() {
         if let Some((name, _)) = row.query.split_once('=') {
             let path = row.path(&account, "");
             let answered = host.call(row.method, &path, row.body(&account)).await;
-            assert_eq!((answered.status, answered.code()), (400, "invalid_request"), "{what}");
+            assert_eq!(
+                (answered.status, answered.code()),
+                (400, "invalid_request"),
+                "{what}"
+            );
             assert_eq!(answered.body["error"]["field"], name, "{what}");
         }
         let Some(body) = row.body(&account) else {
@@ -314,20 +317,66 @@ async fn what_has_no_answer_says_why() {
     let late = |called| Unanswered::TooLate { called };
     // (why, of a question, of an action, is there a Retry-After)
     for (why, question, action, again) in [
-        (not_found, (404, "conversation_not_found"), (404, "conversation_not_found"), [false, false]),
-        (refused, (500, "get_conversation_failed"), (500, "pin_conversation_failed"), [false, false]),
-        (away, (503, "provider_unavailable"), (503, "provider_unavailable"), [true, true]),
-        (maybe, (503, "provider_unavailable"), (504, "outcome_unknown"), [true, false]),
-        (late(true), (504, "provider_timeout"), (504, "outcome_unknown"), [true, false]),
-        (late(false), (503, "provider_unavailable"), (503, "provider_unavailable"), [true, true]),
-        (gone(true), (503, "provider_unavailable"), (504, "outcome_unknown"), [true, false]),
-        (gone(false), (503, "provider_unavailable"), (503, "provider_unavailable"), [true, true]),
+        (
+            not_found,
+            (404, "conversation_not_found"),
+            (404, "conversation_not_found"),
+            [false, false],
+        ),
+        (
+            refused,
+            (500, "get_conversation_failed"),
+            (500, "pin_conversation_failed"),
+            [false, false],
+        ),
+        (
+            away,
+            (503, "provider_unavailable"),
+            (503, "provider_unavailable"),
+            [true, true],
+        ),
+        (
+            maybe,
+            (503, "provider_unavailable"),
+            (504, "outcome_unknown"),
+            [true, false],
+        ),
+        (
+            late(true),
+            (504, "provider_timeout"),
+            (504, "outcome_unknown"),
+            [true, false],
+        ),
+        (
+            late(false),
+            (503, "provider_unavailable"),
+            (503, "provider_unavailable"),
+            [true, true],
+        ),
+        (
+            gone(true),
+            (503, "provider_unavailable"),
+            (504, "outcome_unknown"),
+            [true, false],
+        ),
+        (
+            gone(false),
+            (503, "provider_unavailable"),
+            (503, "provider_unavailable"),
+            [true, true],
+        ),
     ] {
-        for (index, (query, expected)) in [(true, question), (false, action)].into_iter().enumerate() {
-            let refusal = Refusal::Unanswered { query, why: why.clone() };
+        for (index, (query, expected)) in
+            [(true, question), (false, action)].into_iter().enumerate()
+        {
+            let refusal = Refusal::Unanswered {
+                query,
+                why: why.clone(),
+            };
             host.control.script().refusal = Some(refusal);
             let answered = if query {
-                host.get(&format!("{path}conversations/info?conversation_id=c1")).await
+                host.get(&format!("{path}conversations/info?conversation_id=c1"))
+                    .await
             } else {
                 let body = json!({"conversation_id": "c1"});
                 host.post(&format!("{path}conversations/pin"), body).await
@@ -338,7 +387,9 @@ async fn what_has_no_answer_says_why() {
         }
     }
     host.control.script().refusal = Some(Refusal::TooManyCommands);
-    let answered = host.get(&format!("{path}conversations/info?conversation_id=c1")).await;
+    let answered = host
+        .get(&format!("{path}conversations/info?conversation_id=c1"))
+        .await;
     assert_eq!((answered.status, answered.code()), (429, "rate_limited"));
     assert_eq!(answered.headers["retry-after"], "1");
 }
@@ -358,7 +409,9 @@ async fn a_cursor_holds_for_its_list_only() {
         next: Some("the provider's".into()),
     }));
     let list = |account: &str, rest: &str| format!("/v1/accounts/{account}/conversations?{rest}");
-    let answered = host.get(&list(&account, "type=group,group&limit=500")).await;
+    let answered = host
+        .get(&list(&account, "type=group,group&limit=500"))
+        .await;
     assert_eq!(answered.status, 200, "{}", answered.body);
     let data = answered.data();
     // The other kinds are left out, also where the page was full.
@@ -376,16 +429,26 @@ async fn a_cursor_holds_for_its_list_only() {
         (list(&account, &format!("type=user&cursor={cursor}")), false),
         (list(&account, &format!("cursor={cursor}")), false),
         (list(&other, &format!("type=group&cursor={cursor}")), false),
-        (list(&account, &format!("type=group&cursor={cursor}x")), false),
+        (
+            list(&account, &format!("type=group&cursor={cursor}x")),
+            false,
+        ),
         (list(&account, "cursor=nonsense"), false),
-        (format!("/v1/accounts/{account}/contacts?cursor={cursor}"), false),
+        (
+            format!("/v1/accounts/{account}/contacts?cursor={cursor}"),
+            false,
+        ),
     ] {
         let answered = host.get(&path).await;
         if good {
             assert_eq!(answered.status, 200, "{}", answered.body);
             assert_eq!(asked(&host).cursor.as_deref(), Some("the provider's"));
         } else {
-            assert_eq!((answered.status, answered.code()), (400, "invalid_request"), "{path}");
+            assert_eq!(
+                (answered.status, answered.code()),
+                (400, "invalid_request"),
+                "{path}"
+            );
             assert!(answered.message().starts_with("cursor: "), "{path}");
         }
     }
@@ -426,16 +489,86 @@ async fn limits_are_named_with_their_values() {
                "pinned": true, "content": "new", name: value})
     };
     for (feature, limits, path, body, field, name) in [
-        ("conversations.mute", json!({"max-seconds": 60}), path("conversations/mute"), chat("duration", json!(61)), "duration", "max-seconds"),
-        ("conversations.mute", json!({"max-seconds": 60}), path("conversations/mute"), chat("mute_until", json!("2999-01-01T00:00:00Z")), "mute_until", "max-seconds"),
-        ("conversations.activity", json!({"activities": ["typing"]}), path("conversations/activity"), chat("kind", json!("recording")), "kind", "activities"),
-        ("labels.upsert", json!({"max-chars": 3}), path("conversations/labels/upsert"), json!({"name": "Refunds"}), "name", "max-chars"),
-        ("labels.assign", json!({"max-conversations": 1}), path("conversations/labels"), json!({"label_id": "l", "action": "add", "conversation_ids": ["a", "b"]}), "conversation_ids", "max-conversations"),
-        ("contacts.note", json!({"max-chars": 3}), path("contacts/note"), json!({"contact_id": "p", "note": "long"}), "note", "max-chars"),
-        ("groups.create", json!({"max-members": 1}), path("groups/create"), json!({"name": "n", "members": ["a", "b"]}), "members", "max-members"),
-        ("message.edit", json!({"max-chars": 3}), "/v1/messages/edit".into(), message("content", json!("long")), "content", "max-chars"),
-        ("message.react", json!({"emojis": ["👍"]}), "/v1/messages/reaction".into(), message("emoji", json!("🍋")), "emoji", "emojis"),
-        ("message.pin", json!({"max-seconds": 60}), "/v1/messages/pin".into(), message("duration_seconds", json!(61)), "duration_seconds", "max-seconds"),
+        (
+            "conversations.mute",
+            json!({"max-seconds": 60}),
+            path("conversations/mute"),
+            chat("duration", json!(61)),
+            "duration",
+            "max-seconds",
+        ),
+        (
+            "conversations.mute",
+            json!({"max-seconds": 60}),
+            path("conversations/mute"),
+            chat("mute_until", json!("2999-01-01T00:00:00Z")),
+            "mute_until",
+            "max-seconds",
+        ),
+        (
+            "conversations.activity",
+            json!({"activities": ["typing"]}),
+            path("conversations/activity"),
+            chat("kind", json!("recording")),
+            "kind",
+            "activities",
+        ),
+        (
+            "labels.upsert",
+            json!({"max-chars": 3}),
+            path("conversations/labels/upsert"),
+            json!({"name": "Refunds"}),
+            "name",
+            "max-chars",
+        ),
+        (
+            "labels.assign",
+            json!({"max-conversations": 1}),
+            path("conversations/labels"),
+            json!({"label_id": "l", "action": "add", "conversation_ids": ["a", "b"]}),
+            "conversation_ids",
+            "max-conversations",
+        ),
+        (
+            "contacts.note",
+            json!({"max-chars": 3}),
+            path("contacts/note"),
+            json!({"contact_id": "p", "note": "long"}),
+            "note",
+            "max-chars",
+        ),
+        (
+            "groups.create",
+            json!({"max-members": 1}),
+            path("groups/create"),
+            json!({"name": "n", "members": ["a", "b"]}),
+            "members",
+            "max-members",
+        ),
+        (
+            "message.edit",
+            json!({"max-chars": 3}),
+            "/v1/messages/edit".into(),
+            message("content", json!("long")),
+            "content",
+            "max-chars",
+        ),
+        (
+            "message.react",
+            json!({"emojis": ["👍"]}),
+            "/v1/messages/reaction".into(),
+            message("emoji", json!("🍋")),
+            "emoji",
+            "emojis",
+        ),
+        (
+            "message.pin",
+            json!({"max-seconds": 60}),
+            "/v1/messages/pin".into(),
+            message("duration_seconds", json!(61)),
+            "duration_seconds",
+            "max-seconds",
+        ),
     ] {
         host.control.script().features = vec![(feature.to_owned(), Some(limits.clone()))];
         let answered = host.post(&path, body).await;
@@ -454,32 +587,80 @@ async fn rules_of_single_operations() {
     let account = host.account().await;
     let path = |rest: &str| format!("/v1/accounts/{account}/{rest}");
     host.control.script().features = [
-        "conversations.read", "conversations.mute", "groups.info", "contacts.get", "contacts.list",
+        "conversations.read",
+        "conversations.mute",
+        "groups.info",
+        "contacts.get",
+        "contacts.list",
     ]
     .map(|name| (name.to_owned(), None))
     .to_vec();
     for (rest, body, field) in [
-        ("conversations/read", json!({"conversation_id": "c", "up_to_message_id": "m"}), "up_to_message_sender_id"),
-        ("conversations/read", json!({"conversation_id": "c", "up_to_message_sender_id": "p"}), "up_to_message_id"),
-        ("conversations/mute", json!({"conversation_id": "c", "duration": 1, "mute_until": "2999-01-01T00:00:00Z"}), "mute_until"),
-        ("conversations/mute", json!({"conversation_id": "c", "mute_until": "2001-01-01T00:00:00Z"}), "mute_until"),
-        ("conversations/mute", json!({"conversation_id": "c", "mute_until": "tomorrow"}), "mute_until"),
-        ("conversations/mute", json!({"conversation_id": "c", "duration": -1}), "duration"),
+        (
+            "conversations/read",
+            json!({"conversation_id": "c", "up_to_message_id": "m"}),
+            "up_to_message_sender_id",
+        ),
+        (
+            "conversations/read",
+            json!({"conversation_id": "c", "up_to_message_sender_id": "p"}),
+            "up_to_message_id",
+        ),
+        (
+            "conversations/mute",
+            json!({"conversation_id": "c", "duration": 1, "mute_until": "2999-01-01T00:00:00Z"}),
+            "mute_until",
+        ),
+        (
+            "conversations/mute",
+            json!({"conversation_id": "c", "mute_until": "2001-01-01T00:00:00Z"}),
+            "mute_until",
+        ),
+        (
+            "conversations/mute",
+            json!({"conversation_id": "c", "mute_until": "tomorrow"}),
+            "mute_until",
+        ),
+        (
+            "conversations/mute",
+            json!({"conversation_id": "c", "duration": -1}),
+            "duration",
+        ),
         ("groups/update-info", json!({"group_id": "g"}), "body"),
-        ("groups/update-info", json!({"group_id": "g", "name": "n", "description": ""}), "body"),
-        ("groups/update-info", json!({"group_id": "g", "name": "n".repeat(101)}), "name"),
+        (
+            "groups/update-info",
+            json!({"group_id": "g", "name": "n", "description": ""}),
+            "body",
+        ),
+        (
+            "groups/update-info",
+            json!({"group_id": "g", "name": "n".repeat(101)}),
+            "name",
+        ),
     ] {
         let answered = host.post(&path(rest), body.clone()).await;
-        assert_eq!((answered.status, answered.code()), (400, "invalid_request"), "{body}");
+        assert_eq!(
+            (answered.status, answered.code()),
+            (400, "invalid_request"),
+            "{body}"
+        );
         assert_eq!(answered.body["error"]["field"], field, "{body}");
     }
     // An empty string is absent there, and clears here.
     let body = json!({"conversation_id": "c", "up_to_message_id": ""});
-    assert_eq!(host.post(&path("conversations/read"), body).await.status, 200);
+    assert_eq!(
+        host.post(&path("conversations/read"), body).await.status,
+        200
+    );
     for (duration, for_good) in [(json!(0), true), (json!(60), false), (json!(null), true)] {
         let body = json!({"conversation_id": "c", "duration": duration});
-        assert_eq!(host.post(&path("conversations/mute"), body).await.status, 200);
-        let Some(Command::Mute { muted: true, until, .. }) = host.control.script().commands.pop()
+        assert_eq!(
+            host.post(&path("conversations/mute"), body).await.status,
+            200
+        );
+        let Some(Command::Mute {
+            muted: true, until, ..
+        }) = host.control.script().commands.pop()
         else {
             panic!()
         };
@@ -487,14 +668,28 @@ async fn rules_of_single_operations() {
     }
     host.control.script().answer = Some(Answer::Contact(None));
     let answered = host.get(&path("contacts/info?contact_id=p")).await;
-    assert_eq!((answered.status, answered.code()), (404, "contact_not_found"));
+    assert_eq!(
+        (answered.status, answered.code()),
+        (404, "contact_not_found")
+    );
     host.control.script().answer = None;
-    for (rest, found) in [("q=DANA", 1), ("q=nobody", 0), ("updated_since=2026-02-01T00:00:00Z", 1)] {
+    for (rest, found) in [
+        ("q=DANA", 1),
+        ("q=nobody", 0),
+        ("updated_since=2026-02-01T00:00:00Z", 1),
+    ] {
         let answered = host.get(&path(&format!("contacts?{rest}"))).await;
-        assert_eq!(answered.data()["items"].as_array().unwrap().len(), found, "{rest}");
+        assert_eq!(
+            answered.data()["items"].as_array().unwrap().len(),
+            found,
+            "{rest}"
+        );
     }
     let answered = host.get(&path("contacts?updated_since=yesterday")).await;
-    assert_eq!((answered.status, answered.body["error"]["field"].as_str()), (400, Some("updated_since")));
+    assert_eq!(
+        (answered.status, answered.body["error"]["field"].as_str()),
+        (400, Some("updated_since"))
+    );
 }
 
 #[tokio::test]
@@ -505,11 +700,12 @@ async fn messages_are_named_by_either_id_or_by_token() {
         .map(|name| (name.to_owned(), None))
         .to_vec();
     let react = async |body: Value| host.post("/v1/messages/reaction", body).await;
-    let body = |conversation: &str, message: &str| {
-        json!({"account_id": account, "conversation_id": conversation, "message_id": message})
-    };
+    let body = |conversation: &str, message: &str| json!({"account_id": account, "conversation_id": conversation, "message_id": message});
     let target = || match host.control.script().commands.pop() {
-        Some(Command::React { target, emoji: None }) => target,
+        Some(Command::React {
+            target,
+            emoji: None,
+        }) => target,
         other => panic!("{other:?}"),
     };
     // One that the host sent, which the channel has.
@@ -543,11 +739,19 @@ async fn messages_are_named_by_either_id_or_by_token() {
     with_token["reply_token"] = format!("rt1.{account}.m9").into();
     assert_eq!(react(with_token.clone()).await.status, 200);
     assert_eq!(target().reply_context.as_deref(), Some("context of m9"));
-    for (name, value) in [("message_id", "m8"), ("conversation_id", "c2"), ("reply_token", "rt1.acc_other.m9")] {
+    for (name, value) in [
+        ("message_id", "m8"),
+        ("conversation_id", "c2"),
+        ("reply_token", "rt1.acc_other.m9"),
+    ] {
         let mut wrong = with_token.clone();
         wrong[name] = value.into();
         let answered = react(wrong).await;
-        assert_eq!((answered.status, answered.code()), (400, "invalid_reply_token"), "{name}");
+        assert_eq!(
+            (answered.status, answered.code()),
+            (400, "invalid_reply_token"),
+            "{name}"
+        );
     }
 }
 
@@ -571,7 +775,12 @@ async fn capabilities_are_data() {
     let answered = host.get(&format!("/v1/accounts/{account}")).await;
     assert_eq!(
         answered.data()["capabilities"],
-        json!(["send_message", "receive_message", "send.text", "send.contact"])
+        json!([
+            "send_message",
+            "receive_message",
+            "send.text",
+            "send.contact"
+        ])
     );
 }
 
