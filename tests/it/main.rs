@@ -24,3 +24,4 @@ mod stop;
 mod support;
 mod traces;
 mod two_hosts;
+mod web;
