@@ -13,6 +13,7 @@ use crate::model::{Body, Message};
 use crate::protocol::Fault;
 use crate::settings::{Behaviour, Settings};
 use crate::user::{User, UserState};
+use crate::world::World;
 
 pub(crate) struct Channel {
     pub(crate) settings: Settings,
@@ -118,9 +119,34 @@ impl Channel {
             .ok()
     }
 
-    /// Fills in what the server knows (ids, times) and puts the event behind the others.
+    /// What the user sees of the channel, made when it is first needed.
+    pub(crate) fn world<'s>(&self, user: &User, state: &'s mut UserState) -> &'s mut World {
+        state.world.get_or_insert_with(|| {
+            let limit = self.settings.history_limit;
+            Box::new(World::new(
+                user.first_profile(),
+                &self.epoch,
+                limit,
+                now_ms(),
+            ))
+        })
+    }
+
+    /// Makes events of what has happened in the user's world. Returns their ids; a full inbox
+    /// loses the rest.
+    pub(crate) fn tell(&self, user: &User, state: &mut UserState) -> Vec<String> {
+        let happened = self.world(user, state).take_events();
+        happened
+            .into_iter()
+            .map_while(|body| self.push_event(user, state, body).ok())
+            .collect()
+    }
+
+    /// Fills in what the server knows (ids, times) and puts the event behind the others. A
+    /// message is remembered in its conversation, too.
     pub(crate) fn push_event(
         &self,
+        user: &User,
         state: &mut UserState,
         mut body: Body,
     ) -> Result<String, Fault> {
@@ -143,6 +169,9 @@ impl Channel {
         match &mut body {
             Body::Message(message) | Body::Edited(message) => complete(message),
             _ => {}
+        }
+        if let Body::Message(message) = &body {
+            self.world(user, state).remember(message.clone(), at_ms);
         }
         let json =
             serde_json::to_vec(&body).map_err(|error| Fault::new("invalid", error.to_string()))?;

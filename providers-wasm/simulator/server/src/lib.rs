@@ -18,8 +18,10 @@
 //! # }
 //! ```
 
+pub mod limits;
 pub mod model;
 pub mod protocol;
+pub mod request;
 
 #[cfg(feature = "server")]
 mod channel;
@@ -36,7 +38,13 @@ mod inbox;
 #[cfg(feature = "server")]
 mod journal;
 #[cfg(feature = "server")]
+mod play;
+#[cfg(feature = "server")]
+mod requests;
+#[cfg(feature = "server")]
 pub mod samples;
+#[cfg(feature = "server")]
+mod sends;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "server")]
@@ -49,6 +57,8 @@ mod sign_in;
 mod user;
 #[cfg(feature = "server")]
 pub mod wire;
+#[cfg(feature = "server")]
+mod world;
 
 #[cfg(feature = "server")]
 pub use {
@@ -56,6 +66,9 @@ pub use {
     control::{ControlReply, ControlRequest, Garbage},
     counters::{Counters, LatencySummary},
     journal::{SentOutcome, SentRecord},
+    play::Play,
+    requests::{RequestFault, RequestRecord},
     server::{Simulator, run, serve},
-    settings::{Behaviour, Settings, SimulatorArgs, Traffic},
+    settings::{Behaviour, RateLimit, Settings, SimulatorArgs, Traffic},
+    world::{Act, NewConversation},
 };

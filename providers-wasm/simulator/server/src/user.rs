@@ -11,7 +11,9 @@ use crate::counters::Counters;
 use crate::inbox::Inbox;
 use crate::journal::Journal;
 use crate::protocol::{Fault, Profile};
+use crate::requests::Requests;
 use crate::settings::Behaviour;
+use crate::world::World;
 
 pub(crate) struct User {
     pub(crate) name: String,
@@ -39,6 +41,9 @@ pub(crate) struct UserState {
     pub(crate) logins: u64,
     pub(crate) inbox: Inbox,
     pub(crate) journal: Journal,
+    pub(crate) requests: Requests,
+    /// None: nothing has happened in it yet. Ten thousand idle users need none.
+    pub(crate) world: Option<Box<World>>,
     /// None: the server's.
     pub(crate) behaviour: Option<Arc<Behaviour>>,
     pub(crate) faults: Faults,
@@ -75,6 +80,8 @@ impl User {
             logins: 0,
             inbox: Inbox::new(),
             journal: Journal::default(),
+            requests: Requests::default(),
+            world: None,
             behaviour: None,
             faults: Faults::default(),
             orders: Vec::new(),
@@ -90,6 +97,13 @@ impl User {
     }
 
     pub(crate) fn profile(&self) -> Profile {
+        match &self.state().world {
+            Some(world) => world.me.clone(),
+            None => self.first_profile(),
+        }
+    }
+
+    pub(crate) fn first_profile(&self) -> Profile {
         let digits = self
             .name
             .bytes()
@@ -99,6 +113,7 @@ impl User {
             name: self.name.clone(),
             username: self.name.clone(),
             phone: format!("1555{digits:07}"),
+            about: None,
         }
     }
 

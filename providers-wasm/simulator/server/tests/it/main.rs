@@ -4,6 +4,7 @@
 mod connection;
 mod faults;
 mod load;
+mod requests;
 mod sign_in;
 
 use std::time::Duration;
