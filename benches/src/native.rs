@@ -390,6 +390,15 @@ impl sdk::timers::Host for Native {
     }
 }
 
+impl sdk::http::Host for Native {
+    fn submit(&self, _: &str, _: &anyport_sdk::http_types::Request) {
+        unimplemented_here("http.submit");
+    }
+    fn cancel(&self, _: &str) {
+        unimplemented_here("http.cancel");
+    }
+}
+
 impl sdk::connections::Host for Native {
     fn ensure(&self, name: &str, spec: &sdk::connections::Spec) -> sdk::connections::State {
         use sdk::connections as from;

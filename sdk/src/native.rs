@@ -78,6 +78,10 @@ interfaces! {
         fn set(name: &str, spec: &Spec);
         fn cancel(name: &str);
     }
+    http {
+        fn submit(name: &str, request: &Request);
+        fn cancel(name: &str);
+    }
     connections {
         fn ensure(name: &str, spec: &Spec) -> State;
         fn send(name: &str, frame: &Frame);

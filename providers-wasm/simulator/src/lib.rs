@@ -14,6 +14,8 @@ mod sending;
 mod session;
 mod sign_in;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
 use crate::counters::{Counters, LatencySummary};
+use crate::http::Medium;
 use crate::journal::SentRecord;
 use crate::model::Body;
 use crate::play::{self, Play};
@@ -18,6 +19,8 @@ use crate::requests::RequestRecord;
 use crate::samples;
 use crate::settings::{Behaviour, Traffic};
 use crate::user::{Order, User, UserState};
+use crate::webhook_control::{self, WebhookRequest};
+use crate::webhooks::{DeliveryRecord, SignedRequest};
 
 /// One request on a control connection; answered by one [`ControlReply`], in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,6 +106,8 @@ pub enum ControlRequest {
         user: String,
         fault: Option<Fault>,
     },
+    /// About tokens, webhooks and media.
+    Webhooks(WebhookRequest),
     /// About what the user sees of the channel.
     Play {
         user: String,
@@ -139,6 +144,10 @@ pub enum ControlReply {
     /// How many connections or users it was done to.
     Count(u64),
     Answer(Answer),
+    Token(String),
+    Deliveries(Vec<DeliveryRecord>),
+    SignedRequest(Option<SignedRequest>),
+    Medium(Option<Medium>),
     Requests(Vec<RequestRecord>),
     Error(String),
 }
@@ -146,6 +155,7 @@ pub enum ControlReply {
 pub(crate) fn handle(channel: &Channel, request: ControlRequest) -> ControlReply {
     use ControlRequest as Ask;
     match request {
+        Ask::Webhooks(request) => webhook_control::handle(channel, request),
         Ask::Play { user, play } => play::play(channel, &user, play),
         Ask::Users {} => ControlReply::Users(
             channel

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod model;
 pub mod protocol;
 pub mod request;
+pub mod webhook;
 
 #[cfg(feature = "server")]
 mod channel;
@@ -33,6 +34,8 @@ mod connection;
 mod control;
 #[cfg(feature = "server")]
 mod counters;
+#[cfg(feature = "server")]
+mod http;
 #[cfg(feature = "server")]
 mod inbox;
 #[cfg(feature = "server")]
@@ -56,6 +59,10 @@ mod sign_in;
 #[cfg(feature = "server")]
 mod user;
 #[cfg(feature = "server")]
+mod webhook_control;
+#[cfg(feature = "server")]
+mod webhooks;
+#[cfg(feature = "server")]
 pub mod wire;
 #[cfg(feature = "server")]
 mod world;
@@ -65,10 +72,12 @@ pub use {
     client::ControlClient,
     control::{ControlReply, ControlRequest, Garbage},
     counters::{Counters, LatencySummary},
+    http::{Medium, generated},
     journal::{SentOutcome, SentRecord},
     play::Play,
     requests::{RequestFault, RequestRecord},
     server::{Simulator, run, serve},
     settings::{Behaviour, RateLimit, Settings, SimulatorArgs, Traffic},
+    webhooks::{DeliveryRecord, SignedRequest},
     world::{Act, NewConversation},
 };

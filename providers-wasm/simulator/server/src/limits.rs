@@ -37,5 +37,7 @@ pub const DESCRIPTION_CHARS: usize = 500;
 pub const GROUP_MEMBERS: usize = 256;
 /// Unicode scalar values of the note on a contact.
 pub const NOTE_CHARS: usize = 500;
+/// Bytes of one medium.
+pub const MEDIA_BYTES: u64 = 512 * 1024 * 1024;
 /// Bytes of an id that a client names.
 pub const ID_BYTES: usize = 256;

@@ -70,6 +70,8 @@ pub enum SignInMethod {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outgoing {
+    /// Empty where the request around it has a name of its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub token: String,
     pub conversation: String,
     pub content: Content,

@@ -125,6 +125,9 @@ pub struct SimulatorArgs {
     /// Where the simulated channel listens.
     #[arg(long, default_value = "127.0.0.1:7700")]
     pub listen: SocketAddr,
+    /// Where the HTTP API listens, which accounts with webhooks send by. None: there is none.
+    #[arg(long)]
+    pub http: Option<SocketAddr>,
     /// A token that comes twice makes two messages.
     #[arg(long)]
     pub no_dedupe: bool,

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
@@ -12,11 +12,12 @@ use serde::Serialize;
 
 use crate::protocol::Fault;
 
-pub(super) type Body = BoxBody<Bytes, io::Error>;
+pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
     let full = Full::new(bytes.into());
-    full.map_err(|never: Infallible| match never {}).boxed()
+    full.map_err(|never: Infallible| match never {})
+        .boxed_unsync()
 }
 
 pub(super) fn json(value: &impl Serialize) -> Response<Body> {

@@ -103,9 +103,10 @@ pub(super) async fn upload(
     let id = format!("f-{}-{}", channel.epoch, channel.next_arrival());
     let kept = store(channel, &id, request.into_body()).await;
     let (path, size, sha256) = kept.map_err(|error| match error.kind() {
-        io::ErrorKind::FileTooLarge => {
-            Fault::new("invalid", format!("a medium has at most {MEDIA_BYTES} bytes"))
-        }
+        io::ErrorKind::FileTooLarge => Fault::new(
+            "invalid",
+            format!("a medium has at most {MEDIA_BYTES} bytes"),
+        ),
         _ => Fault::new("unavailable", format!("the medium was not kept: {error}")),
     })?;
     let medium = Medium {
@@ -200,7 +201,7 @@ async fn stored(path: PathBuf, start: u64, end: u64) -> io::Result<Body> {
         let left = left - chunk.len() as u64;
         Ok(Some((Frame::data(Bytes::from(chunk)), (file, left))))
     });
-    Ok(BodyExt::boxed(StreamBody::new(Synced(Box::pin(chunks)))))
+    Ok(StreamBody::new(chunks).boxed_unsync())
 }
 
 fn made_up(start: u64, end: u64) -> Body {
@@ -209,5 +210,5 @@ fn made_up(start: u64, end: u64) -> Body {
         let chunk = Bytes::from(generated(at, length as usize));
         (length > 0).then(|| (Ok(Frame::data(chunk)), at + length))
     });
-    BodyExt::boxed(StreamBody::new(Synced(Box::pin(chunks))))
+    StreamBody::new(chunks).boxed_unsync()
 }

@@ -30,8 +30,8 @@ use crate::user::User;
 use crate::webhook::REQUEST_ID_HEADER;
 use answer::{Body, done, json, refusal};
 
-pub use media::generated;
 pub(crate) use media::Media;
+pub use media::{Medium, generated};
 
 /// The connection ends instead of an answer.
 #[derive(Debug)]
@@ -137,7 +137,8 @@ fn request_id(request: &Request<Incoming>) -> Result<String, Fault> {
         .filter(|id| (1..=128).contains(&id.len()))
         .map(str::to_owned)
         .ok_or_else(|| {
-            let message = format!("`{REQUEST_ID_HEADER}` names the request, in 1 to 128 characters");
+            let message =
+                format!("`{REQUEST_ID_HEADER}` names the request, in 1 to 128 characters");
             Fault::new("invalid", message)
         })
 }
@@ -167,7 +168,9 @@ async fn send(
     let (taken, delay) = {
         let mut state = user.state();
         let delay = channel.behaviour_of(&state).answer_delay_ms;
-        (sends::send(channel, user, &mut state, sent, 0), delay)
+        let taken = sends::send(channel, user, &mut state, sent, 0);
+        state.notify();
+        (taken, delay)
     };
     pause(delay).await;
     match taken? {

@@ -64,7 +64,11 @@ pub(super) async fn run(channel: Arc<Channel>, hook: Arc<Hook>) {
 }
 
 /// What may go now, and when there may be more.
-fn collect(channel: &Channel, hook: &Arc<Hook>, troubled: &Troubled) -> (Vec<Parcel>, Option<Instant>) {
+fn collect(
+    channel: &Channel,
+    hook: &Arc<Hook>,
+    troubled: &Troubled,
+) -> (Vec<Parcel>, Option<Instant>) {
     let users = match &hook.user {
         Some(name) => vec![channel.user(name)],
         None => channel.users(),
@@ -117,9 +121,15 @@ async fn post(client: &Posting, channel: &Channel, hook: &Hook, batch: &[Parcel]
         response.into_body().collect().await.ok()?;
         Some(status)
     };
-    let status = tokio::time::timeout(PATIENCE, answered).await.ok().flatten();
+    let status = tokio::time::timeout(PATIENCE, answered)
+        .await
+        .ok()
+        .flatten();
     channel.deliveries.keep(DeliveryRecord {
-        users: batch.iter().map(|parcel| parcel.user.name.clone()).collect(),
+        users: batch
+            .iter()
+            .map(|parcel| parcel.user.name.clone())
+            .collect(),
         events: batch
             .iter()
             .flat_map(|parcel| &parcel.events)
@@ -146,7 +156,9 @@ fn settle(channel: &Channel, batch: Vec<Parcel>, status: Option<u16>, troubled: 
             }
             continue;
         }
-        let failures = troubled.get(&user.name).map_or(0, |(failures, _)| *failures);
+        let failures = troubled
+            .get(&user.name)
+            .map_or(0, |(failures, _)| *failures);
         let pause = (FIRST_PAUSE * (1 << failures.min(10))).min(LONGEST_PAUSE);
         troubled.insert(user.name.clone(), (failures + 1, Instant::now() + pause));
     }

@@ -6,6 +6,7 @@ mod faults;
 mod load;
 mod requests;
 mod sign_in;
+mod webhooks;
 
 use std::time::Duration;
 
