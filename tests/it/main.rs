@@ -23,3 +23,4 @@ mod stop;
 mod support;
 mod traces;
 mod two_hosts;
+mod webhook_channel;

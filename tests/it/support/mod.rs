@@ -9,6 +9,7 @@ pub mod guests;
 pub mod host;
 pub mod postgres;
 pub mod process;
+pub mod random;
 pub mod sink;
 pub mod traffic;
 
