@@ -95,7 +95,9 @@ impl sdk::replies::Host for Recorder {
         reply("done", request, String::new());
     }
     fn failed(&self, request: &str, failure: &replies::Failure) {
+        // `ErrorCode::Forbidden Certainty::NotDone`, without the types.
         let with = format!("{:?} {:?}", failure.error.code, failure.certainty);
+        let with = with.replace("ErrorCode::", "").replace("Certainty::", "");
         reply("failed", request, with);
     }
     fn sent(&self, request: &str, message: &replies::SentMessage) {

@@ -208,6 +208,7 @@ fn what_was_asked_on_a_link_that_is_lost_may_have_been_done() {
     assert!(look(|effects| effects
         .timers
         .contains(&RECONNECT.to_owned())));
+    frames();
     state.ask("c".to_owned(), read()).expect("it is answered");
     assert_eq!(replies()[0].2, "Unavailable NotDone");
     assert_eq!(frames(), []);
