@@ -10,6 +10,8 @@ mod ingress;
 mod sends;
 mod session;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 

@@ -102,7 +102,9 @@ impl State {
 
     fn submit(&mut self, id: &str) {
         let Some(body) = self.sends.bodies.get(id) else {
-            return;
+            // An instance that is gone had it, and what became of it is not known.
+            let lost = Error::unavailable("the channel did not answer");
+            return replies::failed(id, &lost.maybe_done());
         };
         match api::request(&self.config, "POST", "messages") {
             Ok(request) => http::submit(

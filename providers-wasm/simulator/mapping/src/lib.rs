@@ -4,6 +4,8 @@
 mod answers;
 mod inbound;
 mod outbound;
+#[cfg(feature = "recorder")]
+pub mod recorder;
 
 pub use answers::{error, identity, join_requests, label_page, member_page, page};
 pub use inbound::{contact, conversation, emission, message};

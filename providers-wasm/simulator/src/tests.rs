@@ -1,7 +1,5 @@
 //! The provider's logic against a host and a channel that only remember.
 
-mod host;
-
 use anyport_sdk::model::{Content, Quote};
 use anyport_sdk::types::{Error, Frame};
 use anyport_simulator::model::{Body, Contact, Conversation};
@@ -14,7 +12,7 @@ use crate::exports::lifecycle::{Cause, Snapshot, StartContext};
 use crate::exports::messaging::Outgoing;
 use crate::exports::reactor::{Closed, Opened, Received, Wake};
 use crate::state::{SESSION, State, USER};
-use host::{frames, look, replies};
+use simulator_mapping::recorder::{frames, fresh, look, replies};
 
 fn start(resume: Option<Snapshot>, open: &[&str]) -> State {
     let context = StartContext {
@@ -63,7 +61,7 @@ fn close(state: &mut State) {
 }
 
 fn online() -> State {
-    host::fresh();
+    fresh();
     look(|effects| {
         effects.secrets.insert(SESSION.to_owned(), b"s".to_vec());
         effects.kv.insert(USER.to_owned(), b"ada".to_vec());

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Once;
 
+use anyport_sdk::http_types::Request;
 use anyport_sdk::types::{Error, Frame};
 use anyport_sdk::{events, model, native as sdk, replies, sign_in_steps};
 use anyport_simulator::protocol::ClientFrame;
@@ -15,6 +16,8 @@ pub struct Effects {
     pub replies: Vec<(String, String, String)>,
     pub emissions: Vec<events::Emission>,
     pub timers: Vec<String>,
+    /// With their labels.
+    pub requests: Vec<(String, Request)>,
     pub links: Vec<sdk::account::Link>,
     pub kv: BTreeMap<String, Vec<u8>>,
     pub secrets: BTreeMap<String, Vec<u8>>,
@@ -40,6 +43,7 @@ pub fn frames() -> Vec<ClientFrame> {
     look(|effects| std::mem::take(&mut effects.frames))
 }
 
+/// What was answered since the last call.
 pub fn replies() -> Vec<(String, String, String)> {
     look(|effects| std::mem::take(&mut effects.replies))
 }
@@ -160,7 +164,7 @@ impl sdk::kv::Host for Recorder {
         look(|effects| effects.kv.remove(key));
     }
     fn scan(&self, _: &str, _: Option<&str>, _: u32) -> sdk::kv::Page {
-        unreachable!("this provider scans nothing")
+        unreachable!("these providers scan nothing")
     }
 }
 
@@ -174,10 +178,12 @@ impl sdk::timers::Host for Recorder {
 }
 
 impl sdk::http::Host for Recorder {
-    fn submit(&self, _: &str, _: &anyport_sdk::http_types::Request) {
-        unreachable!("this provider keeps a connection")
+    fn submit(&self, name: &str, request: &Request) {
+        look(|effects| effects.requests.push((name.to_owned(), request.clone())));
     }
-    fn cancel(&self, _: &str) {}
+    fn cancel(&self, name: &str) {
+        look(|effects| effects.requests.retain(|(other, _)| other != name));
+    }
 }
 
 impl sdk::connections::Host for Recorder {
