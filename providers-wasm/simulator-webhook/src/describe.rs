@@ -12,6 +12,8 @@ const TOKEN: &str = r#"{"type":"object","additionalProperties":false,"required":
 pub fn descriptor() -> Descriptor {
     let features = [
         ("send.text", Some(json!({"max-chars": limits::TEXT_CHARS}))),
+        ("send.markdown", None),
+        ("send.html", None),
         (
             "send.contact",
             Some(json!({"max-contacts": limits::CONTACT_CARDS})),

@@ -4,13 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use anyport_sdk::http_types::{Body, Request};
-use anyport_sdk::replies::SentMessage;
 use anyport_sdk::types::{Error, ErrorCode, Header};
 use anyport_sdk::{http, replies, timers, turn};
 use anyport_simulator::protocol::{Accepted, Outgoing as Sending};
 use anyport_simulator::webhook::REQUEST_ID_HEADER;
 use serde::{Deserialize, Serialize};
-use simulator_mapping::{content, quote};
+use simulator_mapping::{content, quote, sent};
 
 use crate::api::{self, Failed};
 use crate::exports::messaging::Outgoing;
@@ -131,7 +130,7 @@ impl State {
     fn settle(&mut self, id: &str, outcome: Result<Accepted, Failed>) {
         match outcome {
             Ok(accepted) => {
-                replies::sent(id, &SentMessage::new(accepted.message, accepted.sent_at));
+                replies::sent(id, &sent(&accepted));
             }
             Err(Failed::Refused(error)) => {
                 let signed_out = error.code == ErrorCode::Unauthenticated;

@@ -35,12 +35,13 @@ pub fn descriptor() -> Descriptor {
 
 /// By the names of docs/capabilities.md. The limits are the channel's own.
 fn features() -> Vec<Feature> {
-    let text = json!({"max-chars": limits::TEXT_CHARS});
     let page = json!({"max-items": limits::PAGE});
     let description = json!({"max-chars": limits::DESCRIPTION_CHARS});
     let none = Value::Null;
     [
-        ("send.text", text.clone()),
+        ("send.text", json!({"max-chars": limits::TEXT_CHARS})),
+        ("send.markdown", none.clone()),
+        ("send.html", none.clone()),
         (
             "send.contact",
             json!({"max-contacts": limits::CONTACT_CARDS}),

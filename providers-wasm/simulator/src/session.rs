@@ -3,13 +3,12 @@
 use anyport_sdk::account::Link;
 use anyport_sdk::events::Emission;
 use anyport_sdk::model::Custom;
-use anyport_sdk::replies::SentMessage;
 use anyport_sdk::types::{Error, ErrorCode};
 use anyport_sdk::{
     account, connections, events, kv, logging, replies, secrets, sign_in_steps, timers, turn,
 };
 use anyport_simulator::protocol::{ClientFrame, Event, Profile, ServerFrame};
-use simulator_mapping::{emission, error, identity};
+use simulator_mapping::{emission, error, identity, sent};
 
 use crate::connection::{MAIN, RECONNECT, say};
 use crate::state::{Phase, SESSION, State, USER};
@@ -37,10 +36,7 @@ impl State {
             ServerFrame::Event(event) => self.receive_event(event),
             ServerFrame::Accepted(accepted) => {
                 self.outbox.answered(&accepted.token);
-                replies::sent(
-                    &accepted.token,
-                    &SentMessage::new(accepted.message, accepted.sent_at),
-                );
+                replies::sent(&accepted.token, &sent(&accepted));
             }
             ServerFrame::Rejected {
                 token,

@@ -1,10 +1,10 @@
 //! What the channel answers to requests.
 
 use anyport_sdk::model::{Identity, Member};
-use anyport_sdk::replies::{ConversationLabel, JoinRequest, LabelPage, MemberPage};
+use anyport_sdk::replies::{ConversationLabel, JoinRequest, LabelPage, MemberPage, SentMessage};
 use anyport_sdk::types::{Error, ErrorCode};
 use anyport_simulator::model as channel;
-use anyport_simulator::protocol::{Fault, Profile};
+use anyport_simulator::protocol::{Accepted, Fault, Profile};
 use anyport_simulator::request::{Applicant, Pages};
 
 use crate::inbound::contact;
@@ -39,6 +39,14 @@ pub fn join_requests(applicants: Vec<Applicant>) -> Vec<JoinRequest> {
             requested_at: Some(applicant.requested_at),
         })
         .collect()
+}
+
+/// What was sent can be quoted as what was received can.
+pub fn sent(accepted: &Accepted) -> SentMessage {
+    SentMessage {
+        reply_context: Some(accepted.message.clone()),
+        ..SentMessage::new(accepted.message.clone(), accepted.sent_at)
+    }
 }
 
 pub fn identity(profile: Profile) -> Identity {

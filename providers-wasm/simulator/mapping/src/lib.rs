@@ -7,6 +7,6 @@ mod outbound;
 #[cfg(feature = "recorder")]
 pub mod recorder;
 
-pub use answers::{error, identity, join_requests, label_page, member_page, page};
+pub use answers::{error, identity, join_requests, label_page, member_page, page, sent};
 pub use inbound::{contact, conversation, emission, message};
 pub use outbound::{content, quote, text};
