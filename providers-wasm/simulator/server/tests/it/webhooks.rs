@@ -9,8 +9,8 @@ use anyport_simulator::{
     Behaviour, ControlClient, RequestFault, SignedRequest, Simulator, Traffic, generated,
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -434,4 +434,59 @@ async fn an_echo_comes_by_webhook() {
     api.post("/v1/messages", "a", echo).await.unwrap();
     let got = receiver.requests(1).await;
     assert_eq!(texts(&got[0].0), [("user:ada", "hello?".to_owned())]);
+}
+
+/// The most memory that this process ever had, in bytes.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024
+}
+
+#[tokio::test]
+async fn a_large_medium_is_never_in_memory() {
+    const CHUNK: u64 = 64 * 1024;
+    let proves = std::env::var_os("ANYPORT_PROVE").is_some();
+    let size = if proves { 200_000_000 } else { 40_000_000 };
+    let (simulator, mut control) = start(Behaviour::default()).await;
+    let api = Api::start(&simulator, &mut control).await;
+    let before = peak_memory();
+
+    let parts = futures::stream::unfold(0, move |at: u64| async move {
+        let length = CHUNK.min(size - at);
+        let chunk = Bytes::from(vec![at as u8; length as usize]);
+        (length > 0).then(|| (Ok::<_, Infallible>(Frame::data(chunk)), at + length))
+    });
+    let client: Client<_, _> = Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::post(format!("{}/v1/media", api.base))
+        .header("authorization", format!("Bearer {}", api.token))
+        .body(StreamBody::new(Box::pin(parts)))
+        .unwrap();
+    let answer = client.request(request).await.unwrap();
+    let answer = answer.into_body().collect().await.unwrap().to_bytes();
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(answer["size"], size);
+
+    let made_up = control.make_up_medium(size, "video/mp4").await.unwrap();
+    for id in [answer["id"].as_str().unwrap(), &made_up.id] {
+        let request = Request::get(format!("{}/v1/media/{id}", api.base))
+            .header("authorization", format!("Bearer {}", api.token))
+            .body(Full::default())
+            .unwrap();
+        let mut body = api.client.request(request).await.unwrap().into_body();
+        let mut came = 0;
+        while let Some(frame) = body.frame().await {
+            came += frame
+                .unwrap()
+                .into_data()
+                .map_or(0, |data| data.len() as u64);
+        }
+        assert_eq!(came, size);
+    }
+    let grown = peak_memory() - before;
+    assert!(grown < size / 2, "{grown} bytes for a medium of {size}");
 }
