@@ -25,6 +25,9 @@ pub struct Operation {
 pub enum Who {
     /// Anybody; no key is looked at.
     Public,
+    /// A channel: the request itself is verified, by the provider's recipe. No key is looked at,
+    /// and no address is counted: channels send much, and from few.
+    Channel,
     /// Any key that is good, a workspace's or an operator's.
     AnyKey,
     /// A key of an active workspace with one of these permissions, or with `all`.
@@ -65,6 +68,10 @@ const fn row(
 
 const fn public(path: &'static str) -> Operation {
     row("GET", path, Who::Public, None)
+}
+
+const fn channel(method: &'static str, path: &'static str) -> Operation {
+    row(method, path, Who::Channel, None)
 }
 
 const fn operator(method: &'static str, path: &'static str) -> Operation {
@@ -118,6 +125,19 @@ pub const OPERATIONS: &[Operation] = &[
     public("/readyz"),
     operator("GET", "/metrics"),
 
+    channel("GET", "/ingress/{account_id}/{token}/{route}"),
+    channel("POST", "/ingress/{account_id}/{token}/{route}"),
+    channel("PUT", "/ingress/{account_id}/{token}/{route}"),
+    channel("GET", "/ingress/{account_id}/{token}/{route}/{*below}"),
+    channel("POST", "/ingress/{account_id}/{token}/{route}/{*below}"),
+    channel("PUT", "/ingress/{account_id}/{token}/{route}/{*below}"),
+    channel("GET", "/ingress/apps/{provider}/{route}"),
+    channel("POST", "/ingress/apps/{provider}/{route}"),
+    channel("PUT", "/ingress/apps/{provider}/{route}"),
+    channel("GET", "/ingress/apps/{provider}/{route}/{*below}"),
+    channel("POST", "/ingress/apps/{provider}/{route}/{*below}"),
+    channel("PUT", "/ingress/apps/{provider}/{route}/{*below}"),
+
     part("GET", "/v1/workspace", READ, None),
     whole("PATCH", "/v1/workspace", ALL, None),
 
@@ -128,6 +148,7 @@ pub const OPERATIONS: &[Operation] = &[
 
     row("GET", "/v1/providers", Who::AnyKey, None),
     operator("POST", "/v1/providers"),
+    row("GET", "/v1/providers/{provider}", Who::AnyKey, None),
     part("GET", "/v1/providers/{provider}/regions", READ, None),
 
     part("GET", "/v1/accounts", READ, None),
@@ -158,7 +179,57 @@ pub const OPERATIONS: &[Operation] = &[
     part("POST", "/v1/accounts/{account_id}/runtime/stop", ALL, NOT_BOUND),
     part("POST", "/v1/accounts/{account_id}/runtime/reconnect", ALL, NOT_BOUND),
 
+    part("GET", "/v1/accounts/{account_id}/capabilities", READ, NOT_FOUND),
+    part("GET", "/v1/accounts/{account_id}/profile", READ, NOT_FOUND),
+    part("PATCH", "/v1/accounts/{account_id}/profile", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/profile/presence", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/commands/{name}", SEND, NOT_FOUND),
+
+    part("GET", "/v1/accounts/{account_id}/conversations", READ, NOT_BOUND),
+    part("GET", "/v1/accounts/{account_id}/conversations/info", READ, NOT_FOUND),
+    part("GET", "/v1/accounts/{account_id}/conversations/members", READ, NOT_FOUND),
+    part("GET", "/v1/accounts/{account_id}/conversations/messages", READ, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/read", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/unread", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/mute", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/unmute", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/pin", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/unpin", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/archive", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/unarchive", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/delete", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/activity", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/open", SEND, NOT_FOUND),
+    part("GET", "/v1/accounts/{account_id}/conversations/labels", READ, NOT_BOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/labels", SEND, NOT_BOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/labels/upsert", SEND, NOT_BOUND),
+    part("POST", "/v1/accounts/{account_id}/conversations/labels/delete", SEND, NOT_BOUND),
+
+    part("GET", "/v1/accounts/{account_id}/contacts", READ, NOT_BOUND),
+    part("GET", "/v1/accounts/{account_id}/contacts/info", READ, NOT_FOUND),
+    part("GET", "/v1/accounts/{account_id}/contacts/resolve", READ, NOT_FOUND),
+    part("GET", "/v1/accounts/{account_id}/contacts/blocklist", READ, NOT_BOUND),
+    part("POST", "/v1/accounts/{account_id}/contacts/block", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/contacts/unblock", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/contacts/note", SEND, NOT_FOUND),
+
+    part("GET", "/v1/accounts/{account_id}/groups", READ, NOT_BOUND),
+    part("GET", "/v1/accounts/{account_id}/groups/info", READ, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/groups/create", SEND, NOT_BOUND),
+    part("POST", "/v1/accounts/{account_id}/groups/leave", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/groups/members", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/groups/update-info", SEND, NOT_FOUND),
+    part("GET", "/v1/accounts/{account_id}/groups/join-requests", READ, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/groups/join-requests/update", SEND, NOT_FOUND),
+    part("POST", "/v1/accounts/{account_id}/groups/join-approval-mode", SEND, NOT_FOUND),
+    part("GET", "/v1/accounts/{account_id}/groups/invite-code", READ, NOT_FOUND),
+
     part("POST", "/v1/messages", SEND, NOT_BOUND),
+    part("POST", "/v1/messages/forward", SEND, NOT_BOUND),
+    part("POST", "/v1/messages/edit", SEND, NOT_BOUND),
+    part("POST", "/v1/messages/revoke", SEND, NOT_BOUND),
+    part("POST", "/v1/messages/reaction", SEND, NOT_BOUND),
+    part("POST", "/v1/messages/pin", SEND, NOT_BOUND),
     part("GET", "/v1/messages", READ, NOT_FOUND),
     part("GET", "/v1/messages/{message_id}", READ_OR_SEND, NOT_FOUND),
 

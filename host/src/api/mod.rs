@@ -7,6 +7,7 @@
 pub mod access;
 mod admin;
 mod body;
+mod capable;
 pub mod codes;
 mod cursor;
 mod envelope;
@@ -15,10 +16,12 @@ mod fields;
 mod gate;
 pub mod health;
 mod in_flight;
+mod ingress;
 mod key_requests;
 mod keys;
 mod limits;
 mod log_reader;
+mod page;
 mod prefer;
 mod query;
 mod request_id;
@@ -29,8 +32,10 @@ mod v1;
 mod workspace_changes;
 
 pub use admin::rotate_all;
+pub use ingress::{IngressState, IngressTokens};
 pub use keys::{KeyUse, NewKey, hash_key, mint_key};
 pub use limits::Limits;
+pub use page::Sealer;
 
 use crate::delivery::Lag;
 use crate::domain::id::ApiKeyId;
@@ -76,6 +81,8 @@ pub struct ApiState {
     pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     pub operations: Operations,
     pub reply_tokens: Arc<dyn ReplyTokens>,
+    pub sealer: Arc<dyn Sealer>,
+    pub ingress: IngressState,
     pub settings: Settings,
 }
 
@@ -163,6 +170,8 @@ struct Shared {
     trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     operations: Operations,
     reply_tokens: Arc<dyn ReplyTokens>,
+    sealer: Arc<dyn Sealer>,
+    ingress: IngressState,
     settings: Settings,
     keys: keys::KeyCache,
     key_buckets: limits::Buckets<ApiKeyId>,
@@ -194,6 +203,8 @@ pub fn router(state: ApiState) -> Router {
         trouble: state.trouble,
         operations: state.operations,
         reply_tokens: state.reply_tokens,
+        sealer: state.sealer,
+        ingress: state.ingress,
         settings: state.settings,
         keys: keys::KeyCache::default(),
         key_buckets: limits::Buckets::default(),
@@ -217,7 +228,10 @@ pub fn router(state: ApiState) -> Router {
 }
 
 fn all_routes() -> routes::Routes {
-    v1::routes().merge(admin::routes()).merge(health::routes())
+    v1::routes()
+        .merge(admin::routes())
+        .merge(health::routes())
+        .merge(ingress::routes())
 }
 
 /// What is wrong between the routes and the table of [`access`]; empty when they are the same.

@@ -40,7 +40,10 @@ pub struct Config {
     pub database: Option<SecretString>,
     /// The inbox for components; `providers` below `data` when absent.
     pub providers: Option<PathBuf>,
+    /// Where the host is reached from outside, for addresses that others are given.
+    pub public_url: Option<String>,
     pub network: NetworkConfig,
+    pub ingress: IngressConfig,
     pub runtime: RuntimeConfig,
     pub webhooks: WebhookConfig,
     pub retention: RetentionConfig,
@@ -72,12 +75,23 @@ pub struct NetworkConfig {
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+pub struct IngressConfig {
+    /// Providers whose channels are believed without a proof.
+    pub unverified: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct RuntimeConfig {
     pub max_instances: u32,
     /// Threads on which guests run; as many as there are processors when absent.
     pub guest_threads: Option<usize>,
     /// Seconds until a dispatched send that is not settled is `unknown`.
     pub send_deadline_s: u64,
+    /// Seconds until a question or an action that the provider does not answer has ended.
+    pub command_timeout_s: u64,
+    /// Of one account, at once.
+    pub open_commands: u32,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -219,6 +233,11 @@ impl Config {
             }
         };
         rule(
+            self.public_url.as_deref().is_none_or(is_base_url),
+            "public_url",
+            "must be an http:// or https:// URL without user and query",
+        );
+        rule(
             self.runtime.max_instances >= 1,
             "runtime.max_instances",
             "must be at least 1",
@@ -234,6 +253,16 @@ impl Config {
             (1..=86_400).contains(&self.runtime.send_deadline_s),
             "runtime.send_deadline_s",
             "must be 1 to 86400 seconds",
+        );
+        rule(
+            (1..=600).contains(&self.runtime.command_timeout_s),
+            "runtime.command_timeout_s",
+            "must be 1 to 600 seconds",
+        );
+        rule(
+            (1..=10_000).contains(&self.runtime.open_commands),
+            "runtime.open_commands",
+            "must be 1 to 10000",
         );
         rule(
             self.log
@@ -288,6 +317,12 @@ impl Config {
         self.providers
             .clone()
             .unwrap_or_else(|| self.data.join("providers"))
+    }
+
+    /// Without a slash at its end.
+    pub fn public_url(&self) -> Option<String> {
+        let url = self.public_url.as_deref()?;
+        Some(url.trim_end_matches('/').to_owned())
     }
 
     pub fn runs_simulator(&self) -> bool {

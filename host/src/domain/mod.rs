@@ -2,15 +2,20 @@
 //! output: what needs a clock or randomness is handed them.
 
 pub mod account;
+pub mod capability;
+pub mod chat;
+pub mod command;
 pub mod endpoint;
 pub mod envelope;
 pub mod error;
 pub mod event;
 pub mod grant;
 pub mod id;
+pub mod ingress;
 pub mod key;
 pub mod manifest;
 pub mod policy;
+pub mod raw_json;
 pub mod secret;
 pub mod send;
 pub mod sign_in;

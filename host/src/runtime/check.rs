@@ -2,11 +2,13 @@
 //! exports, `describe`. Every refusal says in plain words what is wrong and where.
 
 use super::engine::{Engine, digest_of};
+use super::exports::Indices;
 use super::guest::GuestState;
 use super::imports::{OFFERED, TYPES_ONLY};
 use super::instance::Instance;
-use super::limits::Limits;
-use crate::domain::manifest::Manifest;
+use super::limits::{Limits, breach};
+use crate::domain::capability::{self, Features, Interface};
+use crate::domain::manifest::{EgressRule, Manifest, PlaceKind, PlacementRule};
 use anyport_contract::exports::anyport::provider as guest;
 use std::sync::Arc;
 use wasmtime::component::{Component, InstancePre};
@@ -14,7 +16,7 @@ use wasmtime::component::{Component, InstancePre};
 pub const LIFECYCLE: &str = "anyport:provider/lifecycle@0.1.0";
 pub const REACTOR: &str = "anyport:provider/reactor@0.1.0";
 pub const SIGN_IN: &str = "anyport:provider/sign-in@0.1.0";
-pub const MESSAGING: &str = "anyport:provider/messaging@0.1.0";
+pub const INGRESS: &str = "anyport:provider/ingress@0.1.0";
 
 /// The contract that this host serves.
 const CONTRACT: (u64, u64) = (0, 1);
@@ -48,7 +50,8 @@ pub(super) struct Loaded {
     pub lifecycle: guest::lifecycle::GuestIndices,
     pub reactor: guest::reactor::GuestIndices,
     pub sign_in: Option<guest::sign_in::GuestIndices>,
-    pub messaging: Option<guest::messaging::GuestIndices>,
+    pub exports: Arc<Indices>,
+    pub ingress: Option<guest::ingress::GuestIndices>,
 }
 
 impl Provider {
@@ -57,14 +60,11 @@ impl Provider {
     }
 
     pub fn can_send(&self) -> bool {
-        self.loaded.messaging.is_some()
+        self.loaded.exports.has(Interface::Messaging)
     }
 
     pub fn has_feature(&self, name: &str) -> bool {
-        self.descriptor
-            .features
-            .iter()
-            .any(|(feature, _)| feature == name)
+        Features(&self.descriptor.features).has(name)
     }
 }
 
@@ -101,6 +101,9 @@ impl Engine {
         );
         let mut instance = Instance::new(&loaded, &limits)
             .map_err(|fault| Refusal(format!("the component cannot run: {}", fault.message)))?;
+        instance
+            .check_exports()
+            .map_err(|fault| Refusal(format!("the component cannot run: {}", fault.message)))?;
         let described = instance.describe(&limits).map_err(|fault| {
             tracing::warn!(
                 provider = manifest.id,
@@ -110,6 +113,8 @@ impl Engine {
             Refusal(format!("`describe` failed: {}", fault.message))
         })?;
         let descriptor = convert_descriptor(described)?;
+        check_features(&descriptor, &loaded.exports)?;
+        check_ingress(loaded.ingress.is_some(), &manifest)?;
         Ok(Provider {
             digest,
             manifest: Arc::new(manifest),
@@ -213,7 +218,95 @@ fn check_manifest(manifest: &Manifest) -> Result<(), Refusal> {
             ));
         }
     }
+    for rule in &manifest.egress {
+        check_egress(rule).map_err(Refusal)?;
+    }
+    for rule in &manifest.secrets.placements {
+        check_placement(rule, manifest).map_err(Refusal)?;
+    }
+    let mut routes = std::collections::BTreeSet::new();
+    for route in &manifest.ingress {
+        route.check().map_err(Refusal)?;
+        if !routes.insert(&route.route) {
+            return refuse(format!("ingress `{}` stands there twice", route.route));
+        }
+        for name in route.secrets() {
+            if !manifest.secrets.names.iter().any(|known| known == name) {
+                return refuse(format!(
+                    "ingress `{}` uses the secret `{name}`, which is not in secrets.names",
+                    route.route
+                ));
+            }
+        }
+    }
     Ok(())
+}
+
+fn check_egress(rule: &EgressRule) -> Result<(), String> {
+    let at = |rest: String| Err(format!("egress to {}: {rest}", rule.host));
+    let known = |name: &String| EgressRule::TRANSPORTS.contains(&name.as_str());
+    if rule.transports.is_empty() || !rule.transports.iter().all(known) {
+        return at("transports is one or more of tcp, tls, http, https".to_owned());
+    }
+    let upper = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase());
+    if let Some(method) = rule.methods.iter().find(|name| !upper(name)) {
+        return at(format!(
+            "methods names `{method}`: HTTP methods are upper-case"
+        ));
+    }
+    if let Some(path) = rule.paths.iter().find(|path| !path.starts_with('/')) {
+        return at(format!("paths names `{path}`: a path begins with /"));
+    }
+    let http = |name: &String| name.starts_with("http");
+    if (!rule.methods.is_empty() || !rule.paths.is_empty()) && !rule.transports.iter().all(http) {
+        return at("methods and paths are only for http and https".to_owned());
+    }
+    Ok(())
+}
+
+fn check_placement(rule: &PlacementRule, manifest: &Manifest) -> Result<(), String> {
+    let at = |rest: &str| Err(format!("secrets.placements of `{}`: {rest}", rule.secret));
+    if !manifest.secrets.names.contains(&rule.secret) {
+        return at("it is not in secrets.names");
+    }
+    if rule.hosts.is_empty() {
+        return at("hosts says who may see it: at least one");
+    }
+    let known = |name: &String| name == "http" || name == "https";
+    if rule.transports.is_empty() || !rule.transports.iter().all(known) {
+        return at("transports is https, and http where it is meant");
+    }
+    let fits = match rule.place {
+        PlaceKind::Header => {
+            !rule.name.is_empty()
+                && rule
+                    .name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        }
+        PlaceKind::Query | PlaceKind::FormField => !rule.name.is_empty(),
+        PlaceKind::PathSegment => rule.name.parse::<u32>().is_ok(),
+        PlaceKind::JsonPointer => crate::domain::ingress::is_pointer(&rule.name),
+    };
+    if !fits {
+        return at(
+            "name is a lower-case header, a parameter, a field, the number of a segment, or a JSON pointer",
+        );
+    }
+    Ok(())
+}
+
+/// Routes and the export `ingress` go together.
+fn check_ingress(exported: bool, manifest: &Manifest) -> Result<(), Refusal> {
+    match (exported, manifest.ingress.is_empty()) {
+        (false, false) => refuse(format!(
+            "the manifest has ingress routes, and the component does not export {INGRESS}"
+        )),
+        (true, true) => refuse(format!(
+            "the component exports {INGRESS}, and its manifest has no ingress route"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Every import and export of the contract is of a version that this host serves, and every
@@ -279,8 +372,9 @@ fn indices(pre: InstancePre<GuestState>) -> Result<Loaded, Refusal> {
     } else {
         None
     };
-    let messaging = if has(MESSAGING) {
-        Some(shape(guest::messaging::GuestIndices::new(&pre))?)
+    let exports = Arc::new(shape(Indices::of(&pre, has))?);
+    let ingress = if has(INGRESS) {
+        Some(shape(guest::ingress::GuestIndices::new(&pre))?)
     } else {
         None
     };
@@ -289,8 +383,37 @@ fn indices(pre: InstancePre<GuestState>) -> Result<Loaded, Refusal> {
         lifecycle,
         reactor,
         sign_in,
-        messaging,
+        exports,
+        ingress,
     })
+}
+
+/// What an export of another shape is refused with.
+pub(super) fn shape_of<T>(export: &str, loaded: wasmtime::Result<T>) -> wasmtime::Result<T> {
+    loaded.or_else(|error| {
+        breach(format!(
+            "its export {export} has another shape than the contract's: {}",
+            chain(&error)
+        ))
+    })
+}
+
+/// What is named can be called, and its limits are what the host takes them for.
+fn check_features(descriptor: &Descriptor, exports: &Indices) -> Result<(), Refusal> {
+    for (feature, limits) in &descriptor.features {
+        if let Some(interface) = capability::interface_of(feature)
+            && !exports.has(interface)
+        {
+            return refuse(format!(
+                "`describe` names the feature `{feature}`, and the component does not export `{}`",
+                interface.as_str()
+            ));
+        }
+        if let Err(rule) = capability::check_limits(feature, limits.as_ref()) {
+            return refuse(format!("`describe`: {rule}"));
+        }
+    }
+    Ok(())
 }
 
 fn convert_descriptor(described: guest::lifecycle::Descriptor) -> Result<Descriptor, Refusal> {

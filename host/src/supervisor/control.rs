@@ -1,8 +1,10 @@
 //! What the rest of the host may ask of accounts and providers.
 
 use crate::domain::account::{Account, Proxy, RuntimeState};
+use crate::domain::command::{self, Command, Unanswered};
 use crate::domain::error::Failure;
 use crate::domain::grant::Grant;
+use crate::domain::ingress::{IngressResponse, IngressRoute};
 use crate::domain::manifest::Manifest;
 use crate::domain::send::{Idempotency, Outgoing, Send};
 use crate::domain::sign_in::{Answer, Flow};
@@ -129,6 +131,60 @@ pub struct SendAnswer {
     pub repeated: bool,
 }
 
+/// Where a channel's request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IngressTarget {
+    Account(AccountId),
+    /// All accounts of a provider, by its id or an alias.
+    App(String),
+}
+
+/// A request of a channel as it came.
+pub struct Arriving {
+    pub target: IngressTarget,
+    pub route: String,
+    pub method: String,
+    /// The whole path, and what of it is below the route.
+    pub path: String,
+    pub below: String,
+    pub query: Option<String>,
+    /// With the host's public address, if it has one.
+    pub url: Option<String>,
+    /// Names are lower-case.
+    pub headers: Vec<(String, String)>,
+    /// None: it is longer than the route takes.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Why the channel gets no answer of the provider's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IngressRefusal {
+    #[error("there is no such route")]
+    UnknownRoute,
+    /// No account that is here is meant.
+    #[error("there is no such account")]
+    UnknownAccount,
+    /// Those it takes.
+    #[error("this route does not take this method")]
+    Method(Vec<String>),
+    #[error("the body is longer than this route takes")]
+    TooLarge,
+    #[error("the request is not verified")]
+    Unverified,
+    /// (what is wrong)
+    #[error("{0}")]
+    Malformed(&'static str),
+    #[error("another host runs this account")]
+    OwnerElsewhere,
+    #[error("too many requests of this account wait")]
+    Busy,
+    /// The provider failed, is not up, or took too long.
+    #[error("the account does not take it now")]
+    Unavailable,
+    #[error("the database does not take it now")]
+    Storage,
+}
+
 /// Why something was refused; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -160,6 +216,11 @@ pub enum Refusal {
     InFlight,
     #[error("too many sends of this account wait")]
     Overloaded,
+    #[error("too many requests of this account wait for its provider")]
+    TooManyCommands,
+    /// A command was given to the account and ended without an answer. `query`: it only looked.
+    #[error("the provider gave no answer")]
+    Unanswered { query: bool, why: Unanswered },
     /// The provider answered with a failure, or could not be called.
     #[error("{0}")]
     Failed(Failure),
@@ -189,6 +250,10 @@ pub trait Control: std::marker::Send + Sync + 'static {
     async fn learn_provider(&self, name: &str) -> Option<Arc<ProviderInfo>> {
         self.provider(name)
     }
+    /// Of the version that the account runs.
+    async fn account_provider(&self, account: &Account) -> Option<Arc<ProviderInfo>> {
+        self.learn_provider(&account.provider).await
+    }
     /// Refusals of components that belong to no provider that is installed.
     fn stray_refusals(&self) -> Vec<Refused> {
         Vec::new()
@@ -206,6 +271,24 @@ pub trait Control: std::marker::Send + Sync + 'static {
     ) -> Result<Account, Refusal>;
     /// Signs out at the channel if it can within a short time, then deletes.
     async fn delete_account(&self, workspace: &WorkspaceId, id: &AccountId) -> Result<(), Refusal>;
+
+    /// How many bytes of a body a route takes.
+    fn ingress_limit(
+        &self,
+        _target: &IngressTarget,
+        _route: &str,
+    ) -> Result<usize, IngressRefusal> {
+        Err(IngressRefusal::UnknownRoute)
+    }
+    /// Verifies a channel's request and hands it to the accounts it is for. Their turns are
+    /// committed when it returns `Ok`.
+    async fn ingress(&self, _arriving: Arriving) -> Result<IngressResponse, IngressRefusal> {
+        Err(IngressRefusal::UnknownRoute)
+    }
+    /// Routes of the version that the account runs.
+    fn ingress_routes(&self, _account: &Account) -> Vec<IngressRoute> {
+        Vec::new()
+    }
 
     /// What this host owns.
     fn ownership(&self) -> OwnershipState;
@@ -228,6 +311,9 @@ pub trait Control: std::marker::Send + Sync + 'static {
         call: SignInCall,
         wait: Duration,
     ) -> Result<Option<Flow>, Refusal>;
+
+    /// Returns when the provider has answered, or when it is sure that it will not.
+    async fn command(&self, id: &AccountId, command: Command) -> Result<command::Answer, Refusal>;
 
     /// Durable when it returns `Ok`. Waits at most `wait` for the send to settle.
     async fn send(&self, send: NewSend, wait: Duration) -> Result<SendAnswer, Refusal>;

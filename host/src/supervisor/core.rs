@@ -3,7 +3,9 @@
 
 use super::accounts::signed_in_and_wanted;
 use super::actor::{Actor, Live, Shared};
+use super::commands::{OpenCommand, refuse_waiting_commands};
 use super::flush::{Flush, PendingOutput};
+use super::http::Pending;
 use super::mailbox::{Due, Input, Order, Signal};
 use super::replace::{Previous, Replacement};
 use super::start::Stop;
@@ -23,6 +25,7 @@ use crate::telemetry::metrics::ProviderMeters;
 use crate::telemetry::trace::{Kind, Step, TraceContext};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Turns that an account may run ahead of the commit.
 const RUN_AHEAD: usize = 16;
@@ -82,6 +85,8 @@ pub struct Core {
     pub handles: HashMap<u64, Box<dyn Connection>>,
     pub output: HashMap<u64, PendingOutput>,
     pub tokens: u64,
+    /// HTTP requests that are committed and not answered.
+    pub requests: HashMap<Uuid, Pending>,
     pub strikes: Strikes,
     pub kills: HashMap<String, u8>,
     pub skip: Vec<String>,
@@ -111,6 +116,8 @@ pub struct Core {
     pub flow_ms: u64,
     /// Sign-in calls that the guest has taken and not answered, with the time of the call.
     pub calls: HashMap<String, Timestamp>,
+    /// Commands that the guest was called with and that have not ended, by request id.
+    pub commands: HashMap<String, OpenCommand>,
 }
 
 impl Core {
@@ -130,6 +137,7 @@ impl Core {
             handles: HashMap::new(),
             output: HashMap::new(),
             tokens: 0,
+            requests: HashMap::new(),
             strikes: Strikes::default(),
             kills: HashMap::new(),
             meters: shared.settings.metrics.of(&account.provider),
@@ -153,6 +161,7 @@ impl Core {
             cpu_us: 0,
             flow_ms: shared.settings.flow_ms,
             calls: HashMap::new(),
+            commands: HashMap::new(),
             account,
         };
         core.published.1 = core.runtime_status();
@@ -215,6 +224,7 @@ impl Core {
     /// One step; false: nothing can be done now.
     fn advance(&mut self, actor: &Arc<Actor>) -> bool {
         if matches!(self.phase, Phase::Gone) {
+            refuse_waiting_commands(actor, "another host runs this account, or it was deleted");
             actor.retain_inputs(|_| false);
             return false;
         }
@@ -233,8 +243,13 @@ impl Core {
             return true;
         }
         match self.phase {
-            Phase::Gone | Phase::Waiting => false,
+            Phase::Gone => false,
+            Phase::Waiting => {
+                actor.refuse_ingress();
+                false
+            }
             Phase::Off => {
+                actor.refuse_ingress();
                 let signs_in = actor.has_input(|input| matches!(input, Input::SignIn { .. }));
                 if signs_in {
                     self.phase = Phase::Starting(Cause::First);
@@ -276,6 +291,8 @@ impl Core {
             Signal::Committed { commit, result } => self.on_committed(actor, commit, result),
             Signal::Flushed { token } => self.on_flushed(actor, token),
             Signal::ConnectionGone { generation } => self.on_connection_gone(actor, generation),
+            Signal::HttpRoom { id, permit } => self.on_http_room(actor, id, permit),
+            Signal::HttpAnswered { id } => self.on_http_answered(id),
             Signal::Due(due) => self.on_due(actor, due),
             Signal::Order(order) => self.on_order(actor, order),
             Signal::Lease => self.flush_committed(actor),
@@ -381,6 +398,7 @@ impl Core {
             }
             Due::SendDeadlines => self.on_deadlines(actor),
             Due::FlowExpiry(flow) => self.expire_flow(actor, &flow),
+            Due::Command(request) => self.command_is_late(actor, &request),
             Due::Forgive => {
                 if self.strikes.forgive(now) {
                     self.publish(actor);
@@ -453,6 +471,7 @@ impl Core {
     /// and whoever waits for an answer is told.
     pub fn let_go(&mut self, actor: &Arc<Actor>, reason: &str) {
         self.phase = Phase::Gone;
+        self.drop_commands(actor, reason);
         let failure = Failure::new(FailureCode::Unavailable, reason);
         for (request, _) in self.calls.drain() {
             let answer = Err(failure.clone());
@@ -471,6 +490,7 @@ impl Core {
         self.instance = None;
         self.previous = None;
         self.handles.clear();
+        self.requests.clear();
         self.in_flight.clear();
         self.host_changes.clear();
         actor.look(|live| {
@@ -524,6 +544,7 @@ impl Core {
             kv: Vec::new(),
             secrets: Vec::new(),
             timers: Vec::new(),
+            requests: Vec::new(),
             sends: Vec::new(),
             patch: AccountPatch::default(),
             kv_bytes: None,

@@ -8,14 +8,22 @@ use super::mailbox::{Due, Input};
 use crate::domain::SendId;
 use crate::domain::Timestamp;
 use crate::domain::account::AccountPatch;
+use crate::domain::command::{Answer, Unanswered};
 use crate::domain::event::NewEvent;
 use crate::domain::send::{SendChange, SendOutcome, SendState};
 use crate::runtime::ledger::{ConnectionState, ConnectionView};
-use crate::runtime::turn::{Effects, Link, NetworkEffect, Reply, TimerEffect};
+use crate::runtime::turn::{Effects, HttpEffect, Link, NetworkEffect, Reply, TimerEffect};
 use crate::runtime::{Call, Ledger, Outcome, Turn};
 use crate::storage::{AccountCommit, DurableTimer, KvWrite, SecretWrite, TimerWrite};
 use crate::telemetry::trace;
 use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// What is over with the input that tells of it.
+pub enum Fired {
+    Timer(TimerEffect),
+    Http(HttpEffect),
+}
 
 /// A send that the guest holds back for so long has failed.
 const DEFERRED_MS: u64 = 24 * 60 * 60 * 1000;
@@ -31,14 +39,18 @@ impl Core {
             return;
         };
         let now = self.tick();
-        let Some((call, fired)) = self.prepare(&mut ledger, &input) else {
+        let Some((call, fired)) = self.prepare(actor, &mut ledger, &input) else {
             ledger.undo();
             self.ledger = Some(ledger);
             self.instance = Some(instance);
             return;
         };
         let mut turn = Box::new(Turn::new(now, ledger, self.facts.clone()));
-        turn.effects.timers.extend(fired);
+        match fired {
+            Some(Fired::Timer(effect)) => turn.effects.timers.push(effect),
+            Some(Fired::Http(effect)) => turn.effects.http.push(effect),
+            None => {}
+        }
         turn.doomed = actor.fails_next_turn();
         if let Input::SignIn {
             call: SignInCall::Begin { answers, .. } | SignInCall::Submit { answers },
@@ -82,6 +94,7 @@ impl Core {
                 self.ledger = Some(turn.ledger);
                 drop(instance);
                 self.fail_turn(&fault);
+                self.command_not_called(&input);
                 self.on_fault(actor, Some(input), fault, turn.subject);
             }
         }
@@ -100,9 +113,10 @@ impl Core {
     /// something that is not there any more.
     fn prepare(
         &mut self,
+        actor: &Arc<Actor>,
         ledger: &mut Ledger,
         input: &Input,
-    ) -> Option<(Call, Option<TimerEffect>)> {
+    ) -> Option<(Call, Option<Fired>)> {
         let alive = |ledger: &Ledger, label: &str, generation: u64| {
             ledger
                 .connections
@@ -158,10 +172,12 @@ impl Core {
                     .filter(|timer| timer.generation == *generation)?
                     .clone();
                 ledger.set_timer(label, None);
-                let fired = timer.durable.then(|| TimerEffect {
-                    label: label.clone(),
-                    set: None,
-                    was_durable: true,
+                let fired = timer.durable.then(|| {
+                    Fired::Timer(TimerEffect {
+                        label: label.clone(),
+                        set: None,
+                        was_durable: true,
+                    })
                 });
                 return Some((
                     Call::Timer {
@@ -170,6 +186,35 @@ impl Core {
                     },
                     fired,
                 ));
+            }
+            Input::Http {
+                label, id, outcome, ..
+            } => {
+                let view = ledger
+                    .requests
+                    .get(label)
+                    .filter(|view| view.id == *id)?
+                    .clone();
+                ledger.set_request(label, None);
+                let ended = Fired::Http(HttpEffect::End {
+                    label: label.clone(),
+                    id: *id,
+                });
+                let call = Call::Http {
+                    label: label.clone(),
+                    context: view.request.context.0.clone(),
+                    outcome: outcome.clone(),
+                };
+                return Some((call, Some(ended)));
+            }
+            Input::Ingress {
+                request, answer, ..
+            } => {
+                // Nobody waits any more; the channel sends it again.
+                if answer.as_ref().is_none_or(oneshot::Sender::is_closed) {
+                    return None;
+                }
+                Call::Ingress(request.clone())
             }
             Input::Send {
                 id,
@@ -191,6 +236,12 @@ impl Core {
                 }
             }
             Input::SignIn { request, call, .. } => self.sign_in_call(request, call),
+            Input::Command {
+                request,
+                command,
+                place,
+                ..
+            } => self.command_call(actor, request, command, place)?,
             Input::Reconnect => Call::Reconnect,
             Input::Stopping => Call::Stopping,
         };
@@ -201,7 +252,7 @@ impl Core {
     pub fn settle(
         &mut self,
         actor: &Arc<Actor>,
-        input: Option<Input>,
+        mut input: Option<Input>,
         outcome: Outcome,
         mut flush: Flush,
         patch: AccountPatch,
@@ -264,7 +315,12 @@ impl Core {
                 Some((set.at, timer.label, set.generation))
             })
             .collect();
+        commit.requests = super::http::writes(&effects.http);
         flush.network = effects.network;
+        flush.http = effects.http;
+        if let Some(Input::Ingress { answer, .. }) = &mut input {
+            flush.ingress = answer.take().zip(effects.ingress);
+        }
         self.enqueue(actor, input, commit, flush, must_commit);
     }
 
@@ -337,8 +393,13 @@ impl Core {
                 | Reply::Dispatched { request }
                 | Reply::Done { request }
                 | Reply::Failed { request, .. }
-                | Reply::Sent { request, .. } => request.clone(),
+                | Reply::Sent { request, .. }
+                | Reply::Answered { request, .. } => request.clone(),
             };
+            if self.commands.contains_key(&request) {
+                self.settle_command(request, reply, flush);
+                continue;
+            }
             let send = SendId::from_request_id(&request).filter(|id| self.sends.contains_key(id));
             let Some(id) = send else {
                 if matches!(reply, Reply::Done { .. } | Reply::Failed { .. }) {
@@ -377,13 +438,28 @@ impl Core {
                     let outcome = SendOutcome::Failed { failure, certainty };
                     self.settle_in_turn(id, outcome, commit, flush);
                 }
-                Reply::Done { .. } => {}
+                Reply::Done { .. } | Reply::Answered { .. } => {}
             }
         }
         if let Some(id) = taken
             && !answered
         {
             self.dispatch(id, commit, flush);
+        }
+    }
+
+    fn settle_command(&mut self, request: String, reply: Reply, flush: &mut Flush) {
+        let ended = match reply {
+            Reply::Done { .. } => Ok(Answer::Done),
+            Reply::Answered { answer, .. } => Ok(answer),
+            Reply::Failed {
+                failure, certainty, ..
+            } => Err(Unanswered::Failed { failure, certainty }),
+            // It is never called again by itself, so these say nothing.
+            Reply::Deferred { .. } | Reply::Dispatched { .. } | Reply::Sent { .. } => return,
+        };
+        if self.command_answered(&request) {
+            flush.commands.push((request, ended));
         }
     }
 

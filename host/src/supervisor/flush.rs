@@ -2,16 +2,19 @@
 
 use super::actor::{Actor, Sink};
 use super::clock::Alarm;
+use super::commands::Ended;
 use super::core::Core;
 use super::mailbox::{Due, Input};
 use crate::domain::SendId;
 use crate::domain::Timestamp;
 use crate::domain::error::{Certainty, Failure, FailureCode};
+use crate::domain::ingress::IngressResponse;
 use crate::domain::send::{SendChange, SendOutcome, SendState};
-use crate::runtime::turn::NetworkEffect;
+use crate::runtime::turn::{HttpEffect, NetworkEffect};
 use crate::telemetry::trace::{self, TraceContext};
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 /// Sends with an unknown end that are remembered, so that a late answer can correct them.
 const UNKNOWN_SENDS: usize = 256;
@@ -20,10 +23,17 @@ const UNKNOWN_SENDS: usize = 256;
 #[derive(Default)]
 pub struct Flush {
     pub network: Vec<NetworkEffect>,
+    pub http: Vec<HttpEffect>,
+    /// Requests of which it is recorded now that they leave.
+    pub started: Vec<Uuid>,
+    /// Who waits for the answer to what the channel sent.
+    pub ingress: Option<(oneshot::Sender<IngressResponse>, IngressResponse)>,
     /// (at, label, generation)
     pub timers: Vec<(Timestamp, String, u64)>,
     /// Calls of sign-in that are answered.
     pub answers: Vec<(String, Result<(), Failure>)>,
+    /// Commands that are answered.
+    pub commands: Vec<(String, Ended)>,
     pub settled: Vec<SendChange>,
     /// Sends that left with this turn and may take so long to be settled.
     pub dispatched: Vec<SendId>,
@@ -56,6 +66,15 @@ impl Core {
             self.close_unkept(actor, label, generation);
         }
         self.flush_network(actor, flush.network, flush.after_output);
+        if !flush.http.is_empty() {
+            self.flush_http(actor, flush.http);
+        }
+        for id in flush.started {
+            self.on_started(actor, id);
+        }
+        if let Some((waits, response)) = flush.ingress {
+            let _ = waits.send(response);
+        }
         for (at, label, generation) in flush.timers {
             actor
                 .shared
@@ -73,6 +92,9 @@ impl Core {
         }
         for (request, answer) in flush.answers {
             actor.shared.waiters.answered(&request, answer);
+        }
+        for (request, ended) in flush.commands {
+            self.end_command(actor, &request, ended);
         }
         if let Some(done) = flush.replaced {
             let _ = done.send(Ok(()));

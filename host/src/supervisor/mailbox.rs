@@ -1,18 +1,23 @@
 //! What waits for an account: signals, which are looked at before every turn, and inputs, each of
 //! which becomes one turn, in order.
 
+use super::commands::Place;
 use super::control::SignInCall;
 use crate::domain::SendId;
 use crate::domain::account::Account;
+use crate::domain::command::Command;
 use crate::domain::error::Failure;
+use crate::domain::ingress::{IngressRequest, IngressResponse};
 use crate::domain::send::Outgoing;
 use crate::runtime::Provider;
 use crate::runtime::port::Credit;
+use crate::runtime::port::http::HttpResponse;
 use crate::storage::{StorageError, Written};
 use crate::telemetry::TraceContext;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use uuid::Uuid;
 
 #[derive(Default)]
 pub struct Mailbox {
@@ -34,6 +39,14 @@ pub enum Signal {
     ConnectionGone {
         generation: u64,
     },
+    /// There is room for a request among those of all accounts.
+    HttpRoom {
+        id: Uuid,
+        permit: OwnedSemaphorePermit,
+    },
+    HttpAnswered {
+        id: Uuid,
+    },
     Due(Due),
     Order(Order),
     /// The lease had run out and holds again: what was held back may leave.
@@ -51,6 +64,8 @@ pub enum Due {
     /// Nothing but a look at what can be done.
     Look,
     FlowExpiry(String),
+    /// The time limit of a command.
+    Command(String),
     /// Strikes are forgotten.
     Forgive,
 }
@@ -119,6 +134,28 @@ pub enum Input {
         call: SignInCall,
         trace: Option<TraceContext>,
     },
+    Command {
+        request: String,
+        command: Arc<Command>,
+        place: Place,
+        trace: Option<TraceContext>,
+    },
+    /// The answer to a request.
+    Http {
+        label: String,
+        id: Uuid,
+        outcome: Result<Arc<HttpResponse>, Failure>,
+        /// Its place among those of all accounts, taken until the commit.
+        room: Option<OwnedSemaphorePermit>,
+    },
+    /// The channel calls. Dropped without an answer, it is told to try again.
+    Ingress {
+        request: Arc<IngressRequest>,
+        answer: Option<oneshot::Sender<IngressResponse>>,
+        trace: Option<TraceContext>,
+        /// Its place in the account's queue, taken until the commit.
+        _room: OwnedSemaphorePermit,
+    },
     Reconnect,
     Stopping,
 }
@@ -129,7 +166,9 @@ impl Input {
         match self {
             Self::Send { id, .. } => Some(format!("send {id}")),
             Self::SignIn { request, .. } => Some(format!("sign-in {request}")),
+            Self::Command { request, .. } => Some(format!("command {request}")),
             Self::Timer { label, generation } => Some(format!("timer {label} {generation}")),
+            Self::Http { label, id, .. } => Some(format!("http {label} {id}")),
             Self::Reconnect => Some("reconnect".into()),
             Self::Stopping => Some("stopping".into()),
             _ => None,
@@ -139,7 +178,10 @@ impl Input {
     /// The trace of what led to it.
     pub fn trace(&self) -> Option<TraceContext> {
         match self {
-            Self::Send { trace, .. } | Self::SignIn { trace, .. } => *trace,
+            Self::Send { trace, .. }
+            | Self::SignIn { trace, .. }
+            | Self::Command { trace, .. }
+            | Self::Ingress { trace, .. } => *trace,
             _ => None,
         }
     }
@@ -153,6 +195,9 @@ impl Input {
             Self::Timer { .. } => "turn timer",
             Self::Send { .. } => "turn send",
             Self::SignIn { .. } => "turn sign-in",
+            Self::Command { .. } => "turn command",
+            Self::Http { .. } => "turn http",
+            Self::Ingress { .. } => "turn ingress",
             Self::Reconnect => "turn reconnect",
             Self::Stopping => "turn stopping",
         }

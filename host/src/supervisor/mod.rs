@@ -6,13 +6,16 @@
 pub mod accounts;
 mod actor;
 mod clock;
+mod commands;
 pub mod control;
 mod core;
 mod deletion;
 mod execute;
 mod flush;
 mod hand_over;
+mod http;
 pub mod inbox;
+mod ingress;
 mod mailbox;
 mod meter;
 pub mod operate;
@@ -63,11 +66,18 @@ pub struct Settings {
     pub flow_ms: u64,
     /// Sends of one account that may wait.
     pub open_sends: usize,
+    /// A command that is not answered after so long has ended.
+    pub command_ms: u64,
+    /// Commands of one account that may be open.
+    pub open_commands: usize,
     /// Under every account's own.
     pub operator_config: OperatorConfig,
     pub grants: Arc<Grants>,
     pub fault_injection: Option<FaultInjection>,
+    /// Providers whose channels are believed without a proof.
+    pub unverified_ingress: Vec<String>,
     pub metrics: metrics::Turns,
+    pub ingress_metrics: metrics::Ingress,
     pub tracer: Tracer,
 }
 
@@ -79,10 +89,14 @@ impl Settings {
             send_deadline_ms: 5 * 60_000,
             flow_ms: 10 * 60_000,
             open_sends: 1_000,
+            command_ms: 30_000,
+            open_commands: 64,
             operator_config: OperatorConfig::default(),
             grants,
             fault_injection: None,
+            unverified_ingress: Vec::new(),
             metrics: metrics::Turns::default(),
+            ingress_metrics: metrics::Ingress::default(),
             tracer: Tracer::default(),
         }
     }

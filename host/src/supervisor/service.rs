@@ -11,13 +11,16 @@ use super::providers::Providers;
 use super::waiters::Waiters;
 use super::workers::Workers;
 use crate::domain::account::{Account, RuntimeState, RuntimeStatus};
+use crate::domain::command::{Answer, Command};
 use crate::domain::error::{Failure, FailureCode};
+use crate::domain::ingress::{IngressResponse, IngressRoute};
 use crate::domain::send::Send;
 use crate::domain::sign_in::Flow;
 use crate::domain::usage::Usage;
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::runtime::normalize::ReplyTokens;
 use crate::runtime::port::Connector;
+use crate::runtime::port::http::HttpClient;
 use crate::runtime::{Engine, Provider, check};
 use crate::storage::lease::{Notice, Ownership, OwnershipState};
 use crate::storage::writer::Writer;
@@ -27,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 pub struct Supervisor {
     pub(super) shared: Arc<Shared>,
@@ -57,6 +60,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub writer: Writer,
     pub connector: Arc<dyn Connector>,
+    pub http: Arc<dyn HttpClient>,
     pub reply_tokens: Arc<dyn ReplyTokens + std::marker::Send + Sync>,
     pub engine: Arc<Engine>,
     pub ownership: Arc<Ownership>,
@@ -76,6 +80,8 @@ impl Supervisor {
             writer: parts.writer,
             ownership: parts.ownership,
             connector: parts.connector,
+            http: parts.http,
+            http_room: Arc::new(Semaphore::new(super::http::ROOM)),
             reply_tokens: parts.reply_tokens,
             workers,
             clock: Clock::start(),
@@ -417,6 +423,14 @@ impl Control for Supervisor {
         self.provider(name)
     }
 
+    async fn account_provider(&self, account: &Account) -> Option<Arc<ProviderInfo>> {
+        let runs = account.provider_digest.as_deref();
+        match runs.and_then(|digest| self.providers.version(digest)) {
+            Some(info) => Some(info),
+            None => self.learn_provider(&account.provider).await,
+        }
+    }
+
     fn stray_refusals(&self) -> Vec<Refused> {
         self.providers.stray_refusals()
     }
@@ -496,6 +510,23 @@ impl Control for Supervisor {
         Ok(self.runtime_state(id))
     }
 
+    fn ingress_limit(&self, target: &IngressTarget, route: &str) -> Result<usize, IngressRefusal> {
+        self.ingress_limit_of(target, route)
+    }
+
+    async fn ingress(&self, arriving: Arriving) -> Result<IngressResponse, IngressRefusal> {
+        self.take_ingress(arriving).await
+    }
+
+    fn ingress_routes(&self, account: &Account) -> Vec<IngressRoute> {
+        let running = self.actor(&account.id).and_then(|actor| {
+            self.providers
+                .by_digest(&actor.look(|live| live.digest.clone()))
+        });
+        let provider = running.or_else(|| self.provider_of(account));
+        provider.map_or_else(Vec::new, |provider| provider.manifest.ingress.clone())
+    }
+
     fn ownership(&self) -> OwnershipState {
         self.shared.ownership.state()
     }
@@ -511,6 +542,10 @@ impl Control for Supervisor {
         wait: Duration,
     ) -> Result<Option<Flow>, Refusal> {
         self.call_sign_in(id, call, wait).await
+    }
+
+    async fn command(&self, id: &AccountId, command: Command) -> Result<Answer, Refusal> {
+        self.take_command(id, command).await
     }
 
     async fn resume_restored(&self) -> Result<u64, StorageError> {

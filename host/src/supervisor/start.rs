@@ -1,11 +1,14 @@
 //! Instances come and go: start, back-off after a fault, stop.
 
 use super::actor::{Actor, StoredKv};
+use super::commands::refuse_waiting_commands;
 use super::core::{Core, Phase};
 use super::flush::Flush;
+use super::http::Pending;
 use super::mailbox::{Due, Input};
 use super::strikes::FORGIVEN_AFTER_MS;
 use crate::domain::account::{AccountPatch, AuthStatus};
+use crate::domain::command::Unanswered;
 use crate::domain::envelope;
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::send::{SendOutcome, SendState};
@@ -57,6 +60,7 @@ impl Core {
             let read = async {
                 let secrets = store.secrets(&id).await?;
                 let timers = store.timers(&id).await?;
+                let requests = store.requests(&id).await?;
                 let mut entries = Vec::new();
                 let mut more = whole;
                 while more {
@@ -67,11 +71,11 @@ impl Core {
                     more = page.len() == 1000;
                     entries.extend(page);
                 }
-                Ok::<_, crate::storage::StorageError>((entries, secrets, timers))
+                Ok::<_, crate::storage::StorageError>((entries, secrets, timers, requests))
             };
             let _ = answer.send(read.await);
         });
-        let (entries, secrets, timers) = wait
+        let (entries, secrets, timers, requests) = wait
             .recv_timeout(std::time::Duration::from_secs(10))
             .map_err(|_| "no answer within 10 s".to_owned())?
             .map_err(|error| error.to_string())?;
@@ -104,8 +108,10 @@ impl Core {
             };
             ledger.set_timer(&label, Some(view));
         }
+        let recovered = self.recover_requests(actor, &mut ledger, requests);
         ledger.keep();
         self.ledger = Some(ledger);
+        self.go_on_with(actor, recovered);
         Ok(())
     }
 
@@ -153,6 +159,7 @@ impl Core {
                 self.settle(actor, None, outcome, flush, AccountPatch::default());
                 self.call_again(actor);
                 self.lose_sign_in(actor);
+                self.lose_commands(actor, "the provider was started anew");
             }
             Err(fault) => {
                 let turn = outcome.turn;
@@ -228,6 +235,8 @@ impl Core {
         self.instance = None;
         self.meters.fault(fault.kind.as_str());
         let now = self.tick();
+        // What the channel sent does not come again from here: it is told to send it again.
+        let input = input.filter(|input| !matches!(input, Input::Ingress { .. }));
         if fault.kind == FaultKind::Injected {
             actor.input_again(input.into_iter().collect());
             self.phase = Phase::Starting(Cause::Restart);
@@ -273,9 +282,11 @@ impl Core {
                 .waiters
                 .answered(&request, Err(failure.clone()));
         }
+        self.lose_commands(actor, &failure.message);
         if self.strikes.error().is_none() {
             return;
         }
+        refuse_waiting_commands(actor, &failure.message);
         actor.retain_inputs(|input| {
             let Input::SignIn { request, .. } = input else {
                 return true;
@@ -346,6 +357,19 @@ impl Core {
                 self.show(actor);
                 actor.shared.waiters.answered(&request, Err(failure));
             }
+            Input::Command { request, .. } => {
+                let certainty = Certainty::NotDone;
+                let ended = Err(Unanswered::Failed { failure, certainty });
+                actor.shared.waiters.ended(&request, ended);
+            }
+            Input::Http { label, id, .. } => {
+                let reason = format!("its answer failed the provider twice: {}", fault.message);
+                let subject = format!("http {label}");
+                let event = envelope::input_skipped(self.stamp(), &subject, &reason);
+                let (patch, flush) = (AccountPatch::default(), Flush::default());
+                self.host_change(actor, vec![event], vec![], patch, flush);
+                self.give_up_request(actor, &label, id);
+            }
             Input::Timer { label, generation } => {
                 let Some(ledger) = &mut self.ledger else {
                     return;
@@ -408,7 +432,8 @@ impl Core {
             }
             return true;
         }
-        if !self.in_flight.is_empty() {
+        // What the goodbye asked for still leaves.
+        if !self.in_flight.is_empty() || self.requests.values().any(Pending::is_marking) {
             return false;
         }
         let Some(stop) = self.stop.take() else {
@@ -416,6 +441,7 @@ impl Core {
         };
         self.instance = None;
         self.previous = None;
+        self.drop_commands(actor, "the account was stopped");
         let given_up = Failure::new(FailureCode::Conflict, "the account was stopped");
         for (request, _) in self.calls.drain() {
             let answer = Err(given_up.clone());
@@ -448,7 +474,7 @@ impl Core {
                 let answer = Err(given_up.clone());
                 actor.shared.waiters.answered(request, answer);
             }
-            matches!(input, Input::Send { .. })
+            matches!(input, Input::Send { .. } | Input::Http { .. })
         });
         for send in self.sends.values_mut() {
             // Called again at the next start.

@@ -7,6 +7,7 @@ pub mod arrivals;
 pub mod cut;
 pub mod guests;
 pub mod host;
+pub mod peer;
 pub mod postgres;
 pub mod process;
 pub mod random;

@@ -2,6 +2,7 @@
 
 mod auth;
 mod bad_input;
+mod commands;
 mod docs;
 mod endpoints;
 mod events;
@@ -14,7 +15,8 @@ mod shapes;
 
 use super::health::{Readiness, Report};
 use super::{
-    ApiState, KeyUse, OpenedToken, Operations, ReplyTarget, ReplyTokens, Settings, mint_key, router,
+    ApiState, IngressState, IngressTokens, KeyUse, OpenedToken, Operations, ReplyTarget,
+    ReplyTokens, Settings, mint_key, router,
 };
 use crate::domain::{AccountId, EndpointId, WorkspaceId};
 use crate::storage::{KeyKind, Store as _, Workspace};
@@ -79,6 +81,12 @@ impl Readiness for AsTheStore {
 
 struct Tokens;
 
+impl IngressTokens for Tokens {
+    fn of(&self, account: &AccountId) -> String {
+        format!("token-of-{account}")
+    }
+}
+
 impl ReplyTokens for Tokens {
     fn seal(&self, account: &AccountId, target: &ReplyTarget) -> String {
         format!("rt1.{account}.{}", target.message)
@@ -90,13 +98,23 @@ impl ReplyTokens for Tokens {
         };
         match rest.strip_prefix(&format!("{account}.")) {
             Some(message) => OpenedToken::Target(ReplyTarget {
-                conversation: "c".into(),
+                conversation: "c1".into(),
                 message: message.into(),
                 sender: None,
                 reply_context: Some(format!("context of {message}")),
             }),
             None => OpenedToken::Invalid,
         }
+    }
+}
+
+impl super::Sealer for Tokens {
+    fn seal_for(&self, purpose: &str, plain: &[u8]) -> String {
+        format!("{purpose}.{}", hex::encode(plain))
+    }
+
+    fn open_for(&self, purpose: &str, sealed: &str) -> Option<Vec<u8>> {
+        hex::decode(sealed.strip_prefix(purpose)?.strip_prefix('.')?).ok()
     }
 }
 
@@ -146,6 +164,12 @@ impl Host {
                 tracer: Tracer::default(),
             },
             reply_tokens: Arc::new(Tokens),
+            sealer: Arc::new(Tokens),
+            ingress: IngressState {
+                tokens: Arc::new(Tokens),
+                public_url: None,
+                reading: tokio::sync::Semaphore::new(1),
+            },
             settings,
         });
         Self {

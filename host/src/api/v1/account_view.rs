@@ -1,6 +1,7 @@
 //! `Account` as clients see it.
 
 use super::super::Api;
+use super::super::ingress::{self, IngressAddress};
 use super::proxy;
 use crate::domain::account::{Account, Profile, RuntimeState};
 use crate::supervisor::control::ProviderInfo;
@@ -17,7 +18,8 @@ pub struct AccountView {
     runtime_status: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     auth_mode: String,
-    capabilities: Vec<&'static str>,
+    /// Two words for what every client wants to know, then the provider's features.
+    capabilities: Vec<String>,
     metadata: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_account_ref: Option<String>,
@@ -30,14 +32,26 @@ pub struct AccountView {
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_digest: Option<String>,
     created_at: String,
+    /// Where its channel calls.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ingress: Vec<IngressAddress>,
 }
 
 impl AccountView {
-    pub fn new(account: Account, runtime: &RuntimeState, info: Option<&ProviderInfo>) -> Self {
-        let mut capabilities = vec!["receive_message"];
-        if info.is_some_and(|info| info.can_send) {
-            capabilities.insert(0, "send_message");
+    pub fn new(
+        api: &Api,
+        account: Account,
+        runtime: &RuntimeState,
+        info: Option<&ProviderInfo>,
+    ) -> Self {
+        let mut capabilities = vec!["receive_message".to_owned()];
+        if let Some(info) = info {
+            if info.can_send {
+                capabilities.insert(0, "send_message".to_owned());
+            }
+            capabilities.extend(info.features.iter().map(|(name, _)| name.clone()));
         }
+        let ingress = ingress::addresses(api, &account);
         Self {
             id: account.id.to_string(),
             name: account.name,
@@ -55,13 +69,14 @@ impl AccountView {
             runtime_error: runtime_error(runtime),
             provider_digest: account.provider_digest,
             created_at: account.created_at.rfc3339(),
+            ingress,
         }
     }
 
     pub fn read(api: &Api, account: Account) -> Self {
         let runtime = api.control.runtime_state(&account.id);
         let info = api.control.provider(&account.provider);
-        Self::new(account, &runtime, info.as_deref())
+        Self::new(api, account, &runtime, info.as_deref())
     }
 }
 

@@ -12,13 +12,16 @@ use anyport_sdk::{account, connections, events, kv, replies, secrets, sign_in_st
 use serde::Deserialize;
 
 use crate::commands::{self, Outcome};
+use crate::web;
 
 anyport_sdk::provider! {
     world: "anyport:evil/evil",
     path: ["../../../wit", "wit"],
     provider: Provider,
 }
-use exports::{lifecycle, messaging, reactor, sign_in};
+pub use bindings::exports::anyport::provider as exported;
+pub(crate) use exports::{conversation_actions, conversations};
+use exports::{ingress, lifecycle, messaging, reactor, sign_in};
 
 pub const MAIN: &str = "main";
 const LINES: &str = "lines";
@@ -65,7 +68,7 @@ pub struct Situation {
     pub after_fault: bool,
 }
 
-fn enter() -> (Situation, Config, Vec<String>) {
+pub fn enter() -> (Situation, Config, Vec<String>) {
     INSTANCE.with_borrow_mut(|instance| {
         let instance = instance.as_mut().expect("start comes first");
         instance.calls += 1;
@@ -89,7 +92,7 @@ fn lines() -> u64 {
     bytes.map_or(0, u64::from_be_bytes)
 }
 
-struct Provider;
+pub struct Provider;
 
 impl lifecycle::Guest for Provider {
     fn describe() -> lifecycle::Descriptor {
@@ -98,10 +101,18 @@ impl lifecycle::Guest for Provider {
         }
         lifecycle::Descriptor {
             title: "Evil".to_owned(),
-            features: vec![lifecycle::Feature {
-                name: "send.text".to_owned(),
-                limits: None,
-            }],
+            features: [
+                ("send.text", None),
+                ("conversations.list", Some(r#"{"max-items":2}"#)),
+                ("conversations.get", None),
+                ("conversations.read", None),
+                ("conversations.mute", Some(r#"{"max-seconds":60}"#)),
+            ]
+            .map(|(name, limits)| lifecycle::Feature {
+                name: name.to_owned(),
+                limits: limits.map(str::to_owned),
+            })
+            .to_vec(),
             sign_in_methods: vec![lifecycle::SignInMethod {
                 name: "password".to_owned(),
                 title: "Any password".to_owned(),
@@ -109,7 +120,10 @@ impl lifecycle::Guest for Provider {
                     r#"{"type":"object","properties":{"password":{"type":"string"}}}"#.to_owned(),
                 ),
             }],
-            config_schema: r#"{"type":"object"}"#.to_owned(),
+            config_schema: r#"{"type":"object","properties":{
+                "token":{"type":"string","x-anyport-secret":"token"},
+                "app_secret":{"type":"string","x-anyport-secret":"app-secret"}}}"#
+                .to_owned(),
             state_version: 1,
             reads_state_versions: vec![1],
             extra: None,
@@ -189,6 +203,10 @@ impl reactor::Guest for Provider {
             reactor::Wake::Timer(fired) => {
                 commands::run(&String::from_utf8_lossy(&fired.context), situation)?;
             }
+            reactor::Wake::Http(answered) => {
+                commands::run(&String::from_utf8_lossy(&answered.context), situation)?;
+                web::answered(&answered);
+            }
             reactor::Wake::Reconnect => {
                 connections::close(MAIN);
                 connect(&config);
@@ -196,6 +214,14 @@ impl reactor::Guest for Provider {
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl ingress::Guest for Provider {
+    fn on_request(request: ingress::Request) -> Result<ingress::Response, Error> {
+        let (situation, _, _) = enter();
+        commands::run(&String::from_utf8_lossy(&request.body), situation)?;
+        Ok(web::called(&request))
     }
 }
 
