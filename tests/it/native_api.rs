@@ -6,11 +6,10 @@ use crate::support::host::{Answer, Host};
 use anyport::app::config::Config;
 use http::Method;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use tokio::net::TcpListener;
 
 struct World {
-    host: Arc<Host>,
+    host: Host,
     account: String,
     /// Takes the account's connection and says nothing.
     _server: TcpListener,
@@ -34,7 +33,7 @@ impl World {
         let state = host.post(&path, json!({"password": "sesame"})).await;
         assert_eq!(state.expect(200)["data"]["status"], "authorized");
         Self {
-            host: Arc::new(host),
+            host,
             account,
             _server: server,
         }
@@ -58,11 +57,17 @@ impl World {
     }
 
     /// Asked by somebody else, who waits for the answer.
-    fn asked(&self, conversation: &'static str) -> tokio::task::JoinHandle<Answer> {
-        let (host, account) = (self.host.clone(), self.account.clone());
+    fn asked(&self, conversation: &str) -> tokio::task::JoinHandle<Answer> {
+        let rest = format!("conversations/info?conversation_id={conversation}");
+        let path = format!("/v1/accounts/{}/{rest}", self.account);
+        let request = self.host.request(Method::GET, &path);
         tokio::spawn(async move {
-            let rest = format!("conversations/info?conversation_id={conversation}");
-            host.get(&format!("/v1/accounts/{account}/{rest}")).await
+            let response = request.send().await.unwrap();
+            Answer {
+                status: response.status(),
+                headers: response.headers().clone(),
+                body: response.json().await.unwrap(),
+            }
         })
     }
 

@@ -27,6 +27,7 @@ macro_rules! exports {
 
         /// Those that an instance has looked up.
         #[derive(Default)]
+        #[allow(dead_code, reason = "not every interface is called yet")]
         struct Loaded {
             $($field: Option<guest::$field::Guest>,)*
         }
