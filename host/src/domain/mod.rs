@@ -2,6 +2,7 @@
 //! output: what needs a clock or randomness is handed them.
 
 pub mod account;
+pub mod capability;
 pub mod endpoint;
 pub mod envelope;
 pub mod error;
