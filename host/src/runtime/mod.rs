@@ -6,6 +6,7 @@
 pub mod check;
 mod convert;
 pub mod engine;
+pub mod explain;
 mod guest;
 mod imports;
 pub mod instance;

@@ -34,6 +34,8 @@ pub struct Turn {
     pub doomed: bool,
     /// What a person typed for this call; never logged.
     pub typed: Vec<Vec<u8>>,
+    /// Randomness that a test can give again; none: fresh from the operating system.
+    pub seed: Option<[u8; 32]>,
     calls: u32,
     items: usize,
     bytes: usize,
@@ -158,6 +160,7 @@ impl Turn {
             revealed: Vec::new(),
             doomed: false,
             typed: Vec::new(),
+            seed: None,
             calls: 0,
             items: 0,
             bytes: 0,
