@@ -9,7 +9,10 @@ const INHERITED: [&str; 5] = ["hmac", "serde", "serde_json", "sha2", "wit-bindge
 
 fn main() {
     let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    let root = package.join("../..").canonicalize().expect("the workspace is there");
+    let root = package
+        .join("../..")
+        .canonicalize()
+        .expect("the workspace is there");
     let mut files = Vec::new();
     for (folder, below) in [
         ("sdk/template", ""),
@@ -26,12 +29,20 @@ fn main() {
 
     let mut text = String::from("pub const FILES: &[(&str, &str)] = &[\n");
     for (name, path) in files {
-        writeln!(text, "    ({name:?}, include_str!({:?})),", path.display().to_string())
-            .expect("writing to memory");
+        writeln!(
+            text,
+            "    ({name:?}, include_str!({:?})),",
+            path.display().to_string()
+        )
+        .expect("writing to memory");
     }
     text.push_str("];\n");
-    writeln!(text, "pub const DEPENDENCIES: &str = {:?};", inherited(&root))
-        .expect("writing to memory");
+    writeln!(
+        text,
+        "pub const DEPENDENCIES: &str = {:?};",
+        inherited(&root)
+    )
+    .expect("writing to memory");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
     std::fs::write(out.join("project.rs"), text).expect("OUT_DIR can be written");
 }

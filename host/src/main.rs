@@ -19,7 +19,9 @@ fn main() -> ExitCode {
         Some(Command::Restore(args)) => run(backup::restore(args)),
         Some(Command::Migrate(args)) => run(migrate::run(args)),
         Some(Command::Simulator(args)) => run(anyport_simulator::run(args)),
-        Some(Command::Client(command)) => return anyport_cli::run(&command, root, &workshop::Bench),
+        Some(Command::Client(command)) => {
+            return anyport_cli::run(&command, root, &workshop::Bench);
+        }
     };
     code.into()
 }

@@ -127,8 +127,11 @@ impl Response {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let bytes = self.bytes().unwrap_or_default();
         serde_json::from_slice(bytes).map_err(|error| {
-            Error::unavailable(format!("the channel's answer cannot be read: {}", place(&error)))
-                .with_channel_code(self.status.to_string())
+            Error::unavailable(format!(
+                "the channel's answer cannot be read: {}",
+                place(&error)
+            ))
+            .with_channel_code(self.status.to_string())
         })
     }
 

@@ -4,8 +4,8 @@
 use crate::lifecycle::{self, Descriptor, Snapshot, StartContext, Started};
 use crate::provider::{Provider, Result, Start, place};
 use crate::reactor::{self, Wake};
-use crate::types::Error;
 use crate::replies;
+use crate::types::Error;
 
 /// The place where a component keeps its one provider. [`export!`](crate::export) makes it.
 pub trait Component: 'static {

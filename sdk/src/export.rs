@@ -65,7 +65,7 @@ macro_rules! __exported {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code, clippy::all)]
         const _: () = {
-            $crate::exported::$world::$export!($component with_types_in $crate::exported::$world);
+    $crate::exported::$world::$export!($component with_types_in $crate::exported::$world);
         };
         // On other machines, where only tests run, there is nothing to export to.
         #[cfg(not(target_arch = "wasm32"))]

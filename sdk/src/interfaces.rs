@@ -40,7 +40,11 @@ pub trait SignIn: Provider {
 
 impl<C: Component<Provider: SignIn>> crate::sign_in::Guest for C {
     fn begin(request: String, method: String, answers: Vec<Answer>) -> Result {
-        started::<C, _>(|it| command(it, request, |it, request| it.begin(request, method, answers)))
+        started::<C, _>(|it| {
+            command(it, request, |it, request| {
+                it.begin(request, method, answers)
+            })
+        })
     }
 
     fn submit(request: String, answers: Vec<Answer>) -> Result {

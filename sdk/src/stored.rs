@@ -109,13 +109,17 @@ fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>> {
 
 fn put<T: Serialize>(key: &str, value: &T) -> Result {
     let bytes = serde_json::to_vec(value).map_err(|error| {
-        Error::internal(format!("`{key}` cannot be written to kv: {}", place(&error)))
+        Error::internal(format!(
+            "`{key}` cannot be written to kv: {}",
+            place(&error)
+        ))
     })?;
     kv::put(key, &bytes);
     Ok(())
 }
 
 fn read<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Error::internal(format!("`{key}` of kv cannot be read: {}", place(&error))))
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::internal(format!("`{key}` of kv cannot be read: {}", place(&error)))
+    })
 }

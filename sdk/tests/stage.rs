@@ -264,7 +264,10 @@ fn the_clock_moves_when_it_is_told() {
 
     stage.frame("main", "remind").ok();
     stage.crash().ok();
-    assert!(stage.world().timers.contains_key("reminder"), "it is durable");
+    assert!(
+        stage.world().timers.contains_key("reminder"),
+        "it is durable"
+    );
 }
 
 #[test]

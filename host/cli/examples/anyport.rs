@@ -15,7 +15,11 @@ struct Nothing;
 impl anyport_cli::Workshop for Nothing {
     fn check(&self, _: &[u8]) -> anyport_cli::Report {
         let mut report = anyport_cli::Report::default();
-        report.problem("runtime", "this binary has none", "use the host's own `anyport`");
+        report.problem(
+            "runtime",
+            "this binary has none",
+            "use the host's own `anyport`",
+        );
         report
     }
 

@@ -11,7 +11,12 @@ const PREFIX: &str = "anyport:provider/";
 /// What a host gives a component of WASI, all of it closed but for the turn's clock, randomness
 /// and output.
 const WASI: [&str; 6] = [
-    "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/",
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
 ];
 const BUILD: &str = "build it by `cargo build --target wasm32-wasip2 --release`; the component lies in \
                      target/wasm32-wasip2/release";
@@ -37,12 +42,7 @@ pub struct Explained {
 }
 
 impl Explained {
-    fn complain(
-        &mut self,
-        about: &'static str,
-        what: impl Into<String>,
-        todo: impl Into<String>,
-    ) {
+    fn complain(&mut self, about: &'static str, what: impl Into<String>, todo: impl Into<String>) {
         self.complaints.push(Complaint {
             about,
             what: what.into(),
@@ -133,7 +133,9 @@ fn explain_manifest(bytes: &[u8], names: &Names, explained: &mut Explained) {
         _ => {
             return explained.complain(
                 "manifest",
-                format!("the component carries more than one manifest (custom section `{SECTION}`)"),
+                format!(
+                    "the component carries more than one manifest (custom section `{SECTION}`)"
+                ),
                 "call `anyport_sdk::manifest!` once",
             );
         }
@@ -176,14 +178,22 @@ fn wrong_toml(text: &str, error: &toml::de::Error) -> (String, String) {
         }
         None => "correct provider.toml; docs/manifest.md has every key".to_owned(),
     };
-    (format!("provider.toml{at}: {}", message.replace('\n', " ")), todo)
+    (
+        format!("provider.toml{at}: {}", message.replace('\n', " ")),
+        todo,
+    )
 }
 
 fn explain_versions(names: &Names, explained: &mut Explained) {
     let (major, minor) = CONTRACT;
     let mut other = BTreeSet::new();
     let of_contract = |name: &String| name.starts_with(PREFIX);
-    for name in names.imports.iter().chain(&names.exports).filter(|name| of_contract(name)) {
+    for name in names
+        .imports
+        .iter()
+        .chain(&names.exports)
+        .filter(|name| of_contract(name))
+    {
         let (_, version) = name.split_once('@').unwrap_or((name, ""));
         let served = semver::Version::parse(version)
             .is_ok_and(|version| (version.major, version.minor) == (major, minor));
@@ -221,17 +231,31 @@ fn explain_imports(names: &Names, explained: &mut Explained) {
     for name in foreign {
         let todo = match name.starts_with("wasi:http/") {
             true => "ask the host instead: `http.submit`; the answer comes as a wake",
-            false => "leave out what needs it: a provider gets the contract's interfaces and closed WASI",
+            false => {
+                "leave out what needs it: a provider gets the contract's interfaces and closed WASI"
+            }
         };
-        explained.complain("imports", format!("the component imports {name}, which no host gives"), todo);
+        explained.complain(
+            "imports",
+            format!("the component imports {name}, which no host gives"),
+            todo,
+        );
     }
     let offered = |name: &&String| OFFERED.contains(&name.as_str());
-    let missing: Vec<String> = explained.imports.iter().filter(|name| !offered(name)).cloned().collect();
+    let missing: Vec<String> = explained
+        .imports
+        .iter()
+        .filter(|name| !offered(name))
+        .cloned()
+        .collect();
     for name in missing {
         explained.complain(
             "imports",
             format!("the component imports `{name}`, which this anyport does not offer"),
-            format!("do not call `{name}`, or use an anyport that offers it; this one offers {}", OFFERED.join(", ")),
+            format!(
+                "do not call `{name}`, or use an anyport that offers it; this one offers {}",
+                OFFERED.join(", ")
+            ),
         );
     }
     let Some(manifest) = &explained.manifest else {
@@ -248,7 +272,10 @@ fn explain_imports(names: &Names, explained: &mut Explained) {
         return;
     }
     let quoted = |names: &mut dyn Iterator<Item = &String>| {
-        names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+        names
+            .map(|name| format!("\"{name}\""))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let all = quoted(&mut manifest.imports.iter().chain(&beyond));
     let what = format!(

@@ -31,10 +31,21 @@ fn plain(program: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        let outer = ["ANYPORT_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CFG_", "CARGO_FEATURE_"];
+        let outer = [
+            "ANYPORT_",
+            "CARGO_PKG_",
+            "CARGO_BIN_",
+            "CARGO_CFG_",
+            "CARGO_FEATURE_",
+        ];
         if outer.iter().any(|prefix| name.starts_with(prefix))
-            || ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR"]
-                .contains(&name.as_str())
+            || [
+                "RUSTFLAGS",
+                "CARGO_ENCODED_RUSTFLAGS",
+                "CARGO_MANIFEST_DIR",
+                "CARGO_TARGET_DIR",
+            ]
+            .contains(&name.as_str())
         {
             command.env_remove(name);
         }
@@ -57,7 +68,8 @@ fn blocks(section: &str) -> Vec<(&'static str, &'static str)> {
 /// One session of a shell: background terminals stand in the background, what is true at last is
 /// tried again.
 fn session(port: u16) -> String {
-    let mut script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
+    let mut script =
+        "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
     let blocks = blocks("From nothing to a running provider");
     assert!(blocks.len() >= 7, "{blocks:?}");
     for (kind, lines) in blocks {
@@ -70,7 +82,9 @@ fn session(port: u16) -> String {
             "channel" => format!(
                 "( {lines} ) >channel.log 2>&1 &\nuntil grep -qs listens channel.log; do kill -0 $! ; sleep 0.2; done"
             ),
-            "eventually" => format!("for try in $(seq 300); do ( {lines} ) && break; sleep 0.2; done\n{lines}"),
+            "eventually" => {
+                format!("for try in $(seq 300); do ( {lines} ) && break; sleep 0.2; done\n{lines}")
+            }
             other => panic!("a terminal that this test does not know: {other}"),
         };
         writeln!(script, "{typed}").unwrap();
@@ -87,7 +101,11 @@ fn from_nothing_to_an_answer() {
     let _one = one_at_a_time();
     let folder = TempDir::new().unwrap();
     std::fs::create_dir_all(target()).unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let binary = Path::new(env!("CARGO_BIN_EXE_anyport"));
     let path = format!(
         "{}:{}",
@@ -108,9 +126,17 @@ fn from_nothing_to_an_answer() {
     let log = |name: &str| {
         std::fs::read_to_string(folder.path().join("parrot").join(name)).unwrap_or_default()
     };
-    assert!(ran.status.success(), "{said}\n{}\n{}", log("host.log"), log("channel.log"));
+    assert!(
+        ran.status.success(),
+        "{said}\n{}\n{}",
+        log("host.log"),
+        log("channel.log")
+    );
     // Tests of the project ran, the component is right, the message went out and its echo came in.
-    for phrase in ["test sends_and_settles_on_the_channels_word ... ok", "hello, parrot"] {
+    for phrase in [
+        "test sends_and_settles_on_the_channels_word ... ok",
+        "hello, parrot",
+    ] {
         assert!(said.contains(phrase), "no {phrase:?} in {said}");
     }
     for line in said.lines() {
@@ -118,13 +144,26 @@ fn from_nothing_to_an_answer() {
             assert!(!line.starts_with(word), "{said}");
         }
     }
-    for check in ["replay", "hand-over", "garbage", "describe", "config-schema"] {
-        assert!(said.contains(&format!("ok       {check}: ")), "no {check} in {said}");
+    for check in [
+        "replay",
+        "hand-over",
+        "garbage",
+        "describe",
+        "config-schema",
+    ] {
+        assert!(
+            said.contains(&format!("ok       {check}: ")),
+            "no {check} in {said}"
+        );
     }
 }
 
 fn said(ran: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr)
+    )
 }
 
 /// A project that is changed and built again and again.
@@ -138,7 +177,11 @@ impl Project {
         let made = anyport(&["providers", "new", "parrot"], folder.path());
         assert!(made.status.success(), "{}", said(&made));
         let project = Self { folder };
-        std::fs::copy(Path::new(ROOT).join("Cargo.lock"), project.path("Cargo.lock")).unwrap();
+        std::fs::copy(
+            Path::new(ROOT).join("Cargo.lock"),
+            project.path("Cargo.lock"),
+        )
+        .unwrap();
         project
     }
 
@@ -169,7 +212,11 @@ impl Project {
 fn anyport(arguments: &[&str], folder: &Path) -> Output {
     let binary = binary();
     let mut command = plain(binary.as_std().get_program().to_str().unwrap());
-    command.args(arguments).current_dir(folder).output().unwrap()
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
 }
 
 /// (what, file, from, to, command, the message)
@@ -259,7 +306,10 @@ fn what_is_wrong_is_said_and_how_to_mend_it() {
     let _one = one_at_a_time();
     let project = Project::new();
     for (file, from, to, command, message) in BROKEN {
-        assert!(DOCS.contains(message), "the documentation has no {message:?}");
+        assert!(
+            DOCS.contains(message),
+            "the documentation has no {message:?}"
+        );
         let component = project.with(file, from, to);
         let script = project.path("conformance.toml");
         let (component, script) = (component.to_str().unwrap(), script.to_str().unwrap());
@@ -271,9 +321,16 @@ fn what_is_wrong_is_said_and_how_to_mend_it() {
         let text = said(&ran);
         assert!(text.contains(message), "no {message:?} in {text}");
         // A feature that nobody knows is no reason to refuse.
-        let code = if message.contains("does not know") { 0 } else { 5 };
+        let code = if message.contains("does not know") {
+            0
+        } else {
+            5
+        };
         assert_eq!(ran.status.code(), Some(code), "{text}");
-        assert!(text.contains("         -> "), "{message} is told without how to mend it: {text}");
+        assert!(
+            text.contains("         -> "),
+            "{message} is told without how to mend it: {text}"
+        );
 
         arguments.push("--json");
         let ran = anyport(&arguments, project.folder.path());
@@ -283,7 +340,9 @@ fn what_is_wrong_is_said_and_how_to_mend_it() {
         assert_eq!(report["worst"], worst, "{report:#}");
         let findings = report["findings"].as_array().unwrap();
         assert!(
-            findings.iter().any(|it| it["severity"] == worst && it["todo"] != Value::Null),
+            findings
+                .iter()
+                .any(|it| it["severity"] == worst && it["todo"] != Value::Null),
             "{report:#}"
         );
     }
@@ -310,7 +369,11 @@ fn by_cargo_component() {
     let component = target().join("wasm32-wasip1/release/parrot.wasm");
     let script = project.path("conformance.toml");
     let arguments = [
-        "providers", "test", component.to_str().unwrap(), "--script", script.to_str().unwrap(),
+        "providers",
+        "test",
+        component.to_str().unwrap(),
+        "--script",
+        script.to_str().unwrap(),
     ];
     let ran = anyport(&arguments, project.folder.path());
     assert!(ran.status.success(), "{}", said(&ran));
@@ -322,21 +385,38 @@ fn wrong_names_and_files_that_are_no_components() {
     let folder = TempDir::new().unwrap();
     let refused = anyport(&["providers", "new", "My_Channel"], folder.path());
     assert_eq!(refused.status.code(), Some(2));
-    assert!(said(&refused).contains("NAME `My_Channel`: "), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("NAME `My_Channel`: "),
+        "{}",
+        said(&refused)
+    );
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 
-    let made = anyport(&["providers", "new", "my-channel", "--dir", "here"], folder.path());
+    let made = anyport(
+        &["providers", "new", "my-channel", "--dir", "here"],
+        folder.path(),
+    );
     assert!(made.status.success(), "{}", said(&made));
-    let again = anyport(&["providers", "new", "other", "--dir", "here"], folder.path());
+    let again = anyport(
+        &["providers", "new", "other", "--dir", "here"],
+        folder.path(),
+    );
     assert_eq!(again.status.code(), Some(2));
-    assert!(said(&again).contains("nothing was written"), "{}", said(&again));
+    assert!(
+        said(&again).contains("nothing was written"),
+        "{}",
+        said(&again)
+    );
     let manifest = std::fs::read_to_string(folder.path().join("here/provider.toml")).unwrap();
     assert!(manifest.contains("id = \"my-channel\""), "{manifest}");
 
     let file = folder.path().join("file.wasm");
     for (bytes, message) in [
         (&b"#!/bin/sh"[..], "this file is no WebAssembly"),
-        (b"\0asm\x01\0\0\0", "this is a core WebAssembly module, and a provider is a component"),
+        (
+            b"\0asm\x01\0\0\0",
+            "this is a core WebAssembly module, and a provider is a component",
+        ),
         (b"\0asm\x0d\0\x01\0\xff", "the component cannot be read"),
         (b"\0asm\x0d\0\x01\0", "the component carries no manifest"),
     ] {

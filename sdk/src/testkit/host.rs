@@ -44,7 +44,9 @@ impl Host {
     fn asks(&self, call: &str) -> MutexGuard<'_, State> {
         let state = self.reads(call);
         if state.mode == Mode::Suspend {
-            rules::breach(format!("`snapshot` called `{call}`: it must change nothing"));
+            rules::breach(format!(
+                "`snapshot` called `{call}`: it must change nothing"
+            ));
         }
         state
     }
@@ -137,40 +139,80 @@ impl replies::Host for Host {
         self.reply("replies.created", request, Reply::Created(id.to_owned()));
     }
     fn with_conversation(&self, request: &str, it: &model::Conversation) {
-        self.reply("replies.with-conversation", request, Reply::Conversation(it.clone()));
+        self.reply(
+            "replies.with-conversation",
+            request,
+            Reply::Conversation(it.clone()),
+        );
     }
     fn with_conversations(&self, request: &str, page: &replies::ConversationPage) {
-        self.reply("replies.with-conversations", request, Reply::Conversations(page.clone()));
+        self.reply(
+            "replies.with-conversations",
+            request,
+            Reply::Conversations(page.clone()),
+        );
     }
     fn with_members(&self, request: &str, page: &replies::MemberPage) {
-        self.reply("replies.with-members", request, Reply::Members(page.clone()));
+        self.reply(
+            "replies.with-members",
+            request,
+            Reply::Members(page.clone()),
+        );
     }
     fn with_contact(&self, request: &str, contact: Option<&model::Contact>) {
-        self.reply("replies.with-contact", request, Reply::Contact(contact.cloned()));
+        self.reply(
+            "replies.with-contact",
+            request,
+            Reply::Contact(contact.cloned()),
+        );
     }
     fn with_contacts(&self, request: &str, page: &replies::ContactPage) {
-        self.reply("replies.with-contacts", request, Reply::Contacts(page.clone()));
+        self.reply(
+            "replies.with-contacts",
+            request,
+            Reply::Contacts(page.clone()),
+        );
     }
     fn with_messages(&self, request: &str, page: &replies::MessagePage) {
-        self.reply("replies.with-messages", request, Reply::Messages(page.clone()));
+        self.reply(
+            "replies.with-messages",
+            request,
+            Reply::Messages(page.clone()),
+        );
     }
     fn with_labels(&self, request: &str, page: &replies::LabelPage) {
         self.reply("replies.with-labels", request, Reply::Labels(page.clone()));
     }
     fn with_invitation(&self, request: &str, it: &replies::Invitation) {
-        self.reply("replies.with-invitation", request, Reply::Invitation(it.clone()));
+        self.reply(
+            "replies.with-invitation",
+            request,
+            Reply::Invitation(it.clone()),
+        );
     }
     fn with_join_requests(&self, request: &str, them: &[replies::JoinRequest]) {
-        self.reply("replies.with-join-requests", request, Reply::JoinRequests(them.to_vec()));
+        self.reply(
+            "replies.with-join-requests",
+            request,
+            Reply::JoinRequests(them.to_vec()),
+        );
     }
     fn with_media(&self, request: &str, blob: &str) {
         self.reply("replies.with-media", request, Reply::Media(blob.to_owned()));
     }
     fn with_profile(&self, request: &str, identity: &model::Identity) {
-        self.reply("replies.with-profile", request, Reply::Profile(identity.clone()));
+        self.reply(
+            "replies.with-profile",
+            request,
+            Reply::Profile(identity.clone()),
+        );
     }
     fn with_value(&self, request: &str, value: &str) {
-        self.reply("replies.with-value", request, Reply::Value(value.to_owned()));
+        self.reply(
+            "replies.with-value",
+            request,
+            Reply::Value(value.to_owned()),
+        );
     }
 }
 
@@ -254,7 +296,10 @@ impl http::Host for Host {
         rules::label(name);
         rules::context(&request.context);
         let mut state = self.asks("http.submit");
-        state.world.requests.insert(name.to_owned(), request.clone());
+        state
+            .world
+            .requests
+            .insert(name.to_owned(), request.clone());
         state.turn.requests.push((name.to_owned(), request.clone()));
     }
 
@@ -324,7 +369,10 @@ fn keyed(hash: &str, key: &[u8], data: &[u8]) -> Result<Vec<u8>, Error> {
 
 impl secrets::Host for Host {
     fn exists(&self, name: &str) -> bool {
-        self.reads("secrets.exists").world.secrets.contains_key(name)
+        self.reads("secrets.exists")
+            .world
+            .secrets
+            .contains_key(name)
     }
 
     fn put(&self, name: &str, value: &[u8]) {
@@ -363,7 +411,12 @@ impl secrets::Host for Host {
     }
 
     fn reveal(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.reads("secrets.reveal").world.secrets.get(name).cloned())
+        Ok(self
+            .reads("secrets.reveal")
+            .world
+            .secrets
+            .get(name)
+            .cloned())
     }
 }
 
@@ -412,7 +465,10 @@ impl blobs::Host for Host {
             mime: mime.map(str::to_owned),
             filename: filename.map(str::to_owned),
         };
-        self.asks("blobs.create").world.making.insert(name.to_owned(), blob);
+        self.asks("blobs.create")
+            .world
+            .making
+            .insert(name.to_owned(), blob);
     }
 
     fn append(&self, name: &str, bytes: &[u8]) {
@@ -427,7 +483,9 @@ impl blobs::Host for Host {
     fn seal(&self, name: &str) -> Result<String, Error> {
         let mut state = self.asks("blobs.seal");
         let Some(blob) = state.world.making.remove(name) else {
-            return Err(Error::not_found("no blob is in the making under this label"));
+            return Err(Error::not_found(
+                "no blob is in the making under this label",
+            ));
         };
         state.world.made += 1;
         let id = format!("blob_{}", state.world.made);

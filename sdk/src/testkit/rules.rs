@@ -19,7 +19,9 @@ pub fn breach(rule: String) -> ! {
 
 fn within(what: &str, length: usize, most: usize) {
     if length == 0 || length > most {
-        breach(format!("{what} has 1 to {most} bytes, this one has {length}"));
+        breach(format!(
+            "{what} has 1 to {most} bytes, this one has {length}"
+        ));
     }
 }
 

@@ -52,7 +52,11 @@ impl<P: Provider> Stage<P> {
     #[must_use]
     pub fn with_secret(self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         let value = value.into();
-        self.host.state().world.secrets.insert(name.to_owned(), value);
+        self.host
+            .state()
+            .world
+            .secrets
+            .insert(name.to_owned(), value);
         self
     }
 
@@ -108,7 +112,11 @@ impl<P: Provider> Stage<P> {
     /// The first start, or, after a crash or a fault, the next one: with the connections that are
     /// open, and `kv`.
     pub fn start(&mut self) -> Turn {
-        let cause = if self.started { Cause::Restart } else { Cause::First };
+        let cause = if self.started {
+            Cause::Restart
+        } else {
+            Cause::First
+        };
         self.start_with(cause, None)
     }
 
@@ -237,7 +245,10 @@ impl<P: Provider> Stage<P> {
         loop {
             let mut state = self.host.state();
             let due = state.world.timers.iter().filter(|(_, it)| it.at <= until);
-            let Some(label) = due.min_by_key(|(_, it)| it.at).map(|(label, _)| label.clone()) else {
+            let Some(label) = due
+                .min_by_key(|(_, it)| it.at)
+                .map(|(label, _)| label.clone())
+            else {
                 state.world.now = until;
                 return turns;
             };

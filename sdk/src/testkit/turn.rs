@@ -103,10 +103,13 @@ impl Turn {
 
     /// Messages that were received.
     pub fn messages(&self) -> Vec<&Message> {
-        let of = self.events.iter().filter_map(|emission| match &emission.event {
-            Event::MessageReceived(message) => Some(message),
-            _ => None,
-        });
+        let of = self
+            .events
+            .iter()
+            .filter_map(|emission| match &emission.event {
+                Event::MessageReceived(message) => Some(message),
+                _ => None,
+            });
         of.collect()
     }
 

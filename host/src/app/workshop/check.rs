@@ -19,7 +19,11 @@ pub fn check(bytes: &[u8]) -> (Report, Option<Provider>) {
     size(bytes, &mut report);
     let explained = explain(bytes);
     for complaint in &explained.complaints {
-        report.problem(complaint.about, complaint.what.as_str(), complaint.todo.as_str());
+        report.problem(
+            complaint.about,
+            complaint.what.as_str(),
+            complaint.todo.as_str(),
+        );
     }
     if let Some(manifest) = &explained.manifest {
         report.provider = json!({"id": manifest.id, "version": manifest.version});
@@ -56,7 +60,10 @@ fn size(bytes: &[u8], report: &mut Report) {
     if bytes.len() > LIMIT_BYTES {
         report.problem(
             "size",
-            format!("it has {kib} KiB, and a host takes at most {} MiB", LIMIT_BYTES >> 20),
+            format!(
+                "it has {kib} KiB, and a host takes at most {} MiB",
+                LIMIT_BYTES >> 20
+            ),
             "build for release, with `opt-level = \"s\"` and `lto = true`",
         );
     } else if bytes.len() > LARGE_BYTES {
@@ -91,7 +98,10 @@ fn tell(provider: &Provider, explained: &Explained, report: &mut Report) {
     });
     report.ok(
         "manifest",
-        format!("{} {}, for anyport:provider {}", manifest.id, manifest.version, manifest.contract),
+        format!(
+            "{} {}, for anyport:provider {}",
+            manifest.id, manifest.version, manifest.contract
+        ),
     );
     report.ok("exports", exports.join(", "));
     report.ok("describe", "it asks nothing of the host, and answers");
@@ -111,7 +121,10 @@ fn imports(provider: &Provider, explained: &Explained, report: &mut Report) {
     report.add(
         "imports",
         Severity::Note,
-        format!("the manifest asks for more than the component calls: {}", unused.join(", ")),
+        format!(
+            "the manifest asks for more than the component calls: {}",
+            unused.join(", ")
+        ),
         "an operator has to grant it; take out of provider.toml what is not to come",
     );
 }
@@ -133,7 +146,9 @@ fn schema(provider: &Provider, report: &mut Report) {
         if let Some(secret) = secret.filter(|secret| !held(secret)) {
             report.problem(
                 "config-schema",
-                format!("`{property}` goes into the secret `{secret}`, which the manifest does not name"),
+                format!(
+                    "`{property}` goes into the secret `{secret}`, which the manifest does not name"
+                ),
                 format!("write \"{secret}\" into `names` of [secrets] in provider.toml"),
             );
         }
@@ -144,7 +159,11 @@ fn schema(provider: &Provider, report: &mut Report) {
 }
 
 fn names(provider: &Provider) -> impl Iterator<Item = &str> {
-    provider.descriptor.features.iter().map(|(name, _)| name.as_str())
+    provider
+        .descriptor
+        .features
+        .iter()
+        .map(|(name, _)| name.as_str())
 }
 
 fn features(provider: &Provider, explained: &Explained, report: &mut Report) {
@@ -153,8 +172,14 @@ fn features(provider: &Provider, explained: &Explained, report: &mut Report) {
         match capability::interface_of(name) {
             Some(interface) if !explained.exports.contains(interface.as_str()) => report.problem(
                 "features",
-                format!("`describe` names `{name}`, and the component does not export `{}`", interface.as_str()),
-                format!("export it (`anyport_sdk::export!(…: {})`), or do not name the feature", trait_of(interface.as_str())),
+                format!(
+                    "`describe` names `{name}`, and the component does not export `{}`",
+                    interface.as_str()
+                ),
+                format!(
+                    "export it (`anyport_sdk::export!(…: {})`), or do not name the feature",
+                    trait_of(interface.as_str())
+                ),
             ),
             Some(_) => {}
             None => {
@@ -168,7 +193,11 @@ fn features(provider: &Provider, explained: &Explained, report: &mut Report) {
             }
         }
         if let Err(rule) = capability::check_limits(name, limits.as_ref()) {
-            report.problem("features", rule, "docs/capabilities.md has the limits and their values");
+            report.problem(
+                "features",
+                rule,
+                "docs/capabilities.md has the limits and their values",
+            );
         }
     }
     for interface in capability::Interface::ALL.map(capability::Interface::as_str) {
@@ -226,7 +255,12 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
         .min()
         .filter(|(distance, known)| *distance <= known.len() / 3);
     match nearest {
-        Some((_, known)) => format!("`{known}` was perhaps meant; docs/capabilities.md has the names"),
-        None => "docs/capabilities.md has the names; what only this channel has is a `command.<name>`".to_owned(),
+        Some((_, known)) => {
+            format!("`{known}` was perhaps meant; docs/capabilities.md has the names")
+        }
+        None => {
+            "docs/capabilities.md has the names; what only this channel has is a `command.<name>`"
+                .to_owned()
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::script::{Script, Step};
 use super::stage::Stage;
+use crate::domain::SecretBytes;
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::manifest::Class;
 use crate::domain::send::Outgoing;
@@ -64,13 +65,26 @@ pub enum Stopped {
 
 #[derive(Clone, Debug)]
 enum Input {
-    Opened { label: String, generation: u64 },
+    Opened {
+        label: String,
+        generation: u64,
+    },
     /// No generation: the channel says it on whatever connection is open by then.
-    Frame { label: String, generation: Option<u64>, bytes: Vec<u8> },
-    Closed { label: String, generation: u64 },
+    Frame {
+        label: String,
+        generation: Option<u64>,
+        bytes: Vec<u8>,
+    },
+    Closed {
+        label: String,
+        generation: u64,
+    },
     Timer(String),
     Send(String),
-    Other { call: Call, what: String },
+    Other {
+        call: Call,
+        what: String,
+    },
 }
 
 enum SendState {
@@ -96,7 +110,7 @@ pub fn play(
     provider: &Provider,
     script: &Script,
     config: &Value,
-    secrets: &[(String, Vec<u8>)],
+    secrets: &[(String, SecretBytes)],
     policy: Policy,
 ) -> Result<Played, Stopped> {
     let mut play = Play {
@@ -165,7 +179,11 @@ impl Play<'_> {
                     bytes = text.replace("{request}", request).into_bytes();
                 }
                 let generation = Some(generation);
-                Input::Frame { label, generation, bytes }
+                Input::Frame {
+                    label,
+                    generation,
+                    bytes,
+                }
             }
             Step::Close(label) => {
                 let (label, generation) = self.connection(Some(label))?;
@@ -277,20 +295,27 @@ impl Play<'_> {
     fn is_alive(&mut self, input: &Input) -> bool {
         let connections = &self.stage.ledger().connections;
         let same = |label: &String, generation: u64| {
-            connections.get(label).is_some_and(|it| it.generation == generation)
+            connections
+                .get(label)
+                .is_some_and(|it| it.generation == generation)
         };
         match input {
             Input::Opened { label, generation } | Input::Closed { label, generation } => {
                 same(label, *generation)
             }
-            Input::Frame { label, generation: Some(generation), .. } => same(label, *generation),
-            Input::Frame { label, .. } => {
-                connections.get(label).is_some_and(|it| it.state == ConnectionState::Open)
-            }
+            Input::Frame {
+                label,
+                generation: Some(generation),
+                ..
+            } => same(label, *generation),
+            Input::Frame { label, .. } => connections
+                .get(label)
+                .is_some_and(|it| it.state == ConnectionState::Open),
             Input::Timer(label) => self.stage.ledger().timers.contains_key(label),
-            Input::Send(request) => {
-                !matches!(self.sends.get(request), Some((_, SendState::Settled(_))) | None)
-            }
+            Input::Send(request) => !matches!(
+                self.sends.get(request),
+                Some((_, SendState::Settled(_))) | None
+            ),
             Input::Other { .. } => true,
         }
     }
@@ -303,12 +328,20 @@ impl Play<'_> {
                 let view = ledger.connections.get(label)?.clone();
                 let state = ConnectionState::Open;
                 ledger.set_connection(label, Some(ConnectionView { state, ..view }));
-                let call = Call::Opened { label: label.clone() };
+                let call = Call::Opened {
+                    label: label.clone(),
+                };
                 (call, format!("`{label}` opens"))
             }
             Input::Frame { label, bytes, .. } => {
-                let step = Step::Frame { label: None, bytes: bytes.clone() };
-                let call = Call::Frame { label: label.clone(), bytes: bytes.clone().into() };
+                let step = Step::Frame {
+                    label: None,
+                    bytes: bytes.clone(),
+                };
+                let call = Call::Frame {
+                    label: label.clone(),
+                    bytes: bytes.clone().into(),
+                };
                 (call, step.in_words())
             }
             Input::Closed { label, .. } => {
@@ -316,7 +349,10 @@ impl Play<'_> {
                 let call = Call::Closed {
                     label: label.clone(),
                     code: None,
-                    reason: Failure::new(FailureCode::Unavailable, "the other side closed the connection"),
+                    reason: Failure::new(
+                        FailureCode::Unavailable,
+                        "the other side closed the connection",
+                    ),
                     undelivered: 0,
                 };
                 (call, format!("`{label}` closes"))
@@ -324,12 +360,18 @@ impl Play<'_> {
             Input::Timer(label) => {
                 let context = ledger.timers.get(label)?.context.clone();
                 ledger.set_timer(label, None);
-                let call = Call::Timer { label: label.clone(), context };
+                let call = Call::Timer {
+                    label: label.clone(),
+                    context,
+                };
                 (call, format!("timer `{label}`"))
             }
             Input::Send(request) => {
                 let outgoing = self.sends.get(request)?.0.clone();
-                let call = Call::Send { request: request.clone(), outgoing };
+                let call = Call::Send {
+                    request: request.clone(),
+                    outgoing,
+                };
                 (call, "send".to_owned())
             }
             Input::Other { call, what } => (call.clone(), what.clone()),
@@ -338,19 +380,31 @@ impl Play<'_> {
 
     /// What a commit and the flush after it do, as far as the play goes.
     fn saw(&mut self, what: String, effects: Effects, taken: Option<String>) {
-        let mut seen = Seen { what, ..Seen::default() };
+        let mut seen = Seen {
+            what,
+            ..Seen::default()
+        };
         for event in &effects.events {
             self.played.keys.insert(event.dedupe_key.clone());
             let data = event.data.get().to_owned();
-            seen.events.push((event.kind.to_string(), event.dedupe_key.clone(), data));
+            seen.events
+                .push((event.kind.to_string(), event.dedupe_key.clone(), data));
         }
         for effect in effects.network {
             match effect {
-                NetworkEffect::Open { label, generation, .. }
-                | NetworkEffect::StartTls { label, generation, .. } => {
+                NetworkEffect::Open {
+                    label, generation, ..
+                }
+                | NetworkEffect::StartTls {
+                    label, generation, ..
+                } => {
                     self.queue.push_back(Input::Opened { label, generation });
                 }
-                NetworkEffect::Send { label, generation, bytes } => {
+                NetworkEffect::Send {
+                    label,
+                    generation,
+                    bytes,
+                } => {
                     let answers = &self.script.answers;
                     let said = answers.iter().find_map(|answer| answer.to_frame(&bytes));
                     if let Some(said) = said {
@@ -385,9 +439,12 @@ impl Play<'_> {
             Reply::Deferred { request } => (request, SendState::Mine),
             Reply::Dispatched { request } => (request, SendState::Dispatched),
             Reply::Sent { request, .. } => (request, SendState::Settled("sent".into())),
-            Reply::Failed { request, failure, .. } => {
-                (request, SendState::Settled(format!("failed ({})", failure.code.as_str())))
-            }
+            Reply::Failed {
+                request, failure, ..
+            } => (
+                request,
+                SendState::Settled(format!("failed ({})", failure.code.as_str())),
+            ),
             _ => return false,
         };
         if let Some((_, state)) = self.sends.get_mut(request)
@@ -401,10 +458,13 @@ impl Play<'_> {
     /// A new instance with what the old one hands over.
     fn hand_over(&mut self) -> Result<(), Stopped> {
         let what = |what: &str| what.to_owned();
-        let snapshot = self.stage.suspend(self.at).map_err(|fault| Stopped::Fault {
-            what: what("suspend"),
-            fault,
-        })?;
+        let snapshot = self
+            .stage
+            .suspend(self.at)
+            .map_err(|fault| Stopped::Fault {
+                what: what("suspend"),
+                fault,
+            })?;
         let resume = self.stage.readable(snapshot);
         let resumed = resume.is_some();
         self.instance(Cause::Reload, resume)?;
@@ -423,7 +483,11 @@ impl Play<'_> {
                 if self.provider.manifest.class != Class::BestEffort {
                     let generation = None;
                     self.drain()?;
-                    self.queue.push_back(Input::Frame { label, generation, bytes });
+                    self.queue.push_back(Input::Frame {
+                        label,
+                        generation,
+                        bytes,
+                    });
                 }
             }
             input => self.queue.push_front(input),
@@ -481,7 +545,16 @@ impl Play<'_> {
     /// What comes from outside must not cost a turn, whatever it is.
     fn garbage(&mut self) -> Result<(), Stopped> {
         let mut all: Vec<Vec<u8>> = [
-            &b""[..], b" ", b"\0", b"\xff\xfe\xfd", b"{", b"{}", b"[]", b"null", b"\"text\"", b"-1",
+            &b""[..],
+            b" ",
+            b"\0",
+            b"\xff\xfe\xfd",
+            b"{",
+            b"{}",
+            b"[]",
+            b"null",
+            b"\"text\"",
+            b"-1",
         ]
         .map(<[u8]>::to_vec)
         .into();
@@ -506,7 +579,11 @@ impl Play<'_> {
                 return Ok(());
             };
             let (label, generation) = (label.clone(), Some(*generation));
-            self.queue.push_back(Input::Frame { label, generation, bytes });
+            self.queue.push_back(Input::Frame {
+                label,
+                generation,
+                bytes,
+            });
             self.drain()?;
         }
         Ok(())
@@ -527,7 +604,7 @@ fn outgoing(to: &str, text: &str) -> Result<Outgoing, serde_json::Error> {
 fn given(answers: &BTreeMap<String, String>) -> Vec<Answer> {
     let answer = |(name, value): (&String, &String)| Answer {
         name: name.clone(),
-        value: value.clone().into_bytes(),
+        value: value.clone().into_bytes().into(),
     };
     answers.iter().map(answer).collect()
 }
@@ -537,7 +614,9 @@ fn reply_in_words(reply: &Reply) -> String {
         Reply::Deferred { request } => format!("deferred {request}"),
         Reply::Dispatched { request } => format!("dispatched {request}"),
         Reply::Done { request } => format!("done {request}"),
-        Reply::Failed { request, failure, .. } => format!("failed {request}: {failure}"),
+        Reply::Failed {
+            request, failure, ..
+        } => format!("failed {request}: {failure}"),
         Reply::Sent { request, message } => format!("sent {request} as {:?}", message.messages),
     }
 }

@@ -70,7 +70,9 @@ const KINDS: &str = "frame, bytes, send, close, timer, sign-in, submit, reconnec
 impl Script {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut script: Self = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+            let line = error
+                .span()
+                .map_or(0, |span| text[..span.start].matches('\n').count() + 1);
             format!("line {line}: {}", error.message().replace('\n', " "))
         })?;
         if script.config.is_null() {
@@ -80,7 +82,8 @@ impl Script {
             return Err("config: must be a table".to_owned());
         }
         for (at, step) in script.steps.iter().enumerate() {
-            step.read().map_err(|rule| format!("step {}: {rule}", at + 1))?;
+            step.read()
+                .map_err(|rule| format!("step {}: {rule}", at + 1))?;
         }
         Ok(script)
     }
@@ -100,11 +103,15 @@ impl RawStep {
             let bytes = text.clone().into_bytes();
             found.push(Step::Frame { label, bytes });
         } else if let Some(text) = &self.bytes {
-            let bytes = hex::decode(text).map_err(|_| "bytes: must be hexadecimal digits, two for each")?;
+            let bytes =
+                hex::decode(text).map_err(|_| "bytes: must be hexadecimal digits, two for each")?;
             found.push(Step::Frame { label, bytes });
         }
         if let Some(text) = &self.send {
-            let to = self.to.clone().ok_or("send: needs `to`, the conversation")?;
+            let to = self
+                .to
+                .clone()
+                .ok_or("send: needs `to`, the conversation")?;
             let text = text.clone();
             found.push(Step::Send { to, text });
         }
@@ -123,7 +130,9 @@ impl RawStep {
         match <[Step; 1]>::try_from(found) {
             Ok([step]) => Ok(step),
             Err(found) if found.is_empty() => Err(format!("must be one of {KINDS}")),
-            Err(_) => Err(format!("is more than one of {KINDS}; a step is one thing that happens")),
+            Err(_) => Err(format!(
+                "is more than one of {KINDS}; a step is one thing that happens"
+            )),
         }
     }
 }
@@ -170,11 +179,20 @@ mod tests {
     fn a_script_that_is_wrong_says_where() {
         for (text, phrase) in [
             ("steps = 1", "line 1: unknown field `steps`"),
-            ("[[step]]\nframe = 'a'\n\n[[step]]\nsned = 'a'", "line 5: unknown field `sned`"),
+            (
+                "[[step]]\nframe = 'a'\n\n[[step]]\nsned = 'a'",
+                "line 5: unknown field `sned`",
+            ),
             ("[[step]]\nsend = 'a'", "step 1: send: needs `to`"),
             ("[[step]]\n", "step 1: must be one of frame"),
-            ("[[step]]\nframe = 'a'\ntimer = 'b'", "step 1: is more than one of"),
-            ("[[step]]\nbytes = 'xyz'", "step 1: bytes: must be hexadecimal"),
+            (
+                "[[step]]\nframe = 'a'\ntimer = 'b'",
+                "step 1: is more than one of",
+            ),
+            (
+                "[[step]]\nbytes = 'xyz'",
+                "step 1: bytes: must be hexadecimal",
+            ),
             ("config = 3", "config: must be a table"),
             ("[config", "line 1: "),
         ] {
@@ -189,7 +207,10 @@ mod tests {
             to: "SAY".to_owned(),
             frame: "SAID {2} 17".to_owned(),
         };
-        assert_eq!(answer.to_frame(b"SAY abc hello {2}"), Some(b"SAID abc 17".to_vec()));
+        assert_eq!(
+            answer.to_frame(b"SAY abc hello {2}"),
+            Some(b"SAID abc 17".to_vec())
+        );
         assert_eq!(answer.to_frame(b"SAYING abc"), None);
         assert_eq!(answer.to_frame(b"\xff"), None);
     }

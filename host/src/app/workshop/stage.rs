@@ -1,7 +1,7 @@
 //! One account as only the runtime sees it: an instance and a ledger. Nothing leaves it.
 
 use crate::domain::manifest::Resume;
-use crate::domain::{AccountId, Timestamp};
+use crate::domain::{AccountId, SecretBytes, Timestamp};
 use crate::runtime::instance::{Snapshot, StartCall};
 use crate::runtime::ledger::{ColdKv, ConnectionState, KvEntries};
 use crate::runtime::normalize::ReplyTokens;
@@ -38,7 +38,7 @@ impl<'a> Stage<'a> {
     pub fn new(
         provider: &'a Provider,
         config: &serde_json::Value,
-        secrets: Vec<(String, Vec<u8>)>,
+        secrets: Vec<(String, SecretBytes)>,
     ) -> Self {
         Self {
             provider,
@@ -50,7 +50,12 @@ impl<'a> Stage<'a> {
             }),
             config: config.to_string().into(),
             instance: None,
-            ledger: Some(Ledger::new(Some(Vec::new()), 0, secrets, Arc::new(AllInMemory))),
+            ledger: Some(Ledger::new(
+                Some(Vec::new()),
+                0,
+                secrets,
+                Arc::new(AllInMemory),
+            )),
             cpu: Duration::ZERO,
             snapshot_bytes: 0,
         }
@@ -82,8 +87,12 @@ impl<'a> Stage<'a> {
     /// Labels of open connections, with their generations.
     pub fn open(&mut self) -> Vec<(String, u64)> {
         let connections = &self.ledger().connections;
-        let open = connections.iter().filter(|(_, it)| it.state == ConnectionState::Open);
-        let mut open: Vec<_> = open.map(|(label, it)| (label.clone(), it.generation)).collect();
+        let open = connections
+            .iter()
+            .filter(|(_, it)| it.state == ConnectionState::Open);
+        let mut open: Vec<_> = open
+            .map(|(label, it)| (label.clone(), it.generation))
+            .collect();
         open.sort();
         open
     }

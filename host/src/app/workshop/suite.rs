@@ -4,6 +4,7 @@
 use super::check::check;
 use super::play::{Played, Policy, Seen, Stopped, play};
 use super::script::Script;
+use crate::domain::SecretBytes;
 use crate::domain::manifest::Resume;
 use crate::runtime::{Fault, FaultKind, Provider};
 use crate::supervisor::{control, schema};
@@ -24,7 +25,11 @@ pub fn test(component: &[u8], script: Option<&str>) -> Report {
     let script = match script.map(Script::parse).transpose() {
         Ok(script) => script.unwrap_or_else(Script::empty),
         Err(error) => {
-            report.problem("script", error, "docs/adding-a-provider.md has what stands in a script");
+            report.problem(
+                "script",
+                error,
+                "docs/adding-a-provider.md has what stands in a script",
+            );
             return report;
         }
     };
@@ -56,7 +61,10 @@ pub fn test(component: &[u8], script: Option<&str>) -> Report {
     hand_over(&mut report, &provider, &straight, run(Policy::HandOver));
     replay(&mut report, &provider, &straight, run);
     match run(Policy::Garbage) {
-        Ok(_) => report.ok("garbage", "frames that are empty, cut off or no text cost no turn"),
+        Ok(_) => report.ok(
+            "garbage",
+            "frames that are empty, cut off or no text cost no turn",
+        ),
         Err(stopped) => report_stopped(&mut report, "garbage", "", stopped),
     }
     limits(&mut report, &provider, &straight);
@@ -72,7 +80,7 @@ impl Script {
     }
 }
 
-type Account = (Value, Vec<(String, Vec<u8>)>);
+type Account = (Value, Vec<(String, SecretBytes)>);
 
 /// The configuration as the host hands it over, and the secrets that the account holds.
 fn account(provider: &Provider, script: &Script) -> Result<Account, String> {
@@ -85,14 +93,21 @@ fn account(provider: &Provider, script: &Script) -> Result<Account, String> {
     };
     let mut config = script.config.clone();
     let moved = schema::take_secrets(schema, &mut config).map_err(in_words)?;
-    let mut secrets: Vec<(String, Vec<u8>)> = script
+    let mut secrets: Vec<(String, SecretBytes)> = script
         .secrets
         .iter()
-        .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
+        .map(|(name, value)| (name.clone(), value.clone().into_bytes().into()))
         .collect();
-    secrets.extend(moved.into_iter().filter_map(|it| Some((it.name, it.value?))));
+    secrets.extend(
+        moved
+            .into_iter()
+            .filter_map(|it| Some((it.name, it.value?))),
+    );
     let names: Vec<String> = secrets.iter().map(|(name, _)| name.clone()).collect();
-    if let Some(name) = names.iter().find(|name| !provider.manifest.secrets.names.contains(name)) {
+    if let Some(name) = names
+        .iter()
+        .find(|name| !provider.manifest.secrets.names.contains(name))
+    {
         return Err(format!("the manifest names no secret `{name}`"));
     }
     schema::check(schema, &config, &names).map_err(in_words)?;
@@ -116,8 +131,13 @@ fn report_stopped(report: &mut Report, check: &'static str, when: &str, stopped:
             let todo = mend(&fault);
             let mut said = format!("{when}{what}: the turn failed: {}", fault.message);
             // Here the author looks, and there is nobody else's message in it.
-            let detail = fault.detail.lines().find(|line| line.contains("panicked at"));
-            if let Some(at) = detail.or_else(|| fault.place.lines().find(|it| it.contains("panicked"))) {
+            let detail = fault
+                .detail
+                .lines()
+                .find(|line| line.contains("panicked at"));
+            if let Some(at) =
+                detail.or_else(|| fault.place.lines().find(|it| it.contains("panicked")))
+            {
                 said += &format!("; {}", at.trim());
             }
             report.problem(check, said, todo);
@@ -131,7 +151,9 @@ fn mend(fault: &Fault) -> &'static str {
             "an `Err` of a wake or of `start` fails the turn and costs the instance; of a command it is \
              the client's answer"
         }
-        FaultKind::Limit => "keep the rule, or ask for a higher limit under [limits] in provider.toml",
+        FaultKind::Limit => {
+            "keep the rule, or ask for a higher limit under [limits] in provider.toml"
+        }
         _ => "a panic costs the account its instance and counts as a strike: handle the case",
     }
 }
@@ -156,16 +178,29 @@ fn hand_over(
             "hand-over",
             format!(
                 "resume is `snapshot`, and a new instance did not keep {}",
-                played.unkept.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ")
+                played
+                    .unkept
+                    .iter()
+                    .map(|label| format!("`{label}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ),
             "`start.keep(label)` what is open, or say resume = \"reconnect\" in provider.toml",
         );
     }
-    let differs = straight.inputs.iter().zip(&played.inputs).find(|(one, other)| one != other);
+    let differs = straight
+        .inputs
+        .iter()
+        .zip(&played.inputs)
+        .find(|(one, other)| one != other);
     if let Some((one, other)) = differs {
         return report.problem(
             "hand-over",
-            format!("{}: after hand-overs it did something else: {}", one.what, difference(one, other)),
+            format!(
+                "{}: after hand-overs it did something else: {}",
+                one.what,
+                difference(one, other)
+            ),
             "the snapshot misses something that the instance knew",
         );
     }
@@ -195,13 +230,24 @@ fn difference(one: &Seen, other: &Seen) -> String {
         return format!("{} came next", other.what);
     }
     let text = |frames: &[(String, Vec<u8>)]| {
-        let lines = frames.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+        let lines = frames
+            .iter()
+            .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
         lines.collect::<Vec<_>>()
     };
     if one.frames != other.frames {
-        return format!("sent {:?} instead of {:?}", text(&other.frames), text(&one.frames));
+        return format!(
+            "sent {:?} instead of {:?}",
+            text(&other.frames),
+            text(&one.frames)
+        );
     }
-    let keys = |seen: &Seen| seen.events.iter().map(|(_, key, _)| key.clone()).collect::<Vec<_>>();
+    let keys = |seen: &Seen| {
+        seen.events
+            .iter()
+            .map(|(_, key, _)| key.clone())
+            .collect::<Vec<_>>()
+    };
     if keys(one) != keys(other) {
         return format!("emitted {:?} instead of {:?}", keys(other), keys(one));
     }
@@ -210,7 +256,11 @@ fn difference(one: &Seen, other: &Seen) -> String {
     }
     if one.kv != other.kv {
         let keys = |seen: &Seen| seen.kv.keys().cloned().collect::<Vec<_>>();
-        return format!("wrote other values into kv: {:?}, {:?}", keys(other), keys(one));
+        return format!(
+            "wrote other values into kv: {:?}, {:?}",
+            keys(other),
+            keys(one)
+        );
     }
     "an event has other contents".to_owned()
 }

@@ -35,7 +35,10 @@ impl Test {
         let component = read(&self.file)?;
         let script = match &self.script {
             Some(path) => Some(String::from_utf8(read(path)?).map_err(|_| {
-                Failure::usage(format!("{}: a script is TOML, which is UTF-8", path.display()))
+                Failure::usage(format!(
+                    "{}: a script is TOML, which is UTF-8",
+                    path.display()
+                ))
             })?),
             None => None,
         };
@@ -65,7 +68,10 @@ fn show(output: &Output, file: &Path, report: &Report) -> Outcome {
     match report.problems() {
         0 => Ok(()),
         1 => Err(Failure::Failed(format!("{}: 1 problem", file.display()))),
-        count => Err(Failure::Failed(format!("{}: {count} problems", file.display()))),
+        count => Err(Failure::Failed(format!(
+            "{}: {count} problems",
+            file.display()
+        ))),
     }
 }
 
@@ -77,7 +83,11 @@ fn show_one(output: &Output, finding: &Finding) -> Outcome {
         Severity::Problem => ("PROBLEM", Tone::Bad),
     };
     let word = output.paint(tone, &format!("{word:<8}"));
-    output.line(&format!("{word} {}: {}", finding.check, printable(&finding.what)))?;
+    output.line(&format!(
+        "{word} {}: {}",
+        finding.check,
+        printable(&finding.what)
+    ))?;
     if !finding.todo.is_empty() {
         output.line(&format!("         -> {}", printable(&finding.todo)))?;
     }

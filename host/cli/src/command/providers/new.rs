@@ -13,8 +13,18 @@ include!(concat!(env!("OUT_DIR"), "/project.rs"));
 
 /// Crates that the project uses, and names that cargo keeps for itself.
 const TAKEN: [&str; 12] = [
-    "anyport-sdk", "build", "core", "deps", "examples", "incremental", "proc-macro", "serde",
-    "serde-json", "std", "test", "alloc",
+    "anyport-sdk",
+    "build",
+    "core",
+    "deps",
+    "examples",
+    "incremental",
+    "proc-macro",
+    "serde",
+    "serde-json",
+    "std",
+    "test",
+    "alloc",
 ];
 const KEYWORDS: &str = " abstract as async await become box break const continue crate do dyn \
     else enum extern false final fn for gen if impl in let loop macro match mod move mut override \
@@ -34,7 +44,10 @@ pub struct New {
 impl New {
     pub fn run(&self, output: &Output) -> Outcome {
         check_name(&self.name).map_err(Failure::usage)?;
-        let folder = self.dir.clone().unwrap_or_else(|| PathBuf::from(&self.name));
+        let folder = self
+            .dir
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(&self.name));
         write(&folder, &self.name)?;
         let shown = folder.display();
         if output.json() {
@@ -65,13 +78,18 @@ fn check_name(name: &str) -> Result<(), String> {
     }
     let fits = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '-';
     if let Some(other) = name.chars().find(|one| !fits(*one)) {
-        return wrong(&format!("lower-case letters, digits and hyphens only, not `{other}`"));
+        return wrong(&format!(
+            "lower-case letters, digits and hyphens only, not `{other}`"
+        ));
     }
     if name.ends_with('-') || name.contains("--") {
         return wrong("a hyphen stands between two letters or digits");
     }
     // In WIT, where it names a package, each word begins with a letter.
-    if name.split('-').any(|word| word.starts_with(|first: char| first.is_ascii_digit())) {
+    if name
+        .split('-')
+        .any(|word| word.starts_with(|first: char| first.is_ascii_digit()))
+    {
         return wrong("each word between hyphens begins with a letter");
     }
     if TAKEN.contains(&name) || KEYWORDS.contains(&format!(" {name} ")) {
@@ -138,7 +156,9 @@ fn type_name(name: &str) -> String {
     let camel: String = name.split('-').map(capital).collect();
     let word = |character: char| !(character.is_alphanumeric() || character == '_');
     let sources = FILES.iter().filter(|(file, _)| file.ends_with(".rs.in"));
-    let used = sources.flat_map(|(_, text)| text.split(word)).any(|used| used == camel);
+    let used = sources
+        .flat_map(|(_, text)| text.split(word))
+        .any(|used| used == camel);
     match used {
         true => camel + "Channel",
         false => camel,
