@@ -271,13 +271,13 @@ fn explain_imports(names: &Names, explained: &mut Explained) {
     if beyond.is_empty() {
         return;
     }
-    let quoted = |names: &mut dyn Iterator<Item = &String>| {
-        names
-            .map(|name| format!("\"{name}\""))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let all = quoted(&mut manifest.imports.iter().chain(&beyond));
+    let all: Vec<String> = manifest
+        .imports
+        .iter()
+        .chain(&beyond)
+        .map(|name| format!("\"{name}\""))
+        .collect();
+    let all = all.join(", ");
     let what = format!(
         "the component calls interfaces that its manifest does not ask for: {}",
         beyond.join(", ")

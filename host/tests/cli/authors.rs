@@ -287,7 +287,7 @@ const BROKEN: &[(&str, &str, &str, &str, &str)] = &[
     (
         "src/lib.rs",
         "Ok(self.memory.clone())",
-        "Ok(Memory { online: self.memory.online, ..Memory::default() })",
+        "Ok(Memory { phase: self.memory.phase, ..Memory::default() })",
         "test",
         "after hand-overs it did something else",
     ),
@@ -346,6 +346,71 @@ fn what_is_wrong_is_said_and_how_to_mend_it() {
             "{report:#}"
         );
     }
+}
+
+/// A provider of every interface that a client calls; `ingress` needs routes in its manifest.
+const EVERYTHING: &str = r#"
+use anyport_sdk::lifecycle::Descriptor;
+use anyport_sdk::*;
+anyport_sdk::manifest!("../provider.toml");
+anyport_sdk::export!(All: SignIn, Messaging, MessageActions, Conversations, ConversationActions,
+    ConversationLabels, Contacts, Groups, History, Media, Profile, Commands);
+pub struct All;
+impl Provider for All {
+    type Config = serde_json::Value;
+    type Snapshot = ();
+    fn describe() -> Descriptor { Descriptor::new("All").sign_in("password", "Nothing") }
+    fn start(_: &mut Start<Self>) -> Result<Self> { Ok(Self) }
+    fn snapshot(&self) -> Result { Ok(()) }
+}
+impl SignIn for All {
+    fn begin(&mut self, request: String, _: String, _: Vec<sign_in::Answer>) -> Result {
+        replies::done(&request);
+        Ok(())
+    }
+}
+impl Messaging for All {
+    fn send(&mut self, _: String, _: messaging::Outgoing) -> Result {
+        Err(Error::unsupported("it sends nothing"))
+    }
+}
+impl MessageActions for All {}
+impl Conversations for All {}
+impl ConversationActions for All {}
+impl ConversationLabels for All {}
+impl Contacts for All {}
+impl Groups for All {}
+impl History for All {}
+impl Media for All {}
+impl Profile for All {}
+impl Commands for All {}
+"#;
+
+/// The SDK's exports have the contract's shapes, and a component imports what it calls.
+#[test]
+fn exports_are_what_was_asked_for_and_imports_what_is_called() {
+    let _one = one_at_a_time();
+    let project = Project::new();
+    let parrot = std::fs::read_to_string(project.path("src/lib.rs")).unwrap();
+    let component = project.with("src/lib.rs", &parrot, EVERYTHING);
+    let component = component.to_str().unwrap();
+    let ran = anyport(
+        &["providers", "check", component, "--json"],
+        project.folder.path(),
+    );
+    let report = parse(&String::from_utf8(ran.stdout).unwrap());
+    assert_eq!(ran.status.code(), Some(0), "{report:#}");
+    assert_eq!(
+        report["provider"]["imports"],
+        parse(r#"["account", "replies"]"#),
+        "{report:#}"
+    );
+    let exports = parse(
+        r#"["commands", "contacts", "conversation-actions", "conversation-labels", "conversations",
+            "groups", "history", "lifecycle", "media", "message-actions", "messaging", "profile",
+            "reactor", "sign-in"]"#,
+    );
+    assert_eq!(report["provider"]["exports"], exports, "{report:#}");
 }
 
 /// `cargo component build` makes a component of the same sources that passes the same checks. The

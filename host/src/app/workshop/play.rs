@@ -1,15 +1,15 @@
 //! A script played from its beginning to its end: as it stands, with a new instance before every
 //! input, or with one turn lost after it has done its work.
 
+mod renew;
+
 use super::script::{Script, Step};
 use super::stage::Stage;
 use crate::domain::SecretBytes;
 use crate::domain::error::{Failure, FailureCode};
-use crate::domain::manifest::Class;
 use crate::domain::send::Outgoing;
 use crate::domain::sign_in::Answer;
 use crate::runtime::ledger::{ConnectionState, ConnectionView};
-use crate::runtime::port::Framing;
 use crate::runtime::turn::{NetworkEffect, Reply};
 use crate::runtime::{Call, Cause, Effects, Fault, FaultKind, Provider};
 use serde_json::{Value, json};
@@ -150,10 +150,17 @@ impl Play<'_> {
         })?;
         self.saw("start".to_owned(), started.effects, None);
         self.drain()?;
-        for (number, step) in self.script.steps() {
-            let input = self.input(&step).map_err(|why| {
-                Stopped::Script(format!("step {number} ({}): {why}", step.in_words()))
-            })?;
+        let script = self.script;
+        for (number, step) in script.steps() {
+            let input = match self.input(&step) {
+                Ok(input) => input,
+                Err(why) if self.policy == Policy::Straight => {
+                    let step = step.in_words();
+                    return Err(Stopped::Script(format!("step {number} ({step}): {why}")));
+                }
+                // After a fault things may stand otherwise; what it comes to is compared.
+                Err(_) => continue,
+            };
             self.queue.push_back(input);
             self.drain()?;
         }
@@ -267,6 +274,9 @@ impl Play<'_> {
         self.at += 1;
         if self.policy == Policy::HandOver {
             self.hand_over()?;
+            if !self.is_alive(&input) {
+                return Ok(());
+            }
         }
         let Some((call, what)) = self.prepare(&input) else {
             return Ok(());
@@ -422,7 +432,7 @@ impl Play<'_> {
         let mut answered = false;
         for reply in effects.replies {
             answered |= self.settle(&reply, taken.as_deref());
-            seen.replies.push(reply_in_words(&reply));
+            seen.replies.push(format!("{reply:?}"));
         }
         if let Some((_, state)) = taken.and_then(|request| self.sends.get_mut(&request))
             && !answered
@@ -453,93 +463,6 @@ impl Play<'_> {
             *state = next;
         }
         taken == Some(request)
-    }
-
-    /// A new instance with what the old one hands over.
-    fn hand_over(&mut self) -> Result<(), Stopped> {
-        let what = |what: &str| what.to_owned();
-        let snapshot = self
-            .stage
-            .suspend(self.at)
-            .map_err(|fault| Stopped::Fault {
-                what: what("suspend"),
-                fault,
-            })?;
-        let resume = self.stage.readable(snapshot);
-        let resumed = resume.is_some();
-        self.instance(Cause::Reload, resume)?;
-        if !resumed {
-            self.call_again();
-        }
-        Ok(())
-    }
-
-    /// The instance is lost. Its input comes again, and so does what the host calls again.
-    fn start_anew(&mut self, input: Input) -> Result<(), Stopped> {
-        self.instance(Cause::Restart, None)?;
-        match input {
-            Input::Frame { label, bytes, .. } if self.played.unkept.contains(&label) => {
-                // It went with its connection. Most channels give it again on the next.
-                if self.provider.manifest.class != Class::BestEffort {
-                    let generation = None;
-                    self.drain()?;
-                    self.queue.push_back(Input::Frame {
-                        label,
-                        generation,
-                        bytes,
-                    });
-                }
-            }
-            input => self.queue.push_front(input),
-        }
-        self.call_again();
-        Ok(())
-    }
-
-    fn instance(&mut self, cause: Cause, resume: Option<(u32, Vec<u8>)>) -> Result<(), Stopped> {
-        let open = self.stage.open();
-        let resumed = resume.is_some();
-        let started = self.stage.start(self.at, cause, resume);
-        let keeps = started.result.map_err(|fault| Stopped::Fault {
-            what: match cause {
-                Cause::Reload => "start with a snapshot".to_owned(),
-                _ => "start after a fault".to_owned(),
-            },
-            fault,
-        })?;
-        let ledger = self.stage.ledger();
-        for (label, generation) in open {
-            let Some(view) = ledger.connections.get(&label) else {
-                continue;
-            };
-            let raw = view.spec.framing == Framing::Raw && !resumed;
-            if view.generation == generation && (raw || !keeps.contains(&label)) {
-                self.played.unkept.insert(label.clone());
-                self.queue.push_front(Input::Closed { label, generation });
-            }
-        }
-        self.saw("start".to_owned(), started.effects, None);
-        // Starts are not inputs of the script: they are compared by what they emit.
-        self.played.inputs.pop();
-        Ok(())
-    }
-
-    fn call_again(&mut self) {
-        let dedupes = self.provider.manifest.dedupes_sends;
-        for (request, (_, state)) in &mut self.sends {
-            match state {
-                SendState::Settled(_) => {}
-                SendState::Dispatched if !dedupes => {
-                    *state = SendState::Settled("unknown".to_owned());
-                }
-                _ => {
-                    let waits = |input: &Input| matches!(input, Input::Send(it) if it == request);
-                    if !self.queue.iter().any(waits) {
-                        self.queue.push_back(Input::Send(request.clone()));
-                    }
-                }
-            }
-        }
     }
 
     /// What comes from outside must not cost a turn, whatever it is.
@@ -607,16 +530,4 @@ fn given(answers: &BTreeMap<String, String>) -> Vec<Answer> {
         value: value.clone().into_bytes().into(),
     };
     answers.iter().map(answer).collect()
-}
-
-fn reply_in_words(reply: &Reply) -> String {
-    match reply {
-        Reply::Deferred { request } => format!("deferred {request}"),
-        Reply::Dispatched { request } => format!("dispatched {request}"),
-        Reply::Done { request } => format!("done {request}"),
-        Reply::Failed {
-            request, failure, ..
-        } => format!("failed {request}: {failure}"),
-        Reply::Sent { request, message } => format!("sent {request} as {:?}", message.messages),
-    }
 }

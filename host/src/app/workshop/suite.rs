@@ -285,11 +285,6 @@ fn replay(
                 compare_keys(report, "replay", &when, straight, &played);
                 compare_sends(report, provider, &when, straight, &played);
             }
-            Err(Stopped::Script(why)) => report.problem(
-                "replay",
-                format!("{when}the script cannot go on: {why}"),
-                "the provider began anew and the channel did not take part: add an `[[answer]]` for what it says at first",
-            ),
             Err(stopped) => report_stopped(report, "replay", &when, stopped),
         }
         // One is enough to begin with.
