@@ -233,7 +233,9 @@ pub fn interface_of(feature: &str) -> Option<Interface> {
 
 /// The rule that a declared limit breaks: those that the host checks must be of their kind.
 pub fn check_limits(feature: &str, limits: Option<&Value>) -> Result<(), String> {
-    let Some(limits) = limits else { return Ok(()) };
+    let Some(limits) = limits.filter(|limits| !limits.is_null()) else {
+        return Ok(());
+    };
     let Value::Object(limits) = limits else {
         return Err(format!("the limits of `{feature}` are not a JSON object"));
     };

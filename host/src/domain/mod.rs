@@ -3,6 +3,8 @@
 
 pub mod account;
 pub mod capability;
+pub mod chat;
+pub mod command;
 pub mod endpoint;
 pub mod envelope;
 pub mod error;

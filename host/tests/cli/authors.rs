@@ -269,7 +269,7 @@ const BROKEN: &[(&str, &str, &str, &str, &str)] = &[
         ".limited(\"send.text\"",
         ".feature(\"groups.list\").limited(\"send.text\"",
         "check",
-        "`describe` names `groups.list`, and the component does not export `groups`",
+        "and the component does not export `groups`",
     ),
     (
         "src/lib.rs",

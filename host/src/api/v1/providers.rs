@@ -8,6 +8,7 @@ use super::super::error::ApiError;
 use super::super::keys::WorkspaceKey;
 use super::super::query::{PathText, Query};
 use super::super::routes::Routes;
+use super::capabilities::FeatureView;
 use crate::domain::grant::Grant;
 use crate::storage::lease::OwnershipState;
 use crate::supervisor::control::{Installed, ProviderInfo, Refused};
@@ -33,6 +34,7 @@ pub fn routes() -> Routes {
     Routes::new()
         .get("/v1/providers", list)
         .post("/v1/providers", upload)
+        .get("/v1/providers/{provider}", read)
         .get("/v1/providers/{provider}/regions", regions)
 }
 
@@ -81,7 +83,7 @@ struct ProviderView {
     dedupes_sends: bool,
     can_send: bool,
     can_sign_in: bool,
-    features: Vec<Value>,
+    features: Vec<FeatureView>,
     sign_in_methods: Vec<Value>,
     config_schema: Value,
     accounts: u64,
@@ -103,11 +105,7 @@ impl From<ProviderInfo> for ProviderView {
             dedupes_sends: info.manifest.dedupes_sends,
             can_send: info.can_send,
             can_sign_in: info.can_sign_in,
-            features: info
-                .features
-                .into_iter()
-                .map(|(name, limits)| json!({"name": name, "limits": limits}))
-                .collect(),
+            features: FeatureView::all(&info.features),
             sign_in_methods: info
                 .sign_in_methods
                 .into_iter()
@@ -158,6 +156,22 @@ pub async fn list(State(api): State<Api>) -> Answer {
         }))
         .collect();
     Reply::ok(&listed)
+}
+
+/// By id or alias.
+async fn read(State(api): State<Api>, PathText(name): PathText) -> Answer {
+    let known = api.control.learn_provider(&name).await;
+    let id = known.map(|info| info.manifest.id.clone());
+    // With its accounts counted, as in the list.
+    let mut all = api.control.providers().into_iter();
+    let info = all.find(|info| Some(&info.manifest.id) == id.as_ref());
+    let info = info.ok_or_else(|| {
+        ApiError::new(
+            codes::NOT_FOUND,
+            format!("provider: there is no provider `{name}`"),
+        )
+    })?;
+    Reply::ok(&ProviderView::from(info))
 }
 
 #[derive(Serialize)]
