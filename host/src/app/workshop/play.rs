@@ -6,6 +6,7 @@ mod renew;
 use super::script::{Script, Step};
 use super::stage::Stage;
 use crate::domain::SecretBytes;
+use crate::domain::command::Expects;
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::send::Outgoing;
 use crate::domain::sign_in::Answer;
@@ -205,7 +206,7 @@ impl Play<'_> {
                 Input::Timer(label.clone())
             }
             Step::Send { to, text } => {
-                let request = self.request();
+                let request = self.send_request();
                 let outgoing = outgoing(to, text).map_err(|error| error.to_string())?;
                 let send = (Arc::new(outgoing), SendState::Mine);
                 self.sends.insert(request.clone(), send);
@@ -213,7 +214,7 @@ impl Play<'_> {
             }
             Step::SignIn { method, answers } => Input::Other {
                 call: Call::SignInBegin {
-                    request: self.request(),
+                    request: self.call_request(),
                     method: method.clone(),
                     answers: given(answers),
                 },
@@ -221,7 +222,7 @@ impl Play<'_> {
             },
             Step::Submit(answers) => Input::Other {
                 call: Call::SignInSubmit {
-                    request: self.request(),
+                    request: self.call_request(),
                     answers: given(answers),
                 },
                 what: step.in_words(),
@@ -233,10 +234,19 @@ impl Play<'_> {
         })
     }
 
-    /// As the host's: a UUID, here the same in every run.
-    fn request(&mut self) -> String {
+    /// As the host's: a UUID by which a wrong kind of answer is known, here the same in every run.
+    fn request(&mut self, version: String) -> String {
         self.calls += 1;
-        format!("00000000-0000-4000-8000-{:012}", self.calls)
+        format!("00000000-0000-{version}-8000-{:012}", self.calls)
+    }
+
+    fn send_request(&mut self) -> String {
+        self.request("7000".to_owned())
+    }
+
+    /// Of a call that is answered by `replies.done`.
+    fn call_request(&mut self) -> String {
+        self.request(format!("80{:02x}", Expects::Done as u8))
     }
 
     fn connection(&mut self, label: Option<&str>) -> Result<(String, u64), String> {
