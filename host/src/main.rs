@@ -1,7 +1,7 @@
 //! The binary: what it was asked to do.
 
 use anyport::app::config::{Cli, Command};
-use anyport::app::{backup, config, doctor, health, migrate, serve};
+use anyport::app::{backup, config, doctor, health, migrate, serve, workshop};
 use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;
 
@@ -19,7 +19,9 @@ fn main() -> ExitCode {
         Some(Command::Restore(args)) => run(backup::restore(args)),
         Some(Command::Migrate(args)) => run(migrate::run(args)),
         Some(Command::Simulator(args)) => run(anyport_simulator::run(args)),
-        Some(Command::Client(command)) => return anyport_cli::run(&command, root),
+        Some(Command::Client(command)) => {
+            return anyport_cli::run(&command, root, &workshop::Bench);
+        }
     };
     code.into()
 }

@@ -23,7 +23,7 @@ pub mod operator_config;
 mod ownership;
 mod providers;
 mod replace;
-mod schema;
+pub mod schema;
 mod sends;
 pub mod service;
 mod sign_in;
