@@ -117,6 +117,10 @@ pub const OPERATIONS: &[Operation] = &[
     public("/livez"),
     public("/readyz"),
     operator("GET", "/metrics"),
+    public("/openapi.json"),
+    public("/docs"),
+    public("/docs/begin.js"),
+    public("/docs/scalar.js"),
 
     part("GET", "/v1/workspace", READ, None),
     whole("PATCH", "/v1/workspace", ALL, None),

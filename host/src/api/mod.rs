@@ -16,9 +16,11 @@ mod gate;
 pub mod health;
 mod in_flight;
 mod key_requests;
+mod key_schema;
 mod keys;
 mod limits;
 mod log_reader;
+mod openapi;
 mod prefer;
 mod query;
 mod request_id;
@@ -31,6 +33,7 @@ mod workspace_changes;
 pub use admin::rotate_all;
 pub use keys::{KeyUse, NewKey, hash_key, mint_key};
 pub use limits::Limits;
+pub use openapi::written as description;
 
 use crate::delivery::Lag;
 use crate::domain::id::ApiKeyId;
@@ -168,6 +171,7 @@ struct Shared {
     key_buckets: limits::Buckets<ApiKeyId>,
     peer_buckets: limits::Buckets<IpAddr>,
     in_flight: in_flight::InFlight,
+    texts: openapi::Texts,
     reader: log_reader::LogReader,
     streams: Arc<Semaphore>,
     /// Changes of endpoints read, change and write; one at a time.
@@ -199,6 +203,7 @@ pub fn router(state: ApiState) -> Router {
         key_buckets: limits::Buckets::default(),
         peer_buckets: limits::Buckets::default(),
         in_flight: in_flight::InFlight::default(),
+        texts: openapi::Texts::default(),
         endpoint_writes: tokio::sync::Mutex::new(()),
         admin_writes: tokio::sync::Mutex::new(()),
     });
@@ -217,12 +222,20 @@ pub fn router(state: ApiState) -> Router {
 }
 
 fn all_routes() -> routes::Routes {
-    v1::routes().merge(admin::routes()).merge(health::routes())
+    v1::routes()
+        .merge(admin::routes())
+        .merge(health::routes())
+        .merge(openapi::routes())
 }
 
 /// What is wrong between the routes and the table of [`access`]; empty when they are the same.
 pub fn unlisted_routes() -> Vec<String> {
     all_routes().differences()
+}
+
+/// What is wrong with the description of the API; empty when every route is in it.
+pub fn undescribed_routes() -> Vec<String> {
+    openapi::problems(&all_routes())
 }
 
 async fn unknown_route() -> Answer {

@@ -1,11 +1,12 @@
 //! What an operator has granted a provider, and what a new version asks for beyond it.
 
 use super::manifest::{AskedLimits, EgressRule, Manifest, PortRule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Everything that a manifest asks the host for. Grants of several versions add up.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Grant {
     /// Interfaces of the contract.

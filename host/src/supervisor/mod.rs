@@ -29,6 +29,8 @@ mod strikes;
 mod waiters;
 mod workers;
 
+/// For the description of the API.
+pub use crate::runtime::normalize::event_schemas;
 pub use operator_config::OperatorConfig;
 pub use service::Supervisor;
 

@@ -2,6 +2,8 @@
 
 mod auth;
 mod bad_input;
+mod described;
+mod description;
 mod docs;
 mod endpoints;
 mod events;
@@ -170,6 +172,10 @@ impl Host {
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answered {
+        let (method, path) = (
+            request.method().to_string(),
+            request.uri().path().to_owned(),
+        );
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = tokio::time::timeout(Duration::from_secs(20), body.collect())
@@ -195,6 +201,8 @@ impl Host {
             assert_eq!(answered.headers["content-type"], "application/json");
         }
         assert_eq!(answered.status >= 400, answered.body["error"].is_object());
+        let wrong = description::DESCRIPTION.wrong(&method, &path, answered.status, &answered.body);
+        assert_eq!(wrong, None);
         answered
     }
 

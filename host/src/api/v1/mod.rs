@@ -10,6 +10,7 @@ mod endpoints;
 mod event_stream;
 mod events;
 mod message_request;
+mod message_schema;
 mod message_view;
 mod messages;
 pub(super) mod providers;
