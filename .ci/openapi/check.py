@@ -20,6 +20,8 @@ import time
 import urllib.error
 import urllib.request
 
+from openapi_spec_validator import validate
+
 HERE = pathlib.Path(__file__).resolve().parent
 # Called by this script, since a stream does not end.
 STREAM = "streamEvents"
@@ -177,7 +179,8 @@ def judge(document, calls):
                 wrong.append(f"{name}: answered well in {good} of {number} calls only: {dict(statuses)}")
     number = sum(sum(statuses.values()) for statuses in counted.values())
     operations = sum(len(methods) for methods in document["paths"].values())
-    print(f"{number} calls of {len(counted)} operations (of {operations}); {good_of_all} of them answered well")
+    called = sum(1 for statuses in counted.values() if statuses)
+    print(f"{number} calls of {called} operations (of {operations}); {good_of_all} of them answered well")
     return wrong
 
 
@@ -189,11 +192,11 @@ def main():
     try:
         document = json.load(urllib.request.urlopen(host.base + "/openapi.json", timeout=30))
         (work / "openapi.json").write_text(json.dumps(document), encoding="utf-8")
-        from openapi_spec_validator import validate
         validate(document)
         world = make_world(host)
         for name, ids in world["ids"].items():
-            (work / name).write_text("\n".join(ids) + "\n", encoding="utf-8")
+            quoted = "".join(f"{json.dumps(one)}\n" for one in ids)
+            (work / name).write_text(quoted, encoding="utf-8")
         # Files are looked for beside the configuration.
         config = work / "schemathesis.toml"
         config.write_text((HERE / "schemathesis.toml").read_text(encoding="utf-8"), encoding="utf-8")

@@ -16,6 +16,11 @@ def operation_id(case):
     return case.operation.definition.raw["operationId"]
 
 
+@schemathesis.serializer("application/wasm")
+def component(context, value):
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     operation = operation_id(case)

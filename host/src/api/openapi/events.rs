@@ -162,7 +162,7 @@ mod tests {
             assert!(described.contains_key(kind), "{kind}");
         }
         let known = |kind: &&str| {
-            PUBLISHED_TYPES.contains(kind) || OWN_TYPES.contains(kind) || **kind == "provider."
+            PUBLISHED_TYPES.contains(kind) || OWN_TYPES.contains(kind) || *kind == "provider."
         };
         assert!(described.keys().all(|kind| known(kind)));
         assert!(!described.contains_key(STATUS_ALIAS));
