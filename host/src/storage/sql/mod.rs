@@ -61,7 +61,9 @@ use crate::domain::event::LoggedEvent;
 use crate::domain::id::ApiKeyId;
 use crate::domain::send::{Send, SendState};
 use crate::domain::usage::DailyUsage;
-use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::domain::{
+    AccountId, EndpointId, EventId, PartitionId, SecretBytes, SendId, Timestamp, WorkspaceId,
+};
 use async_trait::async_trait;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
@@ -134,6 +136,9 @@ impl SqlStore {
         }
         for writer in &self.writers {
             writer.lock().await.close().await;
+        }
+        if let Backend::Postgres(server) = &self.backend {
+            server.leases.leave();
         }
     }
 
@@ -319,7 +324,7 @@ impl Store for SqlStore {
         self.scan_kv(id, prefix, after, limit).await
     }
 
-    async fn secrets(&self, id: &AccountId) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+    async fn secrets(&self, id: &AccountId) -> Result<Vec<(String, SecretBytes)>, StorageError> {
         self.read_secrets(id).await
     }
 
