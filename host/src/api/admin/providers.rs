@@ -66,7 +66,7 @@ pub fn routes() -> Routes {
             Doc::new("assignProviderVersion", "Move one account to a version")
                 .body::<AssignedRequest>()
                 .ok::<AssignedView<'_>>()
-                .fails([codes::NOT_FOUND, codes::CONFLICT]),
+                .fails([codes::NOT_FOUND, codes::CONFLICT, codes::OWNER_ELSEWHERE]),
         )
         .about(
             "Provider Versions",
