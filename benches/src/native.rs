@@ -43,6 +43,9 @@ impl Simulator {
                     .send(request.clone(), message(outgoing))
                     .map(|()| Vec::new());
             }
+            Call::Command { .. } => {
+                return Err(types::Error::unsupported("no command is measured"));
+            }
             Call::SignInBegin {
                 request,
                 method,
@@ -136,7 +139,7 @@ fn message(outgoing: &Outgoing) -> messaging::Outgoing {
             format: format.clone(),
             mentions: Vec::new(),
         }),
-        Content::Contacts { .. } => model::Content::Contacts(Vec::new()),
+        Content::Contacts { .. } | Content::Forward { .. } => model::Content::Contacts(Vec::new()),
     };
     messaging::Outgoing {
         conversation: outgoing.conversation.clone(),

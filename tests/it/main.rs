@@ -14,6 +14,7 @@ mod full;
 mod held;
 mod irc;
 mod markers;
+mod native_api;
 mod operations;
 mod postgres;
 mod retention;

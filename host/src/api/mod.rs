@@ -7,6 +7,7 @@
 pub mod access;
 mod admin;
 mod body;
+mod capable;
 pub mod codes;
 mod cursor;
 mod envelope;
@@ -21,6 +22,7 @@ mod keys;
 mod limits;
 mod log_reader;
 mod openapi;
+mod page;
 mod prefer;
 mod query;
 mod request_id;
@@ -34,6 +36,7 @@ pub use admin::rotate_all;
 pub use keys::{KeyUse, NewKey, hash_key, mint_key};
 pub use limits::Limits;
 pub use openapi::written as description;
+pub use page::Sealer;
 
 use crate::delivery::Lag;
 use crate::domain::id::ApiKeyId;
@@ -79,6 +82,7 @@ pub struct ApiState {
     pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     pub operations: Operations,
     pub reply_tokens: Arc<dyn ReplyTokens>,
+    pub sealer: Arc<dyn Sealer>,
     pub settings: Settings,
 }
 
@@ -166,6 +170,7 @@ struct Shared {
     trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     operations: Operations,
     reply_tokens: Arc<dyn ReplyTokens>,
+    sealer: Arc<dyn Sealer>,
     settings: Settings,
     keys: keys::KeyCache,
     key_buckets: limits::Buckets<ApiKeyId>,
@@ -198,6 +203,7 @@ pub fn router(state: ApiState) -> Router {
         trouble: state.trouble,
         operations: state.operations,
         reply_tokens: state.reply_tokens,
+        sealer: state.sealer,
         settings: state.settings,
         keys: keys::KeyCache::default(),
         key_buckets: limits::Buckets::default(),

@@ -66,6 +66,31 @@ impl Query {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Bounded, for texts that go on to providers.
+    pub fn bounded(&self, name: &str, max: usize) -> Result<Option<&str>, ApiError> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        if text.contains('\0') {
+            return Err(ApiError::field(
+                name,
+                "must not contain the character U+0000",
+            ));
+        }
+        if text.chars().count() > max {
+            return Err(ApiError::field(
+                name,
+                format!("must have at most {max} characters"),
+            ));
+        }
+        Ok(Some(text))
+    }
+
+    pub fn required(&self, name: &str, max: usize) -> Result<&str, ApiError> {
+        self.bounded(name, max)?
+            .ok_or_else(|| ApiError::field(name, "is required in the query"))
+    }
+
     pub fn integer(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, ApiError> {
         let Some(text) = self.text(name) else {
             return Ok(None);

@@ -229,7 +229,8 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         }),
         trouble: Arc::new(move || trouble.trouble()),
         operations,
-        reply_tokens: tokens,
+        reply_tokens: tokens.clone(),
+        sealer: tokens,
         settings: api::Settings {
             limits: config.limits.limits(),
             ..api::Settings::default()
@@ -395,6 +396,8 @@ fn supervisor_settings(
     let mut settings = crate::supervisor::Settings::new(grants);
     settings.flat_mirrors = config.webhooks.flat_mirrors;
     settings.send_deadline_ms = config.runtime.send_deadline_s.saturating_mul(1000);
+    settings.command_ms = config.runtime.command_timeout_s.saturating_mul(1000);
+    settings.open_commands = config.runtime.open_commands as usize;
     if let Some(threads) = config.runtime.guest_threads {
         settings.guest_threads = threads;
     }

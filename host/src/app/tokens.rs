@@ -1,4 +1,4 @@
-//! Reply tokens: what a channel needs to target a message later, sealed so that clients can
+//! What clients carry for the host, sealed: cursors of lists, and reply tokens, what a channel needs to target a message later, sealed so that clients can
 //! neither read nor make one, and bound to the account.
 
 use crate::api::{self, OpenedToken, ReplyTarget};
@@ -7,6 +7,16 @@ use crate::runtime::normalize;
 use crate::storage::seal::TokenSealer;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+
+impl api::Sealer for Tokens {
+    fn seal_for(&self, purpose: &str, plain: &[u8]) -> String {
+        self.sealer.seal(purpose, plain)
+    }
+
+    fn open_for(&self, purpose: &str, sealed: &str) -> Option<Vec<u8>> {
+        self.sealer.open(purpose, sealed)
+    }
+}
 
 const PREFIX: &str = "rt1.";
 const PURPOSE: &str = "reply";

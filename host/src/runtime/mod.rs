@@ -6,6 +6,7 @@
 pub mod check;
 mod convert;
 pub mod engine;
+mod exports;
 mod guest;
 mod imports;
 pub mod instance;

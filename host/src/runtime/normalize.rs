@@ -18,6 +18,7 @@
 //! An attachment carries no `url` yet: it has type, mime_type, size, file_name, duration_ms,
 //! title, width, height and metadata.
 
+pub mod answers;
 mod around;
 mod content;
 mod limits;
@@ -36,6 +37,9 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use shape::*;
 use std::borrow::Cow;
+
+/// Of an attachment's `reference`, as the contract says.
+const MAX_REFERENCE_BYTES: usize = 4096;
 
 /// Seals what a channel needs to target a message later into the token that clients see.
 pub trait ReplyTokens {

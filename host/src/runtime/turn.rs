@@ -5,6 +5,7 @@ use super::limits::{Breach, Limits, breach};
 use super::normalize::{Normalized, ReplyTokens};
 use super::port::ConnectionSpec;
 use crate::domain::account::Profile;
+use crate::domain::command::Answer;
 use crate::domain::error::{Certainty, Failure};
 use crate::domain::manifest::Manifest;
 use crate::domain::send::SentMessage;
@@ -115,6 +116,11 @@ pub enum Reply {
     Sent {
         request: String,
         message: SentMessage,
+    },
+    /// What a command asked for.
+    Answered {
+        request: String,
+        answer: Answer,
     },
 }
 

@@ -26,6 +26,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// What all accounts share.
 pub struct Shared {
@@ -69,6 +70,8 @@ pub struct Actor {
     mailbox: Mutex<Mailbox>,
     core: Mutex<Core>,
     pub live: Mutex<Live>,
+    /// For commands that are open.
+    pub command_places: Arc<Semaphore>,
     meters: Arc<ProviderMeters>,
     pub meter: Meter,
     state: AtomicU8,
@@ -90,6 +93,7 @@ impl Actor {
         core: Core,
     ) -> Arc<Self> {
         let live = core.first_live();
+        let places = shared.settings.open_commands;
         Arc::new(Self {
             id,
             provider: core.account.provider.clone(),
@@ -101,6 +105,7 @@ impl Actor {
             mailbox: Mutex::default(),
             core: Mutex::new(core),
             live: Mutex::new(live),
+            command_places: Arc::new(Semaphore::new(places)),
             meter: Meter::default(),
             state: AtomicU8::new(IDLE),
             slow: AtomicBool::new(false),

@@ -33,6 +33,7 @@ pub(super) struct Parameter {
     pub place: &'static str,
     pub text: &'static str,
     pub schema: Value,
+    pub required: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -111,6 +112,14 @@ impl Doc {
         self.parameter("query", name, text, schema)
     }
 
+    pub fn required_query(mut self, name: &'static str, text: &'static str, schema: Value) -> Self {
+        self = self.query(name, text, schema);
+        if let Some(last) = self.parameters.last_mut() {
+            last.required = true;
+        }
+        self
+    }
+
     pub fn header(self, name: &'static str, text: &'static str, schema: Value) -> Self {
         self.parameter("header", name, text, schema)
     }
@@ -127,6 +136,7 @@ impl Doc {
             place,
             text,
             schema,
+            required: false,
         });
         self
     }

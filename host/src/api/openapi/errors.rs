@@ -97,7 +97,7 @@ fn response(status: u16, names: &[&str]) -> Value {
 
 /// May the answer say when to come again?
 fn waits(names: &[&str]) -> bool {
-    const WAIT: [Code; 8] = [
+    const WAIT: [Code; 9] = [
         codes::RATE_LIMITED,
         codes::STORAGE_UNAVAILABLE,
         codes::IDEMPOTENCY_IN_FLIGHT,
@@ -106,6 +106,7 @@ fn waits(names: &[&str]) -> bool {
         codes::OWNER_ELSEWHERE,
         codes::TOO_MANY_STREAMS,
         codes::PROVIDER_UNAVAILABLE,
+        codes::PROVIDER_TIMEOUT,
     ];
     WAIT.iter().any(|code| names.contains(&code.name))
 }

@@ -66,7 +66,13 @@ fn parameters_of(operation: &Operation, doc: &Doc) -> Vec<Value> {
              place,
              text,
              schema,
-         }| json!({"name": name, "in": place, "description": text, "schema": schema}),
+             required,
+         }| {
+            json!({
+                "name": name, "in": place, "required": required, "description": text,
+                "schema": schema,
+            })
+        },
     ));
     parameters.push(json!({"$ref": "#/components/parameters/X-Request-Id"}));
     parameters

@@ -153,6 +153,7 @@ fn what_a_refusal_may_answer_is_all_said() {
             Refusal::NotAuthorized,
             Refusal::Stopped,
             Refusal::Overloaded,
+            Refusal::TooManyCommands,
             Refusal::Invalid {
                 field: String::new(),
                 rule: String::new(),

@@ -2,6 +2,7 @@
 
 mod auth;
 mod bad_input;
+mod commands;
 mod described;
 mod description;
 mod docs;
@@ -92,13 +93,23 @@ impl ReplyTokens for Tokens {
         };
         match rest.strip_prefix(&format!("{account}.")) {
             Some(message) => OpenedToken::Target(ReplyTarget {
-                conversation: "c".into(),
+                conversation: "c1".into(),
                 message: message.into(),
                 sender: None,
                 reply_context: Some(format!("context of {message}")),
             }),
             None => OpenedToken::Invalid,
         }
+    }
+}
+
+impl super::Sealer for Tokens {
+    fn seal_for(&self, purpose: &str, plain: &[u8]) -> String {
+        format!("{purpose}.{}", hex::encode(plain))
+    }
+
+    fn open_for(&self, purpose: &str, sealed: &str) -> Option<Vec<u8>> {
+        hex::decode(sealed.strip_prefix(purpose)?.strip_prefix('.')?).ok()
     }
 }
 
@@ -148,6 +159,7 @@ impl Host {
                 tracer: Tracer::default(),
             },
             reply_tokens: Arc::new(Tokens),
+            sealer: Arc::new(Tokens),
             settings,
         });
         Self {

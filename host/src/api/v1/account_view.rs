@@ -26,7 +26,8 @@ pub struct AccountView {
     runtime_status: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     auth_mode: String,
-    capabilities: Vec<&'static str>,
+    /// Two words for what every client wants to know, then the provider's features.
+    capabilities: Vec<String>,
     #[schemars(with = "Map<String, Value>")]
     metadata: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,9 +48,12 @@ pub struct AccountView {
 
 impl AccountView {
     pub fn new(account: Account, runtime: &RuntimeState, info: Option<&ProviderInfo>) -> Self {
-        let mut capabilities = vec!["receive_message"];
-        if info.is_some_and(|info| info.can_send) {
-            capabilities.insert(0, "send_message");
+        let mut capabilities = vec!["receive_message".to_owned()];
+        if let Some(info) = info {
+            if info.can_send {
+                capabilities.insert(0, "send_message".to_owned());
+            }
+            capabilities.extend(info.features.iter().map(|(name, _)| name.clone()));
         }
         Self {
             id: account.id.to_string(),

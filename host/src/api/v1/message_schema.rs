@@ -1,6 +1,7 @@
 //! `SendMessageRequest` for the description; `message_request` reads it.
 #![expect(dead_code, reason = "only their schemas are used")]
 
+use super::message_request::Recipient;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -19,14 +20,6 @@ pub struct SendMessageRequest {
     mentions: Option<Vec<Mention>>,
     /// What the provider reads by itself; `parse_mode` is `Markdown` or `HTML`.
     provider_data: Option<Map<String, Value>>,
-}
-
-#[derive(JsonSchema)]
-struct Recipient {
-    #[schemars(length(min = 1, max = 512))]
-    id: String,
-    #[schemars(extend("enum" = ["user", "group", "channel"]))]
-    r#type: String,
 }
 
 /// `text` needs `text`; `contact` needs `contacts`; the others `url`, `file_url` or `file_key`.

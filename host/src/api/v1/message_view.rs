@@ -201,6 +201,7 @@ impl MessageView {
             r#type: match send.outgoing.content {
                 Content::Text { .. } => "text",
                 Content::Contacts { .. } => "contact",
+                Content::Forward { .. } => "forward",
             },
             message_ids: message_ids(send),
             conversation_id: send

@@ -1,17 +1,18 @@
 //! Sending, and what became of sends.
 
 use super::super::Api;
-use super::super::body::JsonBody;
+use super::super::body::{JsonBody, Read};
 use super::super::codes;
 use super::super::envelope::{Answer, IDEMPOTENT_REPLAYED, PREFERENCE_APPLIED, Reply};
 use super::super::error::{ApiError, Operation};
-use super::super::fields;
+use super::super::fields::{self, Fields};
 use super::super::in_flight;
 use super::super::keys::Narrowed;
 use super::super::openapi::Doc;
 use super::super::prefer::{self, Preference};
 use super::super::query::{PathText, Query};
 use super::super::routes::Routes;
+use super::forward_request::MessageForwardRequest;
 use super::message_request::SendRequest;
 use super::message_schema::SendMessageRequest;
 use super::message_view::{self, MessageView, SendResult};
@@ -37,6 +38,13 @@ pub fn routes() -> Routes {
     Routes::new()
         .post("/v1/messages", send)
         .doc(send_doc())
+        .post("/v1/messages/forward", forward)
+        .doc(
+            send_doc()
+                .renamed("forwardMessage")
+                .body::<MessageForwardRequest>()
+                .fails([codes::NOT_FOUND]),
+        )
         .get("/v1/messages", list)
         .doc(
             Doc::new("listMessages", "List sends, newest first")
@@ -110,16 +118,58 @@ fn send_doc() -> Doc {
         ])
 }
 
+/// What is to be sent.
+enum Requested {
+    Message(Box<SendRequest>),
+    Forward(Box<MessageForwardRequest>),
+}
+
+impl Requested {
+    fn account_id(&self) -> &str {
+        match self {
+            Self::Message(request) => &request.account_id,
+            Self::Forward(request) => &request.target.account_id,
+        }
+    }
+}
+
 async fn send(
     State(api): State<Api>,
     caller: Narrowed,
     headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Answer {
+    let request = Requested::Message(Box::new(SendRequest::read(&body)?));
+    take(api, caller, headers, body, request).await
+}
+
+async fn forward(
+    State(api): State<Api>,
+    caller: Narrowed,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody,
+) -> Answer {
+    let request = MessageForwardRequest::read(&Fields::top(&body))?;
+    take(
+        api,
+        caller,
+        headers,
+        body,
+        Requested::Forward(Box::new(request)),
+    )
+    .await
+}
+
+async fn take(
+    api: Api,
+    caller: Narrowed,
+    headers: HeaderMap,
+    body: Map<String, Value>,
+    request: Requested,
+) -> Answer {
     let preference = Preference::of(&headers);
     let key = prefer::idempotency_key(&headers)?;
-    let request = SendRequest::read(&body)?;
-    if !caller.sees(&request.account_id) {
+    if !caller.sees(request.account_id()) {
         return Err(SEND.missing());
     }
     let workspace = caller.workspace;
@@ -180,22 +230,18 @@ struct Recorded {
 async fn record(
     api: &Api,
     workspace: WorkspaceId,
-    request: SendRequest,
+    request: Requested,
     idempotency: Option<Idempotency>,
     deadline: Instant,
 ) -> Result<Recorded, ApiError> {
-    let account = super::account(api, &SEND, &workspace, &request.account_id).await?;
-    let info = api.control.learn_provider(&account.provider).await;
-    let info = info.ok_or_else(|| {
-        ApiError::new(
-            codes::PROVIDER_ADAPTER_NOT_FOUND,
-            format!(
-                "provider `{}` is not installed on this host",
-                account.provider
-            ),
-        )
-    })?;
-    let outgoing = request.outgoing(&account.id, &info, api.reply_tokens.as_ref())?;
+    let account = super::account(api, &SEND, &workspace, request.account_id()).await?;
+    let info = super::subject::provider(api, &account).await?;
+    let outgoing = match request {
+        Requested::Message(request) => {
+            request.outgoing(&account.id, &info, api.reply_tokens.as_ref())?
+        }
+        Requested::Forward(request) => request.outgoing(api, &workspace, &account, &info).await?,
+    };
     let new = NewSend {
         workspace,
         account: account.id.clone(),

@@ -9,6 +9,7 @@ use super::super::keys::WorkspaceKey;
 use super::super::openapi::Doc;
 use super::super::query::{PathText, Query};
 use super::super::routes::Routes;
+use super::capabilities::FeatureView;
 use crate::domain::grant::Grant;
 use crate::storage::lease::OwnershipState;
 use crate::supervisor::control::{Installed, ProviderInfo, Refused};
@@ -37,6 +38,12 @@ pub fn routes() -> Routes {
         .doc(list_doc())
         .post("/v1/providers", upload)
         .doc(upload_doc())
+        .get("/v1/providers/{provider}", read)
+        .doc(
+            Doc::new("getProvider", "Read what is installed of one provider")
+                .ok::<ProviderView>()
+                .fails([codes::NOT_FOUND]),
+        )
         .get("/v1/providers/{provider}/regions", regions)
         .doc(
             Doc::new(
@@ -148,14 +155,6 @@ struct ProviderView {
 }
 
 #[derive(JsonSchema, Serialize)]
-#[schemars(rename = "ProviderFeature")]
-struct FeatureView {
-    name: String,
-    #[schemars(with = "Option<Map<String, Value>>")]
-    limits: Option<Value>,
-}
-
-#[derive(JsonSchema, Serialize)]
 #[schemars(rename = "SignInMethod")]
 struct SignInMethodView {
     name: String,
@@ -195,11 +194,7 @@ impl From<ProviderInfo> for ProviderView {
             dedupes_sends: info.manifest.dedupes_sends,
             can_send: info.can_send,
             can_sign_in: info.can_sign_in,
-            features: info
-                .features
-                .into_iter()
-                .map(|(name, limits)| FeatureView { name, limits })
-                .collect(),
+            features: FeatureView::all(&info.features),
             sign_in_methods: info
                 .sign_in_methods
                 .into_iter()
@@ -256,6 +251,22 @@ pub async fn list(State(api): State<Api>) -> Answer {
         }))
         .collect();
     Reply::ok(&listed)
+}
+
+/// By id or alias.
+async fn read(State(api): State<Api>, PathText(name): PathText) -> Answer {
+    let known = api.control.learn_provider(&name).await;
+    let id = known.map(|info| info.manifest.id.clone());
+    // With its accounts counted, as in the list.
+    let mut all = api.control.providers().into_iter();
+    let info = all.find(|info| Some(&info.manifest.id) == id.as_ref());
+    let info = info.ok_or_else(|| {
+        ApiError::new(
+            codes::NOT_FOUND,
+            format!("provider: there is no provider `{name}`"),
+        )
+    })?;
+    Reply::ok(&ProviderView::from(info))
 }
 
 #[derive(JsonSchema, Serialize)]
