@@ -214,10 +214,7 @@ async fn assign(
 ) -> Answer {
     let digest = Fields::top(&body).required_text("digest", 64)?;
     if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(ApiError::new(
-            codes::INVALID_REQUEST,
-            "digest: must be 64 hexadecimal digits",
-        ));
+        return Err(ApiError::field("digest", "must be 64 hexadecimal digits"));
     }
     let account = AccountId::from_text(account);
     api.operate
