@@ -175,6 +175,7 @@ pub struct Signed {
     pub public_key: Option<String>,
     /// See [`Template`]. `{body}` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub signed: Option<Template>,
     /// Where the time of the request is: a header, a name in the list of `header`, or a place in
     /// the JSON body.
