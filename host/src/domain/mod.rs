@@ -10,6 +10,7 @@ pub mod grant;
 pub mod id;
 pub mod key;
 pub mod manifest;
+pub mod media;
 pub mod policy;
 pub mod secret;
 pub mod send;

@@ -3,7 +3,7 @@
 use crate::domain::Timestamp;
 use crate::domain::account::Profile;
 use crate::domain::error::{Certainty, Failure, FailureCode};
-use crate::domain::send::{Content, Outgoing, SentMessage};
+use crate::domain::send::{Content, Medium, MediumSource, Outgoing, SentMessage};
 use crate::domain::sign_in::{Answer, Display, Question};
 use anyport_contract::anyport::provider::{account, model, replies, sign_in_steps, types};
 use anyport_contract::exports::anyport::provider::{messaging, sign_in};
@@ -145,13 +145,15 @@ fn content(content: &Content, mentions: &[(String, Option<(u32, u32)>)]) -> mode
         Content::Text { text, format } => model::Content::Text(model::Text {
             body: text.clone(),
             format: format.clone(),
-            mentions: mentions
-                .iter()
-                .map(|(contact, span)| model::Mention {
-                    contact: contact.clone(),
-                    span: span.map(|(offset, length)| model::Span { offset, length }),
-                })
-                .collect(),
+            mentions: mentions_of(mentions),
+        }),
+        Content::Media { media, caption } => model::Content::Media(model::Media {
+            attachments: media.iter().map(attachment).collect(),
+            caption: caption.as_ref().map(|caption| model::Text {
+                body: caption.text.clone(),
+                format: caption.format.clone(),
+                mentions: mentions_of(mentions),
+            }),
         }),
         Content::Contacts { contacts } => model::Content::Contacts(
             contacts
@@ -165,6 +167,35 @@ fn content(content: &Content, mentions: &[(String, Option<(u32, u32)>)]) -> mode
                 })
                 .collect(),
         ),
+    }
+}
+
+fn mentions_of(mentions: &[(String, Option<(u32, u32)>)]) -> Vec<model::Mention> {
+    mentions
+        .iter()
+        .map(|(contact, span)| model::Mention {
+            contact: contact.clone(),
+            span: span.map(|(offset, length)| model::Span { offset, length }),
+        })
+        .collect()
+}
+
+/// What came by address is in the media store by now.
+fn attachment(medium: &Medium) -> model::Attachment {
+    model::Attachment {
+        kind: medium.kind.as_str().to_owned(),
+        blob: match &medium.source {
+            MediumSource::Blob(id) => Some(id.to_string()),
+            MediumSource::Url(_) => None,
+        },
+        reference: None,
+        mime: medium.mime.clone(),
+        filename: medium.filename.clone(),
+        size: medium.size,
+        duration_ms: None,
+        width: None,
+        height: None,
+        extra: None,
     }
 }
 

@@ -15,17 +15,20 @@
 //!
 //! and the whole `extra` stands in the event beside them.
 //!
-//! An attachment carries no `url` yet: it has type, mime_type, size, file_name, duration_ms,
-//! title, width, height and metadata.
+//! An attachment has type, url, mime_type, size, file_name, duration_ms, title, width, height and
+//! metadata. Its `url` is an address of this host's own: the bytes are had from the channel when
+//! somebody asks for them first (`links`).
 
 mod around;
 mod content;
 mod limits;
+mod links;
 mod message;
 mod shape;
 
 use crate::domain::envelope::{Mirrors, Stamp, envelope};
 use crate::domain::event::NewEvent;
+use crate::domain::media::{BlobId, NewAttachment};
 use crate::domain::{AccountId, Timestamp};
 use anyport_contract::anyport::provider::{events, model};
 use content::{direction, live_message, sender_kind};
@@ -35,6 +38,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use shape::*;
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 /// Seals what a channel needs to target a message later into the token that clients see.
 pub trait ReplyTokens {
@@ -46,6 +50,16 @@ pub trait ReplyTokens {
         sender: Option<&str>,
         reply_context: Option<&str>,
     ) -> String;
+
+    /// Where clients get the bytes of an attachment with this token. None: nowhere.
+    fn attachment_url(&self, _token: &str) -> Option<String> {
+        None
+    }
+
+    /// A public address of a blob that is good until then. None: this host has none.
+    fn blob_url(&self, _blob: &BlobId, _until: Timestamp) -> Option<String> {
+        None
+    }
 }
 
 /// An event that only lacks its id and the top of its envelope.
@@ -60,6 +74,8 @@ pub struct Normalized {
     pub data: Box<RawValue>,
     /// Of `message.received` only.
     pub mirrors: Option<Mirrors>,
+    /// What the addresses in `data` stand for.
+    pub attachments: Vec<NewAttachment>,
 }
 
 impl Normalized {
@@ -74,6 +90,7 @@ impl Normalized {
             dedupe_key: Some(self.dedupe_key),
             conversation: self.conversation,
             occurred_at: self.occurred_at,
+            attachments: self.attachments,
         }
     }
 }
@@ -93,6 +110,7 @@ pub fn normalize(
         emission,
         account,
         tokens,
+        made: RefCell::default(),
     };
     use events::Event;
     let one = match &emission.event {
@@ -125,6 +143,8 @@ struct Build<'a> {
     emission: &'a events::Emission,
     account: &'a AccountId,
     tokens: &'a dyn ReplyTokens,
+    /// Addresses that the event names.
+    made: RefCell<Vec<NewAttachment>>,
 }
 
 impl Build<'_> {
@@ -145,6 +165,7 @@ impl Build<'_> {
             occurred_at: Timestamp(self.emission.occurred_at),
             data,
             mirrors: None,
+            attachments: self.made.take(),
         })
     }
 
@@ -155,6 +176,7 @@ impl Build<'_> {
     fn received(&self, message: &model::Message) -> Result<Normalized, String> {
         let hints: MessageHints = hints(message.extra.as_deref())?;
         let mut body = live_message(message)?;
+        self.link_content(&mut body.attachments, &message.content);
         body.reply_token = Some(self.tokens.seal(
             self.account,
             &message.conversation,
@@ -179,7 +201,8 @@ impl Build<'_> {
     }
 
     fn edited(&self, message: &model::Message) -> Result<Normalized, String> {
-        let body = live_message(message)?;
+        let mut body = live_message(message)?;
+        self.link_content(&mut body.attachments, &message.content);
         let data = message_data(message, body, EventBlock::of("message_updated"))?;
         self.finish("message.updated", Some(&message.conversation), &data)
     }

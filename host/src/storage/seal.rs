@@ -41,6 +41,9 @@ pub enum Kind {
     Detour,
     Attempt,
     Setting,
+    Blob,
+    BlobPart,
+    Attachment,
 }
 
 impl Kind {
@@ -61,6 +64,9 @@ impl Kind {
             Self::Detour => "detour",
             Self::Attempt => "attempt",
             Self::Setting => "setting",
+            Self::Blob => "blob",
+            Self::BlobPart => "blob-part",
+            Self::Attachment => "attachment",
         }
     }
 }

@@ -525,6 +525,7 @@ impl Core {
             secrets: Vec::new(),
             timers: Vec::new(),
             sends: Vec::new(),
+            blobs: Vec::new(),
             patch: AccountPatch::default(),
             kv_bytes: None,
         }

@@ -181,9 +181,10 @@ impl MessageView {
                 id: send.outgoing.conversation.clone(),
                 r#type: send.outgoing.conversation_kind.clone(),
             },
-            r#type: match send.outgoing.content {
+            r#type: match &send.outgoing.content {
                 Content::Text { .. } => "text",
-                Content::Contacts { .. } => "contact",
+                Content::Media { media, .. } => media.first().map_or("document", |medium| medium.kind.as_str()),
+            Content::Contacts { .. } => "contact",
             },
             message_ids: message_ids(send),
             conversation_id: send

@@ -150,6 +150,7 @@ impl Bench {
             secrets: vec![],
             timers: vec![],
             sends: vec![],
+            blobs: Vec::new(),
             patch: AccountPatch::default(),
             kv_bytes: None,
         };
@@ -169,6 +170,7 @@ impl Bench {
                 r#"{{"id":"evt_{name}","type":"{kind}","provider":"x","account_id":"{account}","occurred_at":"2026-03-01T08:30:00Z","data":{{"n":"{name}"}}}}"#
             )
             .into_bytes(),
+            attachments: Vec::new(),
         }
     }
 

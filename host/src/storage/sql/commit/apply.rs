@@ -26,11 +26,12 @@ pub(super) async fn apply(
     secrets(connection, plan).await?;
     timers(connection, plan).await?;
     send_changes(connection, plan).await?;
+    super::blobs::apply(connection, plan).await?;
     Ok(true)
 }
 
 /// The key of an account that the plan lets something be written for.
-fn key<'p>(plan: &Plan<'p>, account: &AccountId) -> Result<&'p DataKey, StorageError> {
+pub(super) fn key<'p>(plan: &Plan<'p>, account: &AccountId) -> Result<&'p DataKey, StorageError> {
     plan.key(account)
         .ok_or_else(|| super::super::error::damaged("account without a data key"))
 }
