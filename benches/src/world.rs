@@ -1,6 +1,10 @@
 //! A supervisor with one signed-in account of the simulator whose channel is in memory: what
 //! comes in goes through the account's mailbox and the workers, no socket is in between.
 
+use anyport::media::{self, Media, Place};
+use anyport::network::fetch::MediaFetcher;
+use anyport::network::{Network, NetworkSettings};
+use anyport::supervisor::MediaParts;
 use anyport::domain::{AccountId, WorkspaceId};
 use anyport::runtime::normalize::ReplyTokens;
 use anyport::runtime::port::{
@@ -120,6 +124,15 @@ impl World {
         store.put_workspace(&workspace).await?;
         let ownership = Ownership::for_ever(&store.acquire().await?);
         let writer = Writer::start(store.clone(), WriterSettings::default());
+        let place = Place::Local(directory.path().join("media"));
+        let media = Media::open(store.clone(), place, media::Settings::default())?;
+        let network = Network::new(NetworkSettings::default())?;
+        let media = MediaParts {
+            blobs: Arc::new(media.clone()),
+            rows: media.rows(),
+            fetcher: Arc::new(MediaFetcher::new(network.dialer())),
+            keep_ms: media.settings().keep_ms,
+        };
         let (sinks, credits) = (Sinks::default(), Arc::new(Semaphore::new(CREDITS as usize)));
         let supervisor = Supervisor::start(Parts {
             store,
@@ -129,6 +142,7 @@ impl World {
                 credits: credits.clone(),
             }),
             reply_tokens: Arc::new(NoTokens),
+            media,
             engine: engine(),
             ownership,
             settings: Settings::new(Arc::new(|_, _| EgressGrant::default())),

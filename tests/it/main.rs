@@ -14,6 +14,7 @@ mod full;
 mod held;
 mod irc;
 mod markers;
+mod media;
 mod operations;
 mod postgres;
 mod retention;

@@ -102,13 +102,17 @@ pub async fn wrap(
 ) -> Response {
     let ids = RequestIds::of(request.headers());
     let method = request.method().clone();
-    // Without the query, which may hold what a client thinks is private.
-    let path = request.uri().path().to_owned();
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or("none", MatchedPath::as_str)
         .to_owned();
+    // Without the query, which may hold what a client thinks is private, and without a token.
+    let path = if route == super::public_media::PATH {
+        route.clone()
+    } else {
+        request.uri().path().to_owned()
+    };
     let step = begin(&operations, &request, &route, &ids);
     let started = Instant::now();
     request.extensions_mut().insert(ids.clone());

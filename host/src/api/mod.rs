@@ -19,7 +19,9 @@ mod key_requests;
 mod keys;
 mod limits;
 mod log_reader;
+mod media_content;
 mod prefer;
+mod public_media;
 mod query;
 mod request_id;
 mod routes;
@@ -34,7 +36,10 @@ pub use limits::Limits;
 
 use crate::delivery::Lag;
 use crate::domain::id::ApiKeyId;
-use crate::domain::{AccountId, EndpointId};
+use crate::domain::media::BlobId;
+use crate::domain::{AccountId, EndpointId, Timestamp};
+use crate::media::Blobs;
+use crate::storage::blobs::BlobRows;
 use crate::storage::{StorageError, Store};
 use crate::supervisor::control::Control;
 use crate::supervisor::operate::Operate;
@@ -76,6 +81,8 @@ pub struct ApiState {
     pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     pub operations: Operations,
     pub reply_tokens: Arc<dyn ReplyTokens>,
+    pub blobs: Arc<dyn Blobs>,
+    pub blob_rows: Arc<dyn BlobRows>,
     pub settings: Settings,
 }
 
@@ -98,6 +105,10 @@ pub trait OperatorSettings: Send + Sync + 'static {
 pub trait ReplyTokens: Send + Sync + 'static {
     fn seal(&self, account: &AccountId, target: &ReplyTarget) -> String;
     fn open(&self, account: &AccountId, token: &str) -> OpenedToken;
+    /// A public address of a blob: what it leads to, and until when. None: it is no such token.
+    fn open_blob_token(&self, _token: &str) -> Option<(BlobId, Timestamp)> {
+        None
+    }
 }
 
 /// The message that a token stands for.
@@ -132,6 +143,12 @@ pub struct Settings {
     pub streams: usize,
     pub endpoints_per_workspace: usize,
     pub keys_per_workspace: usize,
+    /// Of an uploaded medium.
+    pub media_bytes: u64,
+    /// How long media that nothing refers to are kept.
+    pub media_keep_ms: u64,
+    /// How long a request waits for an attachment to come from its channel.
+    pub media_wait: Duration,
     pub limits: Limits,
 }
 
@@ -145,6 +162,9 @@ impl Default for Settings {
             streams: 1024,
             endpoints_per_workspace: 100,
             keys_per_workspace: 100,
+            media_bytes: 2 << 30,
+            media_keep_ms: 7 * crate::storage::DAY_MS,
+            media_wait: Duration::from_secs(60),
             limits: Limits::default(),
         }
     }
@@ -163,6 +183,9 @@ struct Shared {
     trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     operations: Operations,
     reply_tokens: Arc<dyn ReplyTokens>,
+    blobs: Arc<dyn Blobs>,
+    blob_rows: Arc<dyn BlobRows>,
+    media_fetches: public_media::Fetches,
     settings: Settings,
     keys: keys::KeyCache,
     key_buckets: limits::Buckets<ApiKeyId>,
@@ -194,6 +217,9 @@ pub fn router(state: ApiState) -> Router {
         trouble: state.trouble,
         operations: state.operations,
         reply_tokens: state.reply_tokens,
+        blobs: state.blobs,
+        blob_rows: state.blob_rows,
+        media_fetches: public_media::Fetches::default(),
         settings: state.settings,
         keys: keys::KeyCache::default(),
         key_buckets: limits::Buckets::default(),
@@ -217,7 +243,10 @@ pub fn router(state: ApiState) -> Router {
 }
 
 fn all_routes() -> routes::Routes {
-    v1::routes().merge(admin::routes()).merge(health::routes())
+    v1::routes()
+        .merge(admin::routes())
+        .merge(public_media::routes())
+        .merge(health::routes())
 }
 
 /// What is wrong between the routes and the table of [`access`]; empty when they are the same.

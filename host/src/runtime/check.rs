@@ -15,6 +15,7 @@ pub const LIFECYCLE: &str = "anyport:provider/lifecycle@0.1.0";
 pub const REACTOR: &str = "anyport:provider/reactor@0.1.0";
 pub const SIGN_IN: &str = "anyport:provider/sign-in@0.1.0";
 pub const MESSAGING: &str = "anyport:provider/messaging@0.1.0";
+pub const MEDIA: &str = "anyport:provider/media@0.1.0";
 
 /// The contract that this host serves.
 const CONTRACT: (u64, u64) = (0, 1);
@@ -49,6 +50,7 @@ pub(super) struct Loaded {
     pub reactor: guest::reactor::GuestIndices,
     pub sign_in: Option<guest::sign_in::GuestIndices>,
     pub messaging: Option<guest::messaging::GuestIndices>,
+    pub media: Option<guest::media::GuestIndices>,
 }
 
 impl Provider {
@@ -58,6 +60,11 @@ impl Provider {
 
     pub fn can_send(&self) -> bool {
         self.loaded.messaging.is_some()
+    }
+
+    /// Can it get what an attachment's reference names?
+    pub fn can_fetch_media(&self) -> bool {
+        self.loaded.media.is_some()
     }
 
     pub fn has_feature(&self, name: &str) -> bool {
@@ -284,12 +291,18 @@ fn indices(pre: InstancePre<GuestState>) -> Result<Loaded, Refusal> {
     } else {
         None
     };
+    let media = if has(MEDIA) {
+        Some(shape(guest::media::GuestIndices::new(&pre))?)
+    } else {
+        None
+    };
     Ok(Loaded {
         pre,
         lifecycle,
         reactor,
         sign_in,
         messaging,
+        media,
     })
 }
 

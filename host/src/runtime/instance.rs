@@ -60,6 +60,15 @@ pub enum Call {
         request: String,
         outgoing: Arc<Outgoing>,
     },
+    /// What was read of a blob.
+    Blob {
+        label: String,
+        outcome: Result<Arc<[u8]>, Failure>,
+    },
+    FetchMedia {
+        request: String,
+        reference: String,
+    },
 }
 
 /// What `suspend` hands over: state version and bytes.
@@ -150,6 +159,7 @@ pub struct Instance {
     reactor: guest::reactor::Guest,
     sign_in: Option<guest::sign_in::Guest>,
     messaging: Option<guest::messaging::Guest>,
+    media: Option<guest::media::Guest>,
     /// A call failed; what its memory holds since is nobody's state.
     failed: bool,
     #[cfg(feature = "native-bench")]
@@ -163,7 +173,7 @@ impl Instance {
     }
 
     fn try_new(provider: &super::check::Loaded, limits: &Limits) -> wasmtime::Result<Self> {
-        use super::check::{LIFECYCLE, MESSAGING, REACTOR, SIGN_IN};
+        use super::check::{LIFECYCLE, MEDIA, MESSAGING, REACTOR, SIGN_IN};
         let mut store = Store::new(provider.pre.engine(), GuestState::new(limits));
         store.limiter(|state| &mut state.memory);
         // A call of a host function copies what it is given; so much of it at once.
@@ -185,12 +195,17 @@ impl Instance {
             Some(indices) => Some(shape(MESSAGING, indices.load(&mut store, &instance))?),
             None => None,
         };
+        let media = match &provider.media {
+            Some(indices) => Some(shape(MEDIA, indices.load(&mut store, &instance))?),
+            None => None,
+        };
         Ok(Self {
             store,
             lifecycle,
             reactor,
             sign_in,
             messaging,
+            media,
             failed: false,
             #[cfg(feature = "native-bench")]
             native: None,
@@ -336,6 +351,20 @@ impl Instance {
                     messaging.call_send(&mut self.store, request, &convert::outgoing(outgoing))?;
                 return Ok(sent.map(|()| Vec::new()));
             }
+            Call::FetchMedia { request, reference } => {
+                let Some(media) = &self.media else {
+                    return Err(wasmtime::Error::msg("the component exports no `media`"));
+                };
+                let fetched = media.call_fetch(&mut self.store, request, reference)?;
+                return Ok(fetched.map(|()| Vec::new()));
+            }
+            Call::Blob { label, outcome } => Wake::Blob(guest::reactor::BlobRange {
+                name: label.clone(),
+                outcome: match outcome {
+                    Ok(bytes) => Ok(bytes.to_vec()),
+                    Err(failure) => Err(convert::error(failure)),
+                },
+            }),
             Call::Opened { label } => Wake::Opened(guest::reactor::Opened {
                 name: label.clone(),
                 subprotocol: None,

@@ -25,6 +25,10 @@ pub struct Limits {
     pub connections: usize,
     /// Timers that an account holds.
     pub timers: usize,
+    /// Blobs that an account makes at once, and those that it reads at once.
+    pub blob_labels: usize,
+    /// Of one blob.
+    pub blob_bytes: u64,
 }
 
 impl Default for Limits {
@@ -40,6 +44,8 @@ impl Default for Limits {
             log_line_bytes: 4096,
             connections: 8,
             timers: 256,
+            blob_labels: 8,
+            blob_bytes: 2 << 30,
         }
     }
 }

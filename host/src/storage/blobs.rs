@@ -104,6 +104,8 @@ pub trait BlobRows: Send + Sync + 'static {
     async fn begin_blob(&self, blob: &Blob, key: &ContentKey) -> Result<(), StorageError>;
     /// All of its bytes are in the media store, under this key. False: it is gone.
     async fn seal_blob(&self, blob: &Blob, key: &ContentKey) -> Result<bool, StorageError>;
+    /// One whose bytes do not come to their end.
+    async fn give_up_blob(&self, id: &BlobId) -> Result<(), StorageError>;
     /// One whose bytes are all there; of this workspace, if one is named.
     async fn blob(
         &self,

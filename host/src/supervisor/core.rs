@@ -5,6 +5,7 @@ use super::accounts::signed_in_and_wanted;
 use super::actor::{Actor, Live, Shared};
 use super::flush::{Flush, PendingOutput};
 use super::mailbox::{Due, Input, Order, Signal};
+use super::media::Fetching;
 use super::replace::{Previous, Replacement};
 use super::start::Stop;
 use super::strikes::Strikes;
@@ -111,6 +112,10 @@ pub struct Core {
     pub flow_ms: u64,
     /// Sign-in calls that the guest has taken and not answered, with the time of the call.
     pub calls: HashMap<String, Timestamp>,
+    /// Requests for media that the guest has taken and not answered.
+    pub fetches: HashSet<String>,
+    /// Sends whose media are on their way, by conversation.
+    pub fetching: HashMap<String, Fetching>,
 }
 
 impl Core {
@@ -153,6 +158,8 @@ impl Core {
             cpu_us: 0,
             flow_ms: shared.settings.flow_ms,
             calls: HashMap::new(),
+            fetches: HashSet::new(),
+            fetching: HashMap::new(),
             account,
         };
         core.published.1 = core.runtime_status();
@@ -278,6 +285,7 @@ impl Core {
             Signal::ConnectionGone { generation } => self.on_connection_gone(actor, generation),
             Signal::Due(due) => self.on_due(actor, due),
             Signal::Order(order) => self.on_order(actor, order),
+            Signal::Fetched { id, result } => self.on_fetched(actor, id, result),
             Signal::Lease => self.flush_committed(actor),
         }
     }
@@ -458,11 +466,10 @@ impl Core {
             let answer = Err(failure.clone());
             actor.shared.waiters.answered(&request, answer);
         }
+        self.fail_fetches(actor, &failure);
+        self.fetching.clear();
         actor.retain_inputs(|input| {
-            if let Input::SignIn { request, .. } = input {
-                let answer = Err(failure.clone());
-                actor.shared.waiters.answered(request, answer);
-            }
+            give_up(actor, input, &failure);
             false
         });
         self.stop = None;
@@ -635,6 +642,21 @@ impl Core {
             live.digest.clone_from(&self.provider.digest);
             live.open_sends = open_sends;
         });
+    }
+}
+
+/// Whoever waits for what this input asks for is told.
+pub fn give_up(actor: &Actor, input: &Input, failure: &Failure) {
+    match input {
+        Input::SignIn { request, .. } => {
+            let answer = Err(failure.clone());
+            actor.shared.waiters.answered(request, answer);
+        }
+        Input::FetchMedia { request, .. } => {
+            let answer = Err(failure.clone());
+            actor.shared.waiters.fetched(request, answer);
+        }
+        _ => {}
     }
 }
 

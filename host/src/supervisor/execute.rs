@@ -26,6 +26,9 @@ const SLOW_TURN_US: u64 = 20_000;
 impl Core {
     /// Runs the turn of an input. Inputs that came too late are dropped.
     pub fn execute(&mut self, actor: &Arc<Actor>, input: Input) {
+        let Some(input) = self.with_media(actor, input) else {
+            return;
+        };
         let (Some(mut ledger), Some(mut instance)) = (self.ledger.take(), self.instance.take())
         else {
             return;
@@ -191,6 +194,24 @@ impl Core {
                 }
             }
             Input::SignIn { request, call, .. } => self.sign_in_call(request, call),
+            Input::Blob {
+                label,
+                generation,
+                outcome,
+            } => {
+                if ledger.reads.get(label) != Some(generation) {
+                    return None;
+                }
+                ledger.set_read(label, None);
+                Call::Blob {
+                    label: label.clone(),
+                    outcome: outcome.clone(),
+                }
+            }
+            Input::FetchMedia { request, reference } => Call::FetchMedia {
+                request: request.clone(),
+                reference: reference.clone(),
+            },
             Input::Reconnect => Call::Reconnect,
             Input::Stopping => Call::Stopping,
         };
@@ -265,6 +286,7 @@ impl Core {
             })
             .collect();
         flush.network = effects.network;
+        (commit.blobs, flush.reads) = self.settle_blobs(actor, effects.blobs);
         self.enqueue(actor, input, commit, flush, must_commit);
     }
 
@@ -330,6 +352,9 @@ impl Core {
         if let Some(Input::SignIn { request, .. }) = input {
             self.calls.insert(request.clone(), self.now);
         }
+        if let Some(Input::FetchMedia { request, .. }) = input {
+            self.fetches.insert(request.clone());
+        }
         let mut answered = false;
         for reply in std::mem::take(&mut effects.replies) {
             let request = match &reply {
@@ -337,10 +362,21 @@ impl Core {
                 | Reply::Dispatched { request }
                 | Reply::Done { request }
                 | Reply::Failed { request, .. }
-                | Reply::Sent { request, .. } => request.clone(),
+                | Reply::Sent { request, .. }
+                | Reply::Media { request, .. } => request.clone(),
             };
             let send = SendId::from_request_id(&request).filter(|id| self.sends.contains_key(id));
             let Some(id) = send else {
+                if self.fetches.contains(&request) {
+                    let answer = match reply {
+                        Reply::Media { blob, .. } => Ok(blob),
+                        Reply::Failed { failure, .. } => Err(failure),
+                        _ => continue,
+                    };
+                    self.fetches.remove(&request);
+                    flush.media.push((request, answer));
+                    continue;
+                }
                 if matches!(reply, Reply::Done { .. } | Reply::Failed { .. }) {
                     self.calls.remove(&request);
                 }
@@ -377,7 +413,7 @@ impl Core {
                     let outcome = SendOutcome::Failed { failure, certainty };
                     self.settle_in_turn(id, outcome, commit, flush);
                 }
-                Reply::Done { .. } => {}
+                Reply::Done { .. } | Reply::Media { .. } => {}
             }
         }
         if let Some(id) = taken

@@ -4,9 +4,11 @@ use super::actor::{Actor, Sink};
 use super::clock::Alarm;
 use super::core::Core;
 use super::mailbox::{Due, Input};
+use super::media::BlobRead;
 use crate::domain::SendId;
 use crate::domain::Timestamp;
 use crate::domain::error::{Certainty, Failure, FailureCode};
+use crate::domain::media::BlobId;
 use crate::domain::send::{SendChange, SendOutcome, SendState};
 use crate::runtime::turn::NetworkEffect;
 use crate::telemetry::trace::{self, TraceContext};
@@ -25,6 +27,10 @@ pub struct Flush {
     /// Calls of sign-in that are answered.
     pub answers: Vec<(String, Result<(), Failure>)>,
     pub settled: Vec<SendChange>,
+    /// Blobs that are to be read.
+    pub reads: Vec<BlobRead>,
+    /// Requests for media that are answered.
+    pub media: Vec<(String, Result<BlobId, Failure>)>,
     /// Sends that left with this turn and may take so long to be settled.
     pub dispatched: Vec<SendId>,
     /// Sends that this very turn's output settles: once the kernel has taken it.
@@ -73,6 +79,10 @@ impl Core {
         }
         for (request, answer) in flush.answers {
             actor.shared.waiters.answered(&request, answer);
+        }
+        self.flush_reads(actor, flush.reads);
+        for (request, answer) in flush.media {
+            actor.shared.waiters.fetched(&request, answer);
         }
         if let Some(done) = flush.replaced {
             let _ = done.send(Ok(()));

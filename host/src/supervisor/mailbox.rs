@@ -35,6 +35,11 @@ pub enum Signal {
         generation: u64,
     },
     Due(Due),
+    /// What a send names by address is in the media store, or cannot be had.
+    Fetched {
+        id: SendId,
+        result: Result<Arc<Outgoing>, Failure>,
+    },
     Order(Order),
     /// The lease had run out and holds again: what was held back may leave.
     Lease,
@@ -119,6 +124,16 @@ pub enum Input {
         call: SignInCall,
         trace: Option<TraceContext>,
     },
+    /// What was read of a blob.
+    Blob {
+        label: String,
+        generation: u64,
+        outcome: Result<Arc<[u8]>, Failure>,
+    },
+    FetchMedia {
+        request: String,
+        reference: String,
+    },
     Reconnect,
     Stopping,
 }
@@ -130,6 +145,8 @@ impl Input {
             Self::Send { id, .. } => Some(format!("send {id}")),
             Self::SignIn { request, .. } => Some(format!("sign-in {request}")),
             Self::Timer { label, generation } => Some(format!("timer {label} {generation}")),
+            Self::Blob { label, generation, .. } => Some(format!("blob {label} {generation}")),
+            Self::FetchMedia { request, .. } => Some(format!("media {request}")),
             Self::Reconnect => Some("reconnect".into()),
             Self::Stopping => Some("stopping".into()),
             _ => None,
@@ -153,6 +170,8 @@ impl Input {
             Self::Timer { .. } => "turn timer",
             Self::Send { .. } => "turn send",
             Self::SignIn { .. } => "turn sign-in",
+            Self::Blob { .. } => "turn blob",
+            Self::FetchMedia { .. } => "turn media",
             Self::Reconnect => "turn reconnect",
             Self::Stopping => "turn stopping",
         }

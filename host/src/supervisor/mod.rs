@@ -14,6 +14,7 @@ mod flush;
 mod hand_over;
 pub mod inbox;
 mod mailbox;
+mod media;
 mod meter;
 pub mod operate;
 pub mod operator_config;
@@ -29,6 +30,7 @@ mod strikes;
 mod waiters;
 mod workers;
 
+pub use media::MediaParts;
 pub use operator_config::OperatorConfig;
 pub use service::Supervisor;
 

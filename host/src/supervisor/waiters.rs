@@ -1,7 +1,8 @@
-//! Who waits for a send to settle or for a sign-in call to be answered. In memory only.
+//! Who waits for a send to settle, for a sign-in call to be answered or for a medium. In memory only.
 
 use crate::domain::SendId;
 use crate::domain::error::Failure;
+use crate::domain::media::BlobId;
 use crate::domain::send::SendChange;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 pub struct Waiters {
     sends: Mutex<HashMap<SendId, Vec<oneshot::Sender<SendChange>>>>,
     calls: Mutex<HashMap<String, oneshot::Sender<Result<(), Failure>>>>,
+    fetches: Mutex<HashMap<String, oneshot::Sender<Result<BlobId, Failure>>>>,
 }
 
 impl Waiters {
@@ -45,6 +47,26 @@ impl Waiters {
             if waiting.is_empty() {
                 sends.remove(id);
             }
+        }
+    }
+
+    pub fn fetch(&self, request: &str) -> oneshot::Receiver<Result<BlobId, Failure>> {
+        let (tell, told) = oneshot::channel();
+        if let Ok(mut fetches) = self.fetches.lock() {
+            fetches.retain(|_, waiter| !waiter.is_closed());
+            fetches.insert(request.to_owned(), tell);
+        }
+        told
+    }
+
+    pub fn fetched(&self, request: &str, answer: Result<BlobId, Failure>) {
+        let waiter = self
+            .fetches
+            .lock()
+            .ok()
+            .and_then(|mut fetches| fetches.remove(request));
+        if let Some(waiter) = waiter {
+            let _ = waiter.send(answer);
         }
     }
 

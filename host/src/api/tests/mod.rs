@@ -10,6 +10,7 @@ mod fake_store;
 mod keys;
 mod limits;
 mod messages;
+mod no_media;
 mod shapes;
 
 use super::health::{Readiness, Report};
@@ -146,6 +147,8 @@ impl Host {
                 tracer: Tracer::default(),
             },
             reply_tokens: Arc::new(Tokens),
+            blobs: Arc::new(no_media::NoMedia),
+            blob_rows: Arc::new(no_media::NoMedia),
             settings,
         });
         Self {

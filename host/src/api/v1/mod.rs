@@ -9,6 +9,7 @@ mod endpoint_request;
 mod endpoints;
 mod event_stream;
 mod events;
+pub(super) mod media;
 mod message_request;
 mod message_view;
 mod messages;
@@ -34,6 +35,7 @@ pub fn routes() -> Routes {
         .merge(auth::routes())
         .merge(runtime::routes())
         .merge(messages::routes())
+        .merge(media::routes())
         .merge(endpoints::routes())
         .merge(events::routes())
 }

@@ -2,10 +2,11 @@
 //! may see or adds to what the turn asks for; none of them does anything.
 //!
 //! Offered: `turn`, `log`, `account`, `events`, `replies`, `sign-in-steps`, `kv`, `timers`,
-//! `connections`, `secrets` and the interfaces of types. `http`, `crypto` and `blobs` come with
-//! the first provider that needs them; a component that imports one is refused before it runs.
+//! `connections`, `secrets`, `blobs` and the interfaces of types. `http` and `crypto` come with the
+//! first provider that needs them; a component that imports one is refused before it runs.
 
 mod account;
+mod blobs;
 mod connections;
 mod events;
 mod kv;
@@ -22,7 +23,7 @@ use anyport_contract::anyport::provider as host;
 use wasmtime::component::{HasSelf, Linker};
 
 /// Interfaces with functions that this host offers.
-pub const OFFERED: [&str; 10] = [
+pub const OFFERED: [&str; 11] = [
     "turn",
     "log",
     "account",
@@ -33,6 +34,7 @@ pub const OFFERED: [&str; 10] = [
     "timers",
     "connections",
     "secrets",
+    "blobs",
 ];
 
 /// Interfaces without functions; they need no grant.
@@ -59,6 +61,6 @@ pub fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         replies,
         sign_in_steps
     );
-    add!(kv, timers, connections, secrets);
+    add!(kv, timers, connections, secrets, blobs);
     Ok(())
 }

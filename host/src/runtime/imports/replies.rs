@@ -2,6 +2,7 @@
 //! make yet are accepted and left unheard, like any answer to a request that it does not know.
 
 use super::size;
+use crate::domain::media::BlobId;
 use crate::runtime::convert;
 use crate::runtime::guest::GuestState;
 use crate::runtime::turn::Reply;
@@ -19,6 +20,7 @@ impl GuestState {
                 request, failure, ..
             } => request.len() + size::failure(failure),
             Reply::Sent { request, message } => request.len() + size::sent(message),
+            Reply::Media { request, blob } => request.len() + blob.as_str().len(),
         })?;
         turn.effects.replies.push(reply);
         Ok(())
@@ -94,8 +96,9 @@ impl replies::Host for GuestState {
     fn with_join_requests(&mut self, _: String, _: Vec<replies::JoinRequest>) -> Result<()> {
         self.unheard("replies.with-join-requests")
     }
-    fn with_media(&mut self, _: String, _: String) -> Result<()> {
-        self.unheard("replies.with-media")
+    fn with_media(&mut self, request: String, blob: String) -> Result<()> {
+        let blob = BlobId::from_text(blob);
+        self.reply("replies.with-media", Reply::Media { request, blob })
     }
     fn with_profile(&mut self, _: String, _: model::Identity) -> Result<()> {
         self.unheard("replies.with-profile")

@@ -192,6 +192,16 @@ impl BlobRows for SqlStore {
         transaction.end(result).await
     }
 
+    async fn give_up_blob(&self, id: &BlobId) -> Result<(), StorageError> {
+        let mut transaction = self.begin().await?;
+        let result = query("UPDATE blob SET state = 'dying' WHERE id = ? AND state = 'making'")
+            .bind(id.as_str())
+            .execute(&mut transaction.connection)
+            .await
+            .map(|_| ());
+        transaction.end(result).await
+    }
+
     async fn blob(
         &self,
         workspace: Option<&WorkspaceId>,

@@ -18,7 +18,7 @@ anyport_sdk::provider! {
     path: ["../../../wit", "wit"],
     provider: Provider,
 }
-use exports::{lifecycle, messaging, reactor, sign_in};
+use exports::{lifecycle, media, messaging, reactor, sign_in};
 
 pub const MAIN: &str = "main";
 const LINES: &str = "lines";
@@ -98,10 +98,12 @@ impl lifecycle::Guest for Provider {
         }
         lifecycle::Descriptor {
             title: "Evil".to_owned(),
-            features: vec![lifecycle::Feature {
-                name: "send.text".to_owned(),
-                limits: None,
-            }],
+            features: ["send.text", "send.image", "send.document"]
+                .map(|name| lifecycle::Feature {
+                    name: name.to_owned(),
+                    limits: None,
+                })
+                .to_vec(),
             sign_in_methods: vec![lifecycle::SignInMethod {
                 name: "password".to_owned(),
                 title: "Any password".to_owned(),
@@ -187,7 +189,15 @@ impl reactor::Guest for Provider {
             }
             reactor::Wake::Closed(closed) => account::set_link(Link::Offline, Some(&closed.reason)),
             reactor::Wake::Timer(fired) => {
-                commands::run(&String::from_utf8_lossy(&fired.context), situation)?;
+                let context = String::from_utf8_lossy(&fired.context).into_owned();
+                if !crate::media::fired(&context) {
+                    commands::run(&context, situation)?;
+                }
+            }
+            reactor::Wake::Blob(range) => {
+                if let Ok(bytes) = range.outcome {
+                    crate::media::piece(&range.name, &bytes);
+                }
             }
             reactor::Wake::Reconnect => {
                 connections::close(MAIN);
@@ -241,9 +251,16 @@ impl sign_in::Guest for Provider {
 impl messaging::Guest for Provider {
     fn send(request: String, message: messaging::Outgoing) -> Result<(), Error> {
         let (situation, _, _) = enter();
-        let Content::Text(text) = message.content else {
-            replies::failed(&request, &Error::unsupported("only text").not_done());
-            return Ok(());
+        let text = match message.content {
+            Content::Text(text) => text,
+            Content::Media(files) => {
+                crate::media::send(&request, &files);
+                return Ok(());
+            }
+            _ => {
+                replies::failed(&request, &Error::unsupported("only text and files").not_done());
+                return Ok(());
+            }
         };
         if commands::run(&text.body, situation)? == Outcome::Silent {
             return Ok(());
@@ -253,6 +270,14 @@ impl messaging::Guest for Provider {
             &request,
             &SentMessage::new(format!("sent-{request}"), turn::now()),
         );
+        Ok(())
+    }
+}
+
+impl media::Guest for Provider {
+    fn fetch(request: String, reference: String) -> Result<(), Error> {
+        enter();
+        crate::media::fetch(&request, &reference);
         Ok(())
     }
 }

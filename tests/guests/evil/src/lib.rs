@@ -14,6 +14,8 @@ mod ambient;
 mod commands;
 #[cfg(not(feature = "wrong-shape"))]
 mod guest;
+#[cfg(not(feature = "wrong-shape"))]
+mod media;
 #[cfg(feature = "wrong-shape")]
 mod wrong_shape;
 
