@@ -19,5 +19,5 @@ pub mod time;
 pub mod usage;
 
 pub use id::{AccountId, EndpointId, EventId, PartitionId, SendId, WorkspaceId};
-pub use secret::Secret;
+pub use secret::{Secret, SecretBytes};
 pub use time::Timestamp;

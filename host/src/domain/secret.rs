@@ -1,6 +1,6 @@
-//! A text that nobody shall see: a password, a signing secret.
+//! What nobody shall see: a password, a signing secret, a channel's credential.
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use std::fmt;
 use subtle::ConstantTimeEq as _;
 
@@ -45,9 +45,45 @@ impl PartialEq for Secret {
 
 impl Eq for Secret {}
 
+/// The same for what need not be text.
+#[derive(Clone)]
+pub struct SecretBytes(SecretSlice<u8>);
+
+impl SecretBytes {
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose_secret()
+    }
+}
+
+impl From<Vec<u8>> for SecretBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<&[u8]> for SecretBytes {
+    fn from(bytes: &[u8]) -> Self {
+        bytes.to_vec().into()
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretBytes(…)")
+    }
+}
+
+impl PartialEq for SecretBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose().ct_eq(other.expose()).into()
+    }
+}
+
+impl Eq for SecretBytes {}
+
 #[cfg(test)]
 mod tests {
-    use super::Secret;
+    use super::{Secret, SecretBytes};
 
     #[test]
     fn nobody_sees_it() {
@@ -57,5 +93,9 @@ mod tests {
         assert_eq!(secret, Secret::from("hunter2".to_owned()));
         assert_ne!(secret, Secret::from("hunter3"));
         assert_ne!(secret, Secret::from("hunter22"));
+        let secret = SecretBytes::from(b"hunter2".to_vec());
+        assert_eq!(format!("{secret:?}"), "SecretBytes(…)");
+        assert_eq!(secret.expose(), b"hunter2");
+        assert_ne!(secret, SecretBytes::from(&b"hunter3"[..]));
     }
 }

@@ -1,9 +1,8 @@
 //! Signing in, as one step machine for every channel. Lives in memory only.
 
-use super::Timestamp;
 use super::account::{AuthStatus, Profile};
 use super::error::Failure;
-use std::fmt;
+use super::{SecretBytes, Timestamp};
 
 /// One sign-in attempt of one account, owned by the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,18 +52,10 @@ pub struct Question {
 }
 
 /// An input of a person. Never stored, never logged.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub name: String,
-    pub value: Vec<u8>,
-}
-
-impl fmt::Debug for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
+    pub value: SecretBytes,
 }
 
 impl Flow {

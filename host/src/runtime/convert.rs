@@ -113,7 +113,7 @@ pub fn answers(answers: &[Answer]) -> Vec<sign_in::Answer> {
         .iter()
         .map(|answer| sign_in::Answer {
             name: answer.name.clone(),
-            value: answer.value.clone(),
+            value: answer.value.expose().to_vec(),
         })
         .collect()
 }

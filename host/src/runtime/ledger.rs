@@ -4,8 +4,8 @@
 //! Changes of a turn are undone when the turn fails. Owns no truth: storage does.
 
 use super::port::ConnectionSpec;
-use crate::domain::Timestamp;
 use crate::domain::media::{BlobId, BlobMeta};
+use crate::domain::{SecretBytes, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ pub struct Ledger {
     kv_complete: bool,
     cold: Arc<dyn ColdKv>,
     pub kv_bytes: u64,
-    secrets: BTreeMap<String, Vec<u8>>,
+    secrets: BTreeMap<String, SecretBytes>,
     pub connections: HashMap<String, ConnectionView>,
     pub timers: HashMap<String, TimerView>,
     /// Blobs in the making, by label.
@@ -85,7 +85,7 @@ pub struct Ledger {
 
 enum Undo {
     Kv(String, Option<Option<Arc<[u8]>>>, u64),
-    Secret(String, Option<Vec<u8>>),
+    Secret(String, Option<SecretBytes>),
     Connection(String, Option<ConnectionView>),
     Timer(String, Option<TimerView>),
     Making(String, Option<MakingView>),
@@ -98,7 +98,7 @@ impl Ledger {
     pub fn new(
         entries: Option<Vec<(String, Vec<u8>)>>,
         kv_bytes: u64,
-        secrets: Vec<(String, Vec<u8>)>,
+        secrets: Vec<(String, SecretBytes)>,
         cold: Arc<dyn ColdKv>,
     ) -> Self {
         Self {
@@ -244,7 +244,7 @@ impl Ledger {
     }
 
     pub fn secret(&self, name: &str) -> Option<&[u8]> {
-        self.secrets.get(name).map(Vec::as_slice)
+        self.secrets.get(name).map(SecretBytes::expose)
     }
 
     /// All that the account holds, and what the turn that runs has replaced.
@@ -253,10 +253,13 @@ impl Ledger {
             Undo::Secret(_, before) => before.as_ref(),
             _ => None,
         });
-        self.secrets.values().chain(replaced).map(Vec::as_slice)
+        self.secrets
+            .values()
+            .chain(replaced)
+            .map(SecretBytes::expose)
     }
 
-    pub fn set_secret(&mut self, name: &str, value: Option<Vec<u8>>) {
+    pub fn set_secret(&mut self, name: &str, value: Option<SecretBytes>) {
         let before = match value {
             Some(value) => self.secrets.insert(name.to_owned(), value),
             None => self.secrets.remove(name),
@@ -476,7 +479,7 @@ pub mod tests {
     #[test]
     fn undoes_connections_timers_and_secrets() {
         let [mut ledger, _] = both();
-        ledger.set_secret("token", Some(b"1".to_vec()));
+        ledger.set_secret("token", Some(b"1".to_vec().into()));
         ledger.keep();
         ledger.set_secret("token", None);
         ledger.set_timer(

@@ -10,7 +10,7 @@ use crate::domain::manifest::Manifest;
 use crate::domain::media::BlobId;
 use crate::domain::send::SentMessage;
 use crate::domain::sign_in::{Display, Question};
-use crate::domain::{AccountId, Timestamp};
+use crate::domain::{AccountId, SecretBytes, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub struct Turn {
     /// Fails in the end, whatever the guest does: see [`FaultKind::Injected`](super::FaultKind).
     pub doomed: bool,
     /// What a person typed for this call; never logged.
-    pub typed: Vec<Vec<u8>>,
+    pub typed: Vec<SecretBytes>,
     calls: u32,
     items: usize,
     bytes: usize,
@@ -47,7 +47,7 @@ pub struct Turn {
 pub struct Effects {
     pub events: Vec<Normalized>,
     pub kv: BTreeMap<String, Option<Vec<u8>>>,
-    pub secrets: BTreeMap<String, Option<Vec<u8>>>,
+    pub secrets: BTreeMap<String, Option<SecretBytes>>,
     pub timers: Vec<TimerEffect>,
     pub network: Vec<NetworkEffect>,
     pub replies: Vec<Reply>,
@@ -261,7 +261,7 @@ impl Turn {
     /// typed, as far as these are text of at least 4 bytes. It keeps accidents out of the log; a
     /// guest that means to write a secret down finds another form for it.
     pub fn without_secrets(&self, text: &str) -> String {
-        let typed = self.typed.iter().map(Vec::as_slice);
+        let typed = self.typed.iter().map(SecretBytes::expose);
         let mut values: Vec<&str> = self
             .ledger
             .secret_values()

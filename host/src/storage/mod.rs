@@ -28,7 +28,9 @@ use crate::domain::id::ApiKeyId;
 use crate::domain::key::{Permissions, PreviousHash, Rate};
 use crate::domain::send::{Idempotency, Outgoing, Send, SendChange, SendState};
 use crate::domain::usage::DailyUsage;
-use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::domain::{
+    AccountId, EndpointId, EventId, PartitionId, SecretBytes, SendId, Timestamp, WorkspaceId,
+};
 use async_trait::async_trait;
 pub use lease::Lease;
 use lease::{HandOver, HostRow, Notice};
@@ -87,17 +89,11 @@ impl std::fmt::Debug for KvWrite {
     }
 }
 
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SecretWrite {
     pub name: String,
     /// None removes.
-    pub value: Option<Vec<u8>>,
-}
-
-impl std::fmt::Debug for SecretWrite {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SecretWrite({})", self.name)
-    }
+    pub value: Option<SecretBytes>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -498,7 +494,7 @@ pub trait Store: std::marker::Send + Sync + 'static {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<(String, Vec<u8>)>, StorageError>;
-    async fn secrets(&self, id: &AccountId) -> Result<Vec<(String, Vec<u8>)>, StorageError>;
+    async fn secrets(&self, id: &AccountId) -> Result<Vec<(String, SecretBytes)>, StorageError>;
     async fn timers(&self, id: &AccountId) -> Result<Vec<(String, DurableTimer)>, StorageError>;
 
     // Sends.

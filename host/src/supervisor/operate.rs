@@ -3,6 +3,7 @@
 
 use super::Supervisor;
 use super::accounts::signed_in_and_wanted;
+use super::control::Refusal;
 use super::mailbox::Order;
 use super::schema;
 use crate::domain::account::RuntimeStatus;
@@ -70,6 +71,8 @@ pub enum OperateError {
     /// (field, rule)
     #[error("{0}: {1}")]
     Invalid(String, String),
+    #[error("another host runs this account")]
+    Elsewhere,
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -277,9 +280,11 @@ impl Operate for Supervisor {
     }
 
     async fn assign(&self, account: &AccountId, digest: &str) -> Result<(), OperateError> {
-        let actor = self
-            .actor(account)
-            .ok_or(OperateError::Missing("such account on this host"))?;
+        let actor = self.owned(account).await.map_err(|refusal| match refusal {
+            Refusal::OwnerElsewhere => OperateError::Elsewhere,
+            Refusal::Storage(error) => OperateError::Storage(error),
+            _ => OperateError::Missing("such account"),
+        })?;
         let version = self.approved(&actor.provider, digest).await?;
         let (done, moved) = oneshot::channel();
         actor.order(Order::Replace {

@@ -3,6 +3,7 @@
 //! schema marks as a secret is handed to accounts as a secret of theirs, never as configuration.
 
 use super::schema;
+use crate::domain::SecretBytes;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
@@ -56,11 +57,11 @@ impl OperatorConfig {
     }
 
     /// Secrets that every account of the provider has unless it has its own of that name.
-    pub fn secrets(&self, provider: &str, schema: &Value) -> Vec<(String, Vec<u8>)> {
+    pub fn secrets(&self, provider: &str, schema: &Value) -> Vec<(String, SecretBytes)> {
         self.split(provider, schema).1
     }
 
-    fn split(&self, provider: &str, schema: &Value) -> (Value, Vec<(String, Vec<u8>)>) {
+    fn split(&self, provider: &str, schema: &Value) -> (Value, Vec<(String, SecretBytes)>) {
         let mut config = self.of(provider);
         let secrets = schema::take_secrets(schema, &mut config)
             .unwrap_or_else(|refusal| {
@@ -96,7 +97,7 @@ mod tests {
         assert_eq!(of(json!({})), json!({"server": "b", "port": 1}));
         assert_eq!(
             config.secrets("p", &schema),
-            [("api-hash".to_owned(), b"hidden".to_vec())]
+            [("api-hash".to_owned(), b"hidden".to_vec().into())]
         );
         assert_eq!(
             config.merged("q", &schema, &json!({"a": 1})),

@@ -25,7 +25,7 @@ pub fn take_secrets(schema: &Value, config: &mut Value) -> Result<Vec<SecretWrit
             None => continue,
             Some(Value::Null) => None,
             Some(Value::String(text)) if text.is_empty() => None,
-            Some(Value::String(text)) => Some(text.into_bytes()),
+            Some(Value::String(text)) => Some(text.into_bytes().into()),
             Some(_) => {
                 return Err(Refusal::Invalid {
                     field: format!("provider_data.{property}"),
@@ -199,7 +199,7 @@ mod tests {
             secrets,
             [SecretWrite {
                 name: "server-password".into(),
-                value: Some(b"hunter22".to_vec())
+                value: Some(b"hunter22".to_vec().into())
             }]
         );
         let mut wrong = json!({"password": 5});

@@ -228,10 +228,16 @@ async fn a_held_table_freezes_accounts_and_nothing_else() {
     };
     let world = World::start(cluster.url()).await;
     let mut holder = PgConnection::connect(&cluster.url()).await.unwrap();
-    execute(
-        &mut holder,
-        "BEGIN; LOCK TABLE anyport.event IN SHARE MODE; LOCK TABLE anyport.send IN SHARE MODE",
-    )
+    // Both at once or neither: a commit that has one and wants the other would be a deadlock.
+    eventually("no commit is under way", async || {
+        execute(&mut holder, "BEGIN").await;
+        let locking = "LOCK TABLE anyport.event, anyport.send IN SHARE MODE NOWAIT";
+        let locked = sqlx::raw_sql(locking).execute(&mut holder).await;
+        if locked.is_err() {
+            execute(&mut holder, "ROLLBACK").await;
+        }
+        locked.ok()
+    })
     .await;
     world.is_refused().await;
     for account in &world.accounts {

@@ -65,7 +65,7 @@ fn not_the_half_that_the_end_of_a_line_leaves() {
 #[test]
 fn nor_what_a_person_typed() {
     let mut account = Account::new();
-    account.typed = vec![b"one time 4711".to_vec()];
+    account.typed = vec![b"one time 4711".to_vec().into()];
     let fault = account
         .line("!panic they typed one time 4711")
         .fails(FaultKind::Trap, "it panicked");

@@ -1,7 +1,7 @@
 //! An account of the evil provider as only the runtime sees it: an instance and a ledger.
 
 use crate::support::guests;
-use anyport::domain::{AccountId, Timestamp};
+use anyport::domain::{AccountId, SecretBytes, Timestamp};
 use anyport::runtime::instance::StartCall;
 use anyport::runtime::ledger::{ColdKv, ConnectionView, TimerView};
 use anyport::runtime::limits::Limits;
@@ -48,7 +48,7 @@ pub struct Account {
     facts: Arc<AccountFacts>,
     pub now: Timestamp,
     /// What a person is said to have typed for the next call.
-    pub typed: Vec<Vec<u8>>,
+    pub typed: Vec<SecretBytes>,
 }
 
 /// What a turn came to.
@@ -137,7 +137,7 @@ impl Account {
             method: "password".into(),
             answers: vec![anyport::domain::sign_in::Answer {
                 name: "password".into(),
-                value: password.into(),
+                value: password.as_bytes().into(),
             }],
         })
         .ok();

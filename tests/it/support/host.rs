@@ -121,7 +121,8 @@ impl Host {
         self.running.stop().await;
         let args = MigrateArgs {
             to: database.url.clone().into(),
-            data: self.data.path().to_owned(),
+            config: None,
+            data: Some(self.data.path().to_owned()),
         };
         app::migrate::run(args).await.unwrap();
         let keys = Some((self.key, self.operator_key));

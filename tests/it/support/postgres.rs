@@ -130,6 +130,11 @@ impl Cluster {
         Some(cluster)
     }
 
+    /// All that it writes.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }

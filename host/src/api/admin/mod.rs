@@ -18,6 +18,7 @@ use super::codes;
 use super::error::{ApiError, Operation};
 use super::routes::Routes;
 use super::workspace_changes;
+use crate::supervisor::control::Refusal;
 use crate::supervisor::operate::OperateError;
 use serde::Serialize;
 
@@ -39,6 +40,7 @@ pub fn refused(error: OperateError) -> ApiError {
         OperateError::Missing(_) => ApiError::new(codes::NOT_FOUND, text),
         OperateError::Conflict(_) => ApiError::new(codes::CONFLICT, text),
         OperateError::Invalid(field, rule) => ApiError::field(field, rule),
+        OperateError::Elsewhere => Operation::OWN.refusal(Refusal::OwnerElsewhere),
         OperateError::Storage(error) => Operation::OWN.storage(error),
     }
 }

@@ -37,7 +37,12 @@ fn answers(call: SignInCall) -> (String, Vec<(String, String)>) {
     };
     let answers = answers
         .into_iter()
-        .map(|answer| (answer.name, String::from_utf8(answer.value).unwrap()))
+        .map(|answer| {
+            (
+                answer.name,
+                String::from_utf8(answer.value.expose().to_vec()).unwrap(),
+            )
+        })
         .collect();
     (method, answers)
 }

@@ -6,7 +6,9 @@ use crate::domain::event::LoggedEvent;
 use crate::domain::id::ApiKeyId;
 use crate::domain::send::{Send, SendState};
 use crate::domain::usage::DailyUsage;
-use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::domain::{
+    AccountId, EndpointId, EventId, PartitionId, SecretBytes, SendId, Timestamp, WorkspaceId,
+};
 use crate::storage::lease::{HandOver, HostRow};
 use crate::storage::*;
 use async_trait::async_trait;
@@ -191,7 +193,7 @@ impl Store for FakeStore {
     ) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
         absent()
     }
-    async fn secrets(&self, _: &AccountId) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+    async fn secrets(&self, _: &AccountId) -> Result<Vec<(String, SecretBytes)>, StorageError> {
         absent()
     }
     async fn timers(&self, _: &AccountId) -> Result<Vec<(String, DurableTimer)>, StorageError> {

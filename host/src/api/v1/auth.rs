@@ -136,7 +136,10 @@ impl Action {
         let proxy = proxy::read(&Fields::top(&self.body))?;
         let inputs = inputs_of(&self.info, method);
         for (name, value) in self.given(&answers, inputs.as_deref())? {
-            answers.push(Input { name, value });
+            answers.push(Input {
+                name,
+                value: value.into(),
+            });
         }
         if let Some(proxy) = proxy {
             let change = AccountChange {
@@ -212,7 +215,7 @@ impl Action {
             if let Some(text) = fields.text(&question.name, INPUT)? {
                 answers.push(Input {
                     name: question.name.clone(),
-                    value: text.as_bytes().to_vec(),
+                    value: text.as_bytes().into(),
                 });
             }
         }
@@ -226,7 +229,7 @@ impl Action {
                 .map_or(kind, |question| &question.name);
             answers.push(Input {
                 name: name.to_owned(),
-                value: text.as_bytes().to_vec(),
+                value: text.as_bytes().into(),
             });
         }
         if let Some(missing) = questions.iter().find(|question| {
@@ -348,7 +351,7 @@ async fn import(
         .to_owned();
     let answers = vec![Input {
         name: key.to_owned(),
-        value,
+        value: value.into(),
     }];
     action.begin(&method, answers).await
 }

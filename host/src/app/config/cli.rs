@@ -54,9 +54,12 @@ pub struct MigrateArgs {
         value_name = "URL"
     )]
     pub to: SecretString,
-    /// Where the SQLite database and the operator's key are.
-    #[arg(long, env = "ANYPORT_DATA", default_value = "anyport-data")]
-    pub data: PathBuf,
+    /// The host's TOML file.
+    #[arg(long, env = "ANYPORT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The host's data directory, where the SQLite database is.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
 }
 
 /// What is set for one start.

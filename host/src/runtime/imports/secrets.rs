@@ -1,5 +1,6 @@
 //! `secrets`: named by the manifest. `reveal` needs a grant of its own and is audited.
 
+use crate::domain::SecretBytes;
 use crate::domain::error::{Failure, FailureCode};
 use crate::runtime::convert;
 use crate::runtime::guest::GuestState;
@@ -54,6 +55,7 @@ impl secrets::Host for GuestState {
             ));
         }
         turn.spend(name.len() + value.len())?;
+        let value = SecretBytes::from(value);
         turn.ledger.set_secret(&name, Some(value.clone()));
         turn.effects.secrets.insert(name, Some(value));
         Ok(())

@@ -9,7 +9,7 @@ use super::rows::{from_json, from_word, partition, signed, time, to_json, to_jso
 use super::state::{lock_partition, lock_workspace};
 use super::value::Row;
 use crate::domain::account::{Account, Profile, Proxy, ProxyKind};
-use crate::domain::{AccountId, Timestamp, WorkspaceId};
+use crate::domain::{AccountId, SecretBytes, Timestamp, WorkspaceId};
 use crate::storage::seal::{DataKey, Kind};
 use crate::storage::{AccountUpdate, Conflict, SecretWrite, StorageError};
 use serde::de::DeserializeOwned;
@@ -149,7 +149,7 @@ impl SqlStore {
         .execute(connection)
         .await?;
         for secret in secrets {
-            let value = secret.value.as_deref();
+            let value = secret.value.as_ref().map(SecretBytes::expose);
             write_secret(connection, &account.id, &key, &secret.name, value).await?;
         }
         Ok(())
@@ -310,7 +310,7 @@ impl SqlStore {
         .execute(connection)
         .await?;
         for secret in secrets {
-            let value = secret.value.as_deref();
+            let value = secret.value.as_ref().map(SecretBytes::expose);
             write_secret(connection, id, &key, &secret.name, value).await?;
         }
         self.read_account(connection, id)

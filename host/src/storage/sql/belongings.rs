@@ -4,7 +4,7 @@ use super::SqlStore;
 use super::error::damaged;
 use super::query::query;
 use super::rows::time;
-use crate::domain::AccountId;
+use crate::domain::{AccountId, SecretBytes};
 use crate::storage::seal::Kind;
 use crate::storage::{DurableTimer, StorageError};
 
@@ -70,7 +70,7 @@ impl SqlStore {
     pub(super) async fn read_secrets(
         &self,
         id: &AccountId,
-    ) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+    ) -> Result<Vec<(String, SecretBytes)>, StorageError> {
         let mut connection = self.reader().await?;
         let Some(account) = self.keys.account(&mut connection, id).await? else {
             return Ok(Vec::new());
@@ -86,7 +86,7 @@ impl SqlStore {
                     .key
                     .open(Kind::Secret, name.as_bytes(), row.try_get(1)?)
                     .ok_or_else(|| damaged("secret"))?;
-                Ok((name, value))
+                Ok((name, value.into()))
             })
             .collect()
     }

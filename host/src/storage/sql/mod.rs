@@ -62,7 +62,9 @@ use crate::domain::event::LoggedEvent;
 use crate::domain::id::ApiKeyId;
 use crate::domain::send::{Send, SendState};
 use crate::domain::usage::DailyUsage;
-use crate::domain::{AccountId, EndpointId, EventId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::domain::{
+    AccountId, EndpointId, EventId, PartitionId, SecretBytes, SendId, Timestamp, WorkspaceId,
+};
 use async_trait::async_trait;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
@@ -320,7 +322,7 @@ impl Store for SqlStore {
         self.scan_kv(id, prefix, after, limit).await
     }
 
-    async fn secrets(&self, id: &AccountId) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
+    async fn secrets(&self, id: &AccountId) -> Result<Vec<(String, SecretBytes)>, StorageError> {
         self.read_secrets(id).await
     }
 

@@ -73,7 +73,7 @@ async fn the_operators_key_changes(world: World) {
     let account = account_in(&world.workspace);
     let secret = SecretWrite {
         name: "token".to_owned(),
-        value: Some(b"before".to_vec()),
+        value: Some(b"before".to_vec().into()),
     };
     store.create_account(&account, &[secret]).await.unwrap();
     assert!(store.go_on_rotating_keys().await.unwrap().over);
@@ -92,7 +92,7 @@ async fn the_operators_key_changes(world: World) {
     // The account, the workspace and the tokens.
     assert_eq!(wrapped, 3);
     let secrets = store.secrets(&account.id).await.unwrap();
-    assert_eq!(secrets[0].1, b"before");
+    assert_eq!(secrets[0].1.expose(), b"before");
     for account in [&account, &late] {
         let mut turn = world.turn(account, 1);
         turn.kv = vec![put("k", "v")];

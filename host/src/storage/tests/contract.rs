@@ -111,7 +111,7 @@ pub async fn everything_of_a_turn_is_kept(world: World) {
     commit.kv_bytes = Some(2);
     commit.secrets = vec![SecretWrite {
         name: "token".to_owned(),
-        value: Some(b"hunter2".to_vec()),
+        value: Some(b"hunter2".to_vec().into()),
     }];
     commit.timers = vec![
         TimerWrite {
@@ -175,7 +175,7 @@ pub async fn everything_of_a_turn_is_kept(world: World) {
     assert_eq!(store.kv_get(&account.id, "gone").await.unwrap(), None);
     assert_eq!(
         store.secrets(&account.id).await.unwrap(),
-        [("token".to_owned(), b"hunter2".to_vec())]
+        [("token".to_owned(), b"hunter2".to_vec().into())]
     );
     let timers = store.timers(&account.id).await.unwrap();
     assert_eq!(timers.len(), 1);
@@ -643,7 +643,7 @@ pub async fn accounts_are_created_and_changed(world: World) {
     account.last_error = Some("no session".to_owned());
     let secret = SecretWrite {
         name: "token".to_owned(),
-        value: Some(b"1".to_vec()),
+        value: Some(b"1".to_vec().into()),
     };
     world
         .store

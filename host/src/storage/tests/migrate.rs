@@ -88,7 +88,7 @@ async fn fill(world: &World) -> (Vec<Account>, Endpoint) {
             }];
             commit.secrets = vec![SecretWrite {
                 name: "token".to_owned(),
-                value: Some(b"hunter2".to_vec()),
+                value: Some(b"hunter2".to_vec().into()),
             }];
             let mut record = world.record(&account);
             record.idempotency = Some(idempotency(&format!("{number}/{turn}"), 1));

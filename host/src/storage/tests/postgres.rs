@@ -356,12 +356,12 @@ async fn text_with_nul_comes_back() {
     let mut turn = world.turn(&account, 1);
     turn.secrets = vec![crate::storage::SecretWrite {
         name: "n\0".to_owned(),
-        value: Some(b"v".to_vec()),
+        value: Some(b"v".to_vec().into()),
     }];
     world.commit_one(turn).await;
     account.turn_seq = 1;
     let read = world.store.account(&world.workspace, &account.id).await;
     assert_eq!(read.unwrap(), Some(account.clone()));
     let secrets = world.store.secrets(&account.id).await.unwrap();
-    assert_eq!(secrets, [("n\0".to_owned(), b"v".to_vec())]);
+    assert_eq!(secrets, [("n\0".to_owned(), b"v".to_vec().into())]);
 }

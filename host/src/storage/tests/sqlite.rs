@@ -247,7 +247,7 @@ async fn confidential_values_are_nowhere_in_the_files() {
     account.last_error = Some(marker("lasterror"));
     let secret = SecretWrite {
         name: "token".to_owned(),
-        value: Some(marker("secret").into_bytes()),
+        value: Some(marker("secret").into_bytes().into()),
     };
     world
         .store

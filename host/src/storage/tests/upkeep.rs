@@ -63,7 +63,7 @@ async fn a_rotation_may_end_at_any_step_and_goes_on() {
         let account = account_in(&world.workspace);
         let secret = SecretWrite {
             name: "token".to_owned(),
-            value: Some(format!("secret {number}").into_bytes()),
+            value: Some(format!("secret {number}").into_bytes().into()),
         };
         world
             .store
@@ -76,7 +76,7 @@ async fn a_rotation_may_end_at_any_step_and_goes_on() {
         for (number, account) in accounts.iter().enumerate() {
             let secrets = world.store.secrets(&account.id).await.unwrap();
             let value = format!("secret {number}").into_bytes();
-            assert_eq!(secrets, [("token".to_owned(), value)]);
+            assert_eq!(secrets, [("token".to_owned(), value.into())]);
         }
     };
     let world = reopened(world, directory.path()).await;
@@ -209,7 +209,7 @@ async fn sealed_values_do_not_open_elsewhere() {
             turn.secrets = ["a", "b"]
                 .map(|name| SecretWrite {
                     name: name.to_owned(),
-                    value: Some(b"secret".to_vec()),
+                    value: Some(b"secret".to_vec().into()),
                 })
                 .into();
             world.commit_one(turn).await;

@@ -4,7 +4,7 @@ use super::load::{IdempotencyRow, Picture, SendRow, idempotency_hash};
 use crate::domain::account::AccountPatch;
 use crate::domain::event::NewEvent;
 use crate::domain::send::{SendChange, SendState};
-use crate::domain::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
+use crate::domain::{AccountId, PartitionId, SecretBytes, SendId, Timestamp, WorkspaceId};
 use crate::storage::blobs::BlobWrite;
 use crate::storage::seal::DataKey;
 use crate::storage::{AccountCommit, DeliveryProgress, DurableTimer, RecordSend, Write, Written};
@@ -145,8 +145,10 @@ impl<'g> Plan<'g> {
                 .insert((account, &write.key), write.value.as_deref());
         }
         for write in &commit.secrets {
-            self.secrets
-                .insert((account, &write.name), write.value.as_deref());
+            self.secrets.insert(
+                (account, &write.name),
+                write.value.as_ref().map(SecretBytes::expose),
+            );
         }
         for write in &commit.timers {
             self.timers

@@ -1,18 +1,22 @@
 //! Confidential values are given to a host that logs all it can, through good days and bad ones;
 //! then their bytes are looked for wherever it leaves any: found nowhere.
 
+mod search;
+
 use crate::evil::LineServer;
 use crate::support::arrivals::Arrivals;
 use crate::support::guests;
 use crate::support::host::Answer;
+use crate::support::postgres::Cluster;
 use crate::support::process::{Client, Home};
 use crate::support::traffic::Channel;
 use anyport::app::backup::{BackupArgs, back_up};
 use axum::Router;
 use axum::http::StatusCode;
 use http::Method;
+use search::{Marker, Search, forms};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::path::Path;
 use tokio::net::TcpListener;
 
@@ -20,185 +24,6 @@ use tokio::net::TcpListener;
 const FILTER: &str = "trace,cranelift_codegen=warn,cranelift_frontend=warn,regalloc2=warn,\
                       wasmtime=info,wasmtime_environ=warn,wasmtime_internal_cranelift=warn,\
                       wasmtime_internal_winch=warn,wasmtime_internal_cache=warn";
-
-/// What is looked for: a core that survives every escaping, and around it what is escaped.
-struct Marker {
-    name: &'static str,
-    core: String,
-}
-
-impl Marker {
-    fn new(name: &'static str) -> Self {
-        let random = std::process::id();
-        let core: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-        Self {
-            name,
-            core: format!("qz7{core}{random:08}x0k"),
-        }
-    }
-
-    /// As it is given.
-    fn text(&self) -> String {
-        format!("ä\"{}/ +%ü", self.core)
-    }
-
-    /// Without what a protocol of words and lines cannot carry.
-    fn word(&self) -> String {
-        format!("{}-{}", self.core, self.core.to_uppercase())
-    }
-}
-
-/// The forms in which a text may stand somewhere. JSON, URL and `Debug` leave letters and digits
-/// alone, so that the core itself stands for these.
-fn forms(core: &str) -> Vec<(&'static str, Vec<u8>)> {
-    use std::fmt::Write as _;
-    let bytes = core.as_bytes();
-    let mut hex = String::new();
-    for byte in bytes {
-        write!(hex, "{byte:02x}").unwrap();
-    }
-    let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
-    let mut forms = vec![
-        ("plain", bytes.to_vec()),
-        ("HEX", hex.to_uppercase().into_bytes()),
-        ("hex", hex.into_bytes()),
-        ("numbers", numbers.join(", ").into_bytes()),
-        ("packed numbers", numbers.join(",").into_bytes()),
-    ];
-    // Wherever in a longer value it stands, and whatever stands around it.
-    for shift in 0..3 {
-        let padded = [&vec![0; shift], bytes].concat();
-        let first = (shift * 8).div_ceil(6);
-        let last = padded.len() * 8 / 6;
-        for (name, digits) in [("base64", *b"+/"), ("base64url", *b"-_")] {
-            forms.push((name, base64(&padded, digits)[first..last].to_vec()));
-        }
-    }
-    forms
-}
-
-fn base64(bytes: &[u8], last: [u8; 2]) -> Vec<u8> {
-    let digits: Vec<u8> = (b'A'..=b'Z')
-        .chain(b'a'..=b'z')
-        .chain(b'0'..=b'9')
-        .chain(last)
-        .collect();
-    let mut out = Vec::new();
-    for chunk in bytes.chunks(3) {
-        let mut bits = [0; 3];
-        bits[..chunk.len()].copy_from_slice(chunk);
-        let all = u32::from_be_bytes([0, bits[0], bits[1], bits[2]]);
-        for digit in 0..=chunk.len() {
-            out.push(digits[(all >> (18 - 6 * digit)) as usize & 63]);
-        }
-    }
-    out
-}
-
-/// What was found: (where, what, in which form).
-#[derive(Default)]
-struct Search {
-    cores: BTreeMap<String, String>,
-    found: Vec<(String, String, &'static str)>,
-    bytes: usize,
-}
-
-/// (whose, in which form, the bytes)
-type Needle<'a> = (&'a str, &'static str, Vec<u8>);
-
-impl Search {
-    fn add(&mut self, name: &str, core: &str) {
-        assert!(core.len() >= 12, "{name}");
-        self.cores.insert(name.to_owned(), core.to_owned());
-    }
-
-    /// In one pass, whatever the number of forms.
-    fn look(&mut self, place: &str, bytes: &[u8]) {
-        self.bytes += bytes.len();
-        let mut needles: HashMap<[u8; 4], Vec<Needle<'_>>> = HashMap::new();
-        let mut begins = [false; 256];
-        for (name, core) in &self.cores {
-            for (form, needle) in forms(core) {
-                let start = <[u8; 4]>::try_from(&needle[..4]).unwrap();
-                begins[usize::from(start[0])] = true;
-                needles.entry(start).or_default().push((name, form, needle));
-            }
-        }
-        let mut found = BTreeSet::new();
-        for (at, byte) in bytes.iter().enumerate() {
-            if !begins[usize::from(*byte)] {
-                continue;
-            }
-            let Some(start) = bytes[at..].first_chunk::<4>() else {
-                break;
-            };
-            for (name, form, needle) in needles.get(start).into_iter().flatten() {
-                if bytes[at..].starts_with(needle) {
-                    found.insert(((*name).to_owned(), *form));
-                }
-            }
-        }
-        let place = |(name, form)| (place.to_owned(), name, form);
-        self.found.extend(found.into_iter().map(place));
-    }
-
-    /// All files below, but those that are there to hold a key.
-    fn look_below(&mut self, directory: &Path, except: &[&str]) {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            if except.contains(&name) {
-                continue;
-            }
-            if path.is_dir() {
-                self.look_below(&path, except);
-            } else {
-                self.look(&path.display().to_string(), &std::fs::read(&path).unwrap());
-            }
-        }
-    }
-}
-
-#[test]
-fn the_search_finds_every_form() {
-    let marker = Marker::new("credential");
-    let text = marker.text();
-    let json = serde_json::to_string(&json!({"a": text})).unwrap();
-    let in_json = format!("{:?}", json);
-    let mut url = url::form_urlencoded::Serializer::new(String::new());
-    url.append_pair("a", &text);
-    let url = url.finish();
-    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let numbers = format!("{:?}", text.as_bytes());
-    let packed = serde_json::to_string(text.as_bytes()).unwrap();
-    for place in [
-        text.clone(),
-        json,
-        in_json,
-        url,
-        hex.to_uppercase(),
-        hex,
-        numbers,
-        packed,
-    ] {
-        assert!(finds(&marker, place.as_bytes()), "{place}");
-    }
-    for shift in 0..4 {
-        let value = format!("{}{text} and more", "y".repeat(shift));
-        for last in [*b"+/", *b"-_"] {
-            let encoded = base64(value.as_bytes(), last);
-            assert!(finds(&marker, &encoded), "{value}");
-        }
-    }
-    assert!(!finds(&marker, b"qz7credential and other things"));
-}
-
-fn finds(marker: &Marker, bytes: &[u8]) -> bool {
-    let mut search = Search::default();
-    search.add(marker.name, &marker.core);
-    search.look("here", bytes);
-    !search.found.is_empty()
-}
 
 struct Markers {
     credential: Marker,
@@ -282,14 +107,25 @@ impl Errors {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn confidential_values_are_found_nowhere() {
+/// What a host leaves behind, and what is looked for in it.
+struct Remains {
+    home: Home,
+    account: String,
+    search: Search,
+    errors: usize,
+}
+
+/// Files that are there to hold a key.
+const KEYS: [&str; 3] = ["operator.key", "operator.key.v1", "anyport.toml"];
+
+/// Good days and bad ones, and a crash. `database`: a line of the configuration.
+async fn life(database: &str) -> Remains {
     let markers = Markers::new();
     let channel = Channel::start().await;
     let sink = Arrivals::start().await;
     let (server, port) = (channel.address().ip(), channel.address().port());
     let home = Home::new(&format!(
-        "[network]\nallow = [\"127.0.0.0/8\"]\n[runtime]\nguest_threads = 2\n\
+        "{database}[network]\nallow = [\"127.0.0.0/8\"]\n[runtime]\nguest_threads = 2\n\
          [provider.simulator]\nserver = \"{server}\"\nport = {port}\n\
          [provider.irc]\nserver-password = {:?}\n\
          [provider.evil]\napi_hash = {:?}\n",
@@ -322,8 +158,9 @@ async fn confidential_values_are_found_nowhere() {
         .post("/admin/v1/keys/rotate-master", json!({}))
         .await
         .expect(200);
-    let backup = home.data().join("of-a-running-host.backup");
-    copy(&home, &backup).await;
+    if database.is_empty() {
+        copy(&home, &home.data().join("of-a-running-host.backup")).await;
+    }
 
     // It wrote what is looked for: the message can be read, and is sealed where it lies.
     let events = client.get("/v1/events?limit=1000").await.expect(200);
@@ -346,32 +183,95 @@ async fn confidential_values_are_found_nowhere() {
         let text = std::fs::read_to_string(home.data().join(name)).unwrap();
         search.add(name, text.trim());
     }
-    let root = home.config();
-    let root = root.parent().unwrap();
-    let except = ["operator.key", "operator.key.v1", "anyport.toml"];
-    search.look_below(root, &except);
-    let files = search.bytes;
     search.look("error answers", &errors.0);
     search.look("metrics", format!("{metrics:?}").as_bytes());
-    assert!(search.found.is_empty(), "{:#?}", search.found);
-
-    // What is plain is found, so the search looks at the right files.
-    let log = home.log();
-    assert!(log.contains("TRACE") && log.contains("the provider failed"));
-    let mut plain = Search::default();
-    plain.add("account", &account);
-    plain.look_below(root, &except);
-    for name in ["anyport.db", ".backup", "log"] {
-        let found = plain.found.iter().any(|(place, ..)| place.ends_with(name));
-        assert!(found, "{name}: {:?}", plain.found);
+    Remains {
+        home,
+        account,
+        search,
+        errors: errors.1,
     }
-    println!(
-        "{} values in {} forms, {files} bytes of files, {} error answers, {} bytes of log",
-        search.cores.len(),
-        forms("core").len(),
-        errors.1,
-        log.len()
+}
+
+impl Remains {
+    /// `database`: where else it has left something, and what must be there.
+    fn hold_nothing(mut self, database: &[(&str, &[u8])], directories: &[&Path], known: &[&str]) {
+        let config = self.home.config();
+        let root = config.parent().unwrap();
+        // What is plain is found, so the search looks at the right places.
+        let mut plain = Search::default();
+        plain.add("account", &self.account);
+        for search in [&mut self.search, &mut plain] {
+            for directory in [&[root][..], directories].concat() {
+                search.look_below(directory, &KEYS);
+            }
+            for (place, bytes) in database {
+                search.look(place, bytes);
+            }
+        }
+        let search = self.search;
+        assert!(search.found.is_empty(), "{:#?}", search.found);
+        let log = self.home.log();
+        assert!(log.contains("TRACE") && log.contains("the provider failed"));
+        for name in known {
+            let found = plain.found.iter().any(|(place, ..)| place.contains(name));
+            assert!(found, "{name}: {:?}", plain.found);
+        }
+        println!(
+            "{} values in {} forms, {} bytes searched, {} error answers, {} bytes of log",
+            search.cores.len(),
+            forms("core").len(),
+            search.bytes,
+            self.errors,
+            log.len()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn confidential_values_are_found_nowhere() {
+    let remains = life("").await;
+    remains.hold_nothing(&[], &[], &["anyport.db", ".backup", "log"]);
+}
+
+/// Its files, its write-ahead log, its own log, and all rows as a dump would write them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_are_they_in_postgresql() {
+    let Some(mut cluster) = Cluster::start().await else {
+        return;
+    };
+    let remains = life(&format!("database = {:?}\n", cluster.url())).await;
+    let rows = dump(&cluster.url()).await;
+    cluster.stop().await;
+    let database = [("dump", rows.as_bytes())];
+    remains.hold_nothing(
+        &database,
+        &[cluster.directory()],
+        &["dump", "base", "pg_wal"],
     );
+}
+
+/// Every row of every table as text; what is bytes, as hex.
+async fn dump(url: &str) -> String {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables \
+         WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert!(tables.len() > 10, "{tables:?}");
+    let mut rows = String::new();
+    for table in tables {
+        let sql = format!("SELECT t::text FROM {table} AS t");
+        let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        rows += &format!("{table}\n{}\n", found.join("\n"));
+    }
+    rows
 }
 
 async fn copy(home: &Home, to: &Path) {
