@@ -1,11 +1,10 @@
 //! A supervisor with one signed-in account of the simulator whose channel is in memory: what
 //! comes in goes through the account's mailbox and the workers, no socket is in between.
 
+use anyport::domain::{AccountId, WorkspaceId};
 use anyport::media::{self, Media, Place};
 use anyport::network::fetch::MediaFetcher;
 use anyport::network::{Network, NetworkSettings};
-use anyport::supervisor::MediaParts;
-use anyport::domain::{AccountId, WorkspaceId};
 use anyport::runtime::normalize::ReplyTokens;
 use anyport::runtime::port::{
     Connection, ConnectionSink, ConnectionSpec, Connector, Credit, EgressGrant, Report,
@@ -15,6 +14,7 @@ use anyport::storage::lease::Ownership;
 use anyport::storage::sqlite::SqliteSettings;
 use anyport::storage::writer::{Writer, WriterSettings};
 use anyport::storage::{Store, Workspace};
+use anyport::supervisor::MediaParts;
 use anyport::supervisor::control::{Control, NewAccount, SignInCall};
 use anyport::supervisor::{Settings, Supervisor, service::Parts};
 use std::sync::{Arc, Mutex};

@@ -19,7 +19,13 @@ fn the_router_and_the_table_are_the_same() {
         let same =
             |other: &Operation| other.method == operation.method && other.path == operation.path;
         assert!(!OPERATIONS[..index].iter().any(same), "{operation:?} twice");
-        let named = ["{account_id}", "{key_id}", "{endpoint_id}", "{message_id}", "{media_id}"];
+        let named = [
+            "{account_id}",
+            "{key_id}",
+            "{endpoint_id}",
+            "{message_id}",
+            "{media_id}",
+        ];
         let names = named.iter().any(|part| operation.path.contains(part));
         let of_workspace = matches!(operation.who, Who::Workspace { .. });
         assert!(

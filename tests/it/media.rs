@@ -57,9 +57,7 @@ fn id(view: &Value) -> &str {
 }
 
 /// (status, headers, bytes)
-async fn download(
-    request: reqwest::RequestBuilder,
-) -> (StatusCode, http::HeaderMap, Vec<u8>) {
+async fn download(request: reqwest::RequestBuilder) -> (StatusCode, http::HeaderMap, Vec<u8>) {
     let answer = request.send().await.unwrap();
     let (status, headers) = (answer.status(), answer.headers().clone());
     (status, headers, answer.bytes().await.unwrap().to_vec())
@@ -96,8 +94,13 @@ async fn what_is_uploaded_comes_back() {
     assert_eq!(headers["content-range"], whole.as_str());
     let (status, headers, _) = download(get().header("Range", "bytes=1000-")).await;
     assert_eq!(status, 416);
-    assert_eq!(headers["content-range"], format!("bytes */{}", PNG.len()).as_str());
-    let stale = get().header("Range", "bytes=4-9").header("If-Range", "\"other\"");
+    assert_eq!(
+        headers["content-range"],
+        format!("bytes */{}", PNG.len()).as_str()
+    );
+    let stale = get()
+        .header("Range", "bytes=4-9")
+        .header("If-Range", "\"other\"");
     assert_eq!(download(stale).await.0, 200);
     assert_eq!(download(get().header("If-None-Match", tag)).await.0, 304);
     let head = host.request(Method::HEAD, &content);
@@ -114,27 +117,44 @@ async fn what_is_uploaded_comes_back() {
             .body(form.to_owned())
     };
     let page = host.send(multipart(form)).await.expect(201)["data"].clone();
-    assert_eq!((&page["size"], &page["file_name"]), (&json!(18), &json!("a.html")));
+    assert_eq!(
+        (&page["size"], &page["file_name"]),
+        (&json!(18), &json!("a.html"))
+    );
     let shown = host.request(Method::GET, &format!("/v1/media/{}/content", id(&page)));
     let (_, headers, bytes) = download(shown).await;
     assert_eq!(bytes, b"<script>1</script>");
     // It never runs in this host's name.
     let disposition = headers["content-disposition"].to_str().unwrap();
     assert!(disposition.starts_with("attachment"), "{disposition}");
-    assert_eq!(headers["content-security-policy"], "default-src 'none'; sandbox");
+    assert_eq!(
+        headers["content-security-policy"],
+        "default-src 'none'; sandbox"
+    );
     for (form, field) in [
-        ("--edge\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n--edge--\r\n", "file"),
+        (
+            "--edge\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n--edge--\r\n",
+            "file",
+        ),
         ("no form at all", "body"),
     ] {
         let refused = host.send(multipart(form)).await.expect(400);
         assert_eq!(refused["error"]["field"], field, "{refused:#}");
     }
-    let named = host.request(Method::POST, "/v1/media?file_name=a%2Fb").body("x");
+    let named = host
+        .request(Method::POST, "/v1/media?file_name=a%2Fb")
+        .body("x");
     let refused = host.send(named).await.expect(400);
     assert_eq!(refused["error"]["field"], "file_name");
 
     host.delete(&path).await.expect(204);
-    for path in [path.as_str(), &content, "/v1/media/med_0", "/media/none", "/media/b1.none"] {
+    for path in [
+        path.as_str(),
+        &content,
+        "/v1/media/med_0",
+        "/media/none",
+        "/media/b1.none",
+    ] {
         let gone = host.get(path).await.expect(404);
         assert_eq!(gone["error"]["code"], "not_found");
     }
@@ -152,10 +172,16 @@ async fn what_is_refused_and_what_is_cut_leaves_nothing() {
             .header("Content-Type", kind)
             .body(bytes)
     };
-    let text = host.send(post("text/plain", b"text".to_vec())).await.expect(415);
+    let text = host
+        .send(post("text/plain", b"text".to_vec()))
+        .await
+        .expect(415);
     assert_eq!(text["error"]["code"], "unsupported_media_type");
     let large = [PNG, &[0; 1000]].concat();
-    let refused = host.send(post("image/png", large.clone())).await.expect(413);
+    let refused = host
+        .send(post("image/png", large.clone()))
+        .await
+        .expect(413);
     assert_eq!(refused["error"]["code"], "payload_too_large");
     // Without a length said before.
     let pieces = stream::iter(vec![Ok::<_, Infallible>(Bytes::from(large))]);
@@ -165,7 +191,9 @@ async fn what_is_refused_and_what_is_cut_leaves_nothing() {
     host.send(request).await.expect(413);
 
     // One that says more than it gives, and goes away.
-    let mut line = tokio::net::TcpStream::connect(host.running.address).await.unwrap();
+    let mut line = tokio::net::TcpStream::connect(host.running.address)
+        .await
+        .unwrap();
     let head = format!(
         "POST /v1/media HTTP/1.1\r\nHost: x\r\nX-Api-Key: {}\r\nContent-Type: image/png\r\n\
          Content-Length: 900\r\n\r\n",
@@ -216,7 +244,9 @@ impl Web {
         let (gate, waits) = watch::channel(true);
         let asked = Arc::new(AtomicU32::new(0));
         let state = (waits, asked.clone(), base.clone());
-        let router = Router::new().route("/{kind}/{name}", get(web)).with_state(state);
+        let router = Router::new()
+            .route("/{kind}/{name}", get(web))
+            .with_state(state);
         let serving = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
@@ -307,7 +337,11 @@ async fn sent_by_key_and_by_address() {
     received(&host, &account, &seen(PNG)).await;
 
     for path in ["file/menu%20a.png", "moved/menu%20a.png"] {
-        let send = image(&account, "a", json!({"url": format!("{}/{path}", web.base)}));
+        let send = image(
+            &account,
+            "a",
+            json!({"url": format!("{}/{path}", web.base)}),
+        );
         let sent = host.post("/v1/messages", send).await.expect(200);
         let channel_id = sent["data"]["message_id"].as_str().unwrap();
         let told = format!("file {} image/png menu a.png ", PNG.len());
@@ -316,19 +350,52 @@ async fn sent_by_key_and_by_address() {
 
     let own = format!("{}/livez", host.base);
     for (url, status, code, part) in [
-        (format!("{}/none/x", web.base), 400, "invalid_request", "answered 404"),
-        (format!("{}/large/x", web.base), 409, "quota_exceeded", "more than 1048576 bytes"),
-        (format!("{}/around/x", web.base), 503, "provider_unavailable", "redirects more than"),
-        (format!("{}/inside/x", web.base), 403, "denied_by_policy", "metadata address"),
-        ("http://10.1.2.3/x".to_owned(), 403, "denied_by_policy", "a private address"),
+        (
+            format!("{}/none/x", web.base),
+            400,
+            "invalid_request",
+            "answered 404",
+        ),
+        (
+            format!("{}/large/x", web.base),
+            409,
+            "quota_exceeded",
+            "more than 1048576 bytes",
+        ),
+        (
+            format!("{}/around/x", web.base),
+            503,
+            "provider_unavailable",
+            "redirects more than",
+        ),
+        (
+            format!("{}/inside/x", web.base),
+            403,
+            "denied_by_policy",
+            "metadata address",
+        ),
+        (
+            "http://10.1.2.3/x".to_owned(),
+            403,
+            "denied_by_policy",
+            "a private address",
+        ),
         (own, 403, "denied_by_policy", "a port of this host itself"),
-        ("http://127.0.0.1:1/x".to_owned(), 503, "provider_unavailable", "refused"),
+        (
+            "http://127.0.0.1:1/x".to_owned(),
+            503,
+            "provider_unavailable",
+            "refused",
+        ),
     ] {
         let send = image(&account, "a", json!({"file_url": url}));
         let refused = host.post("/v1/messages", send).await.expect(status);
         assert_eq!(refused["error"]["code"], code, "{refused:#}");
         let message = refused["error"]["message"].as_str().unwrap();
-        assert!(message.starts_with("message.url: ") && message.contains(part), "{message}");
+        assert!(
+            message.starts_with("message.url: ") && message.contains(part),
+            "{message}"
+        );
         let send = refused["error"]["message_id"].as_str().unwrap();
         let kept = host.get(&format!("/v1/messages/{send}")).await.expect(200);
         assert_eq!(kept["data"]["state"], "failed");
@@ -336,12 +403,20 @@ async fn sent_by_key_and_by_address() {
     }
     for (source, field) in [
         (json!({"url": "ftp://example.org/x"}), "message.url"),
-        (json!({"url": "https://me:word@example.org/x"}), "message.url"),
+        (
+            json!({"url": "https://me:word@example.org/x"}),
+            "message.url",
+        ),
         (json!({"file_key": "med_nothing"}), "message.file_key"),
         (json!({}), "message.url"),
-        (json!({"url": "https://example.org", "mime_type": "png"}), "message.mime_type"),
+        (
+            json!({"url": "https://example.org", "mime_type": "png"}),
+            "message.mime_type",
+        ),
     ] {
-        let refused = host.post("/v1/messages", image(&account, "a", source)).await;
+        let refused = host
+            .post("/v1/messages", image(&account, "a", source))
+            .await;
         assert_eq!(refused.expect(400)["error"]["field"], field);
     }
     let unsupported = json!({"account_id": account, "to": {"id": "a", "type": "user"},
@@ -356,11 +431,17 @@ async fn later(host: &Host, body: Value) -> String {
         .json(&body);
     let answer: Answer = host.send(request).await;
     assert!(answer.status.is_success(), "{:#}", answer.body);
-    answer.body["data"]["message_id"].as_str().unwrap().to_owned()
+    answer.body["data"]["message_id"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 async fn state(host: &Host, message: &str) -> String {
-    let found = host.get(&format!("/v1/messages/{message}")).await.expect(200);
+    let found = host
+        .get(&format!("/v1/messages/{message}"))
+        .await
+        .expect(200);
     found["data"]["state"].as_str().unwrap().to_owned()
 }
 
@@ -376,9 +457,19 @@ async fn a_conversation_keeps_its_order() {
         json!({"account_id": account, "to": {"id": to, "type": "user"},
                "message": {"type": "text", "text": text}})
     };
-    let first = later(&host, image(&account, "a", json!({"url": format!("{}/file/x", web.base)}))).await;
+    let first = later(
+        &host,
+        image(
+            &account,
+            "a",
+            json!({"url": format!("{}/file/x", web.base)}),
+        ),
+    )
+    .await;
     let behind = later(&host, text("a", "behind")).await;
-    host.post("/v1/messages", text("b", "elsewhere")).await.expect(200);
+    host.post("/v1/messages", text("b", "elsewhere"))
+        .await
+        .expect(200);
     assert_eq!(server.read.recv().await.unwrap(), "elsewhere");
     eventually("the address is asked", async || {
         (web.asked.load(Ordering::SeqCst) == 1).then_some(())
@@ -424,10 +515,15 @@ async fn attachments_come_from_the_channel_once() {
     .await;
     let before = events(&host, &account).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    assert!(urls[0].starts_with(&format!("{}/media/", host.base)), "{urls:?}");
+    assert!(
+        urls[0].starts_with(&format!("{}/media/", host.base)),
+        "{urls:?}"
+    );
 
     // All who ask at once get the same, and its parts.
-    let made: Vec<u8> = (0..3u8).flat_map(|piece| vec![b'a' + piece; 100_000]).collect();
+    let made: Vec<u8> = (0..3u8)
+        .flat_map(|piece| vec![b'a' + piece; 100_000])
+        .collect();
     let all = (0..4).map(|_| download(client.get(&urls[0])));
     for (status, headers, bytes) in futures::future::join_all(all).await {
         assert_eq!(status, 200);
@@ -447,12 +543,24 @@ async fn attachments_come_from_the_channel_once() {
         (status.as_u16(), code, headers.contains_key("retry-after"))
     };
     assert_eq!(error(&urls[1]).await, (410, "media_gone".into(), false));
-    assert_eq!(error(&urls[2]).await, (503, "provider_unavailable".into(), true));
-    assert_eq!(error(&urls[3]).await, (502, "media_fetch_failed".into(), false));
+    assert_eq!(
+        error(&urls[2]).await,
+        (503, "provider_unavailable".into(), true)
+    );
+    assert_eq!(
+        error(&urls[3]).await,
+        (502, "media_fetch_failed".into(), false)
+    );
     let (status, headers, bytes) = download(client.get(&urls[4])).await;
-    assert_eq!((status.as_u16(), bytes.as_slice()), (200, b"some text".as_slice()));
+    assert_eq!(
+        (status.as_u16(), bytes.as_slice()),
+        (200, b"some text".as_slice())
+    );
     assert_eq!(headers["content-type"], "text/plain");
-    assert_eq!(error(&urls[5]).await, (502, "media_fetch_failed".into(), false));
+    assert_eq!(
+        error(&urls[5]).await,
+        (502, "media_fetch_failed".into(), false)
+    );
     let wrong = format!("{}x", urls[0]);
     assert_eq!(error(&wrong).await, (404, "not_found".into(), false));
     let after = events(&host, &account).await;
@@ -468,7 +576,9 @@ async fn attachments_come_from_the_channel_once() {
     let (status, _, bytes) = download(client.get(format!("{}{path}", host.base))).await;
     assert!(status == 200 && bytes == made);
     // The account goes, and all of it with it.
-    host.delete(&format!("/v1/accounts/{account}")).await.expect(204);
+    host.delete(&format!("/v1/accounts/{account}"))
+        .await
+        .expect(204);
     let (status, _, _) = download(client.get(format!("{}{path}", host.base))).await;
     assert_eq!(status, 404);
 }
@@ -491,10 +601,17 @@ async fn a_fetch_survives_a_crash() {
     let made = client.post("/v1/accounts", new).await.expect(201);
     let account = made["data"]["id"].as_str().unwrap().to_owned();
     let path = format!("/v1/accounts/{account}/auth/start");
-    client.post(&path, json!({"password": "sesame"})).await.expect(200);
+    client
+        .post(&path, json!({"password": "sesame"}))
+        .await
+        .expect(200);
     let web = Web::start().await;
     web.gate.send_replace(false);
-    let body = image(&account, "a", json!({"url": format!("{}/file/x.png", web.base)}));
+    let body = image(
+        &account,
+        "a",
+        json!({"url": format!("{}/file/x.png", web.base)}),
+    );
     let request = client
         .request(Method::POST, "/v1/messages")
         .header("Prefer", "respond-async")
@@ -510,7 +627,10 @@ async fn a_fetch_survives_a_crash() {
     let host = home.start().await;
     let client = Client::new(&host.base, &keys.workspace);
     eventually("it is sent after all", async || {
-        let found = client.get(&format!("/v1/messages/{message}")).await.expect(200);
+        let found = client
+            .get(&format!("/v1/messages/{message}"))
+            .await
+            .expect(200);
         (found["data"]["state"] == "sent").then_some(())
     })
     .await;
@@ -539,9 +659,9 @@ async fn a_large_file_does_not_grow_the_host() {
     // The peak begins anew.
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
     let before = memory(pid, "VmRSS:");
-    let source = stream::iter((0..pieces).map(|number| {
-        Ok::<_, Infallible>(Bytes::from(vec![number as u8; PIECE]))
-    }));
+    let source = stream::iter(
+        (0..pieces).map(|number| Ok::<_, Infallible>(Bytes::from(vec![number as u8; PIECE]))),
+    );
     let request = client
         .request(Method::POST, "/v1/media")
         .timeout(std::time::Duration::from_secs(600))
@@ -562,6 +682,9 @@ async fn a_large_file_does_not_grow_the_host() {
     assert_eq!(length, pieces * PIECE);
     let down = memory(pid, "VmHWM:").saturating_sub(before);
     println!("{length} bytes: {up} KB more at the peak up, {down} KB down");
-    assert!(up < GROWTH_KB && down < GROWTH_KB, "{up} KB up, {down} KB down");
+    assert!(
+        up < GROWTH_KB && down < GROWTH_KB,
+        "{up} KB up, {down} KB down"
+    );
     host.kill().await;
 }

@@ -53,7 +53,11 @@ pub async fn serve(
                 format!("Range: the medium has {} bytes", blob.size),
             );
             let mut response = unrendered_error(error);
-            put(&mut response, CONTENT_RANGE, &format!("bytes */{}", blob.size));
+            put(
+                &mut response,
+                CONTENT_RANGE,
+                &format!("bytes */{}", blob.size),
+            );
             return Ok(response);
         }
     };
@@ -64,7 +68,11 @@ pub async fn serve(
     put(&mut response, CACHE_CONTROL, "private, max-age=3600");
     // Nothing that somebody else wrote runs in this host's name.
     put(&mut response, X_CONTENT_TYPE_OPTIONS, "nosniff");
-    put(&mut response, CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
+    put(
+        &mut response,
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; sandbox",
+    );
     let length = (range.end - range.start).to_string();
     put(&mut response, CONTENT_LENGTH, &length);
     if *method != Method::HEAD {

@@ -58,7 +58,9 @@ impl Tokens {
         }
         Self {
             sealer,
-            base: public.clone().unwrap_or_else(|| format!("http://{address}")),
+            base: public
+                .clone()
+                .unwrap_or_else(|| format!("http://{address}")),
             public: public.filter(|url| url.starts_with("https://")),
         }
     }

@@ -147,7 +147,10 @@ pub fn is_mime(text: &str) -> bool {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
     };
-    text.len() <= 255 && text.split_once('/').is_some_and(|(a, b)| fits(a) && fits(b))
+    text.len() <= 255
+        && text
+            .split_once('/')
+            .is_some_and(|(a, b)| fits(a) && fits(b))
 }
 
 #[cfg(test)]
@@ -157,7 +160,15 @@ mod tests {
     #[test]
     fn types_and_first_bytes() {
         assert!(is_mime("image/svg+xml"));
-        for wrong in ["", "image", "image/", "/png", "image/png; a=b", "a/b/c", "a/\n"] {
+        for wrong in [
+            "",
+            "image",
+            "image/",
+            "/png",
+            "image/png; a=b",
+            "a/b/c",
+            "a/\n",
+        ] {
             assert!(!is_mime(wrong), "{wrong}");
         }
         assert_eq!(sniff(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), Some("image/png"));

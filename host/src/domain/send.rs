@@ -131,9 +131,9 @@ impl Content {
     pub fn feature(&self) -> &'static str {
         match self {
             Self::Text { .. } => "send.text",
-            Self::Media { media, .. } => media.first().map_or("send.document", |medium| {
-                medium.kind.feature()
-            }),
+            Self::Media { media, .. } => media
+                .first()
+                .map_or("send.document", |medium| medium.kind.feature()),
             Self::Contacts { .. } => "send.contact",
         }
     }
@@ -147,10 +147,12 @@ impl Content {
 
     /// What it names in the media store.
     pub fn blobs(&self) -> impl Iterator<Item = &BlobId> {
-        self.media().iter().filter_map(|medium| match &medium.source {
-            MediumSource::Blob(id) => Some(id),
-            MediumSource::Url(_) => None,
-        })
+        self.media()
+            .iter()
+            .filter_map(|medium| match &medium.source {
+                MediumSource::Blob(id) => Some(id),
+                MediumSource::Url(_) => None,
+            })
     }
 
     /// Does the host have to get something of it from an address first?

@@ -75,11 +75,7 @@ struct Inner {
 
 impl Media {
     /// The error is for people and shows no secret.
-    pub fn open(
-        rows: Arc<dyn BlobRows>,
-        place: Place,
-        settings: Settings,
-    ) -> anyhow::Result<Self> {
+    pub fn open(rows: Arc<dyn BlobRows>, place: Place, settings: Settings) -> anyhow::Result<Self> {
         let (objects, directory) = place.open()?;
         Ok(Self(Arc::new(Inner {
             rows,
@@ -118,9 +114,9 @@ impl Blobs for Media {
     async fn make(&self, new: NewBlob, bytes: ByteStream) -> Result<Blob, BlobError> {
         // In a task of its own: whoever waits may go away, and what was begun is tidied up then.
         let making = tokio::spawn(self.0.clone().make(new, bytes));
-        making.await.unwrap_or_else(|error| {
-            Err(BlobError::Unavailable(format!("a task failed: {error}")))
-        })
+        making
+            .await
+            .unwrap_or_else(|error| Err(BlobError::Unavailable(format!("a task failed: {error}"))))
     }
 }
 

@@ -149,7 +149,9 @@ impl Opening {
         self.skip = 0;
         plain.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
         if plain.is_empty() {
-            return Err(io::Error::other("the media store holds too little of a medium"));
+            return Err(io::Error::other(
+                "the media store holds too little of a medium",
+            ));
         }
         self.left -= plain.len() as u64;
         Ok(Some(plain))

@@ -159,9 +159,16 @@ async fn also_from_s3() {
     lengths_and_ranges(&world).await;
     let blob = world.make(b"short").await.unwrap();
     let rows = world.media.rows();
-    rows.remove_blob(&world.owner.workspace, &blob.id).await.unwrap();
+    rows.remove_blob(&world.owner.workspace, &blob.id)
+        .await
+        .unwrap();
     world.media.tidy_up(Timestamp(0)).await.unwrap();
-    let gone = world.media.0.objects.get_opts(&path_of(&blob.id), Default::default()).await;
+    let gone = world
+        .media
+        .0
+        .objects
+        .get_opts(&path_of(&blob.id), Default::default())
+        .await;
     assert!(matches!(gone, Err(object_store::Error::NotFound { .. })));
 }
 
@@ -216,7 +223,10 @@ async fn limits_of_size_and_type() {
     };
     let zip = b"PK\x03\x04 and so on".repeat(10);
     let refused = world.media.make(said, pieces(&zip, 10)).await.unwrap_err();
-    assert_eq!(refused, BlobError::TypeRefused("application/zip".to_owned()));
+    assert_eq!(
+        refused,
+        BlobError::TypeRefused("application/zip".to_owned())
+    );
     assert_eq!(world.files().len(), 1, "what was refused left something");
     let less = NewBlob {
         max_bytes: Some(10),
@@ -233,7 +243,11 @@ async fn a_cut_upload_leaves_nothing() {
         let bytes = some_bytes(length);
         let cut = futures::stream::iter([Err(io::Error::other("the line broke"))]);
         let stream = Box::pin(pieces(&bytes, 60_000).chain(cut));
-        let refused = world.media.make(world.new_blob(), stream).await.unwrap_err();
+        let refused = world
+            .media
+            .make(world.new_blob(), stream)
+            .await
+            .unwrap_err();
         assert_eq!(refused, BlobError::Cut("the line broke".to_owned()));
     }
     world.media.tidy_up(Timestamp(0)).await.unwrap();
@@ -244,7 +258,10 @@ async fn a_cut_upload_leaves_nothing() {
 #[tokio::test]
 async fn what_nobody_needs_goes_and_what_a_dead_process_left() {
     let world = World::new().await;
-    let (kept, gone) = (world.make(b"kept").await.unwrap(), world.make(b"gone").await.unwrap());
+    let (kept, gone) = (
+        world.make(b"kept").await.unwrap(),
+        world.make(b"gone").await.unwrap(),
+    );
     let rows = world.media.rows();
     rows.keep_blob(&kept.id, LATER).await.unwrap();
     let begun = format!("{}#1", path_of(&gone.id));
@@ -253,7 +270,11 @@ async fn what_nobody_needs_goes_and_what_a_dead_process_left() {
     assert_eq!(world.files().len(), 3);
     world.media.tidy_up(Timestamp::now()).await.unwrap();
     assert_eq!(world.files().len(), 3, "they are young");
-    world.media.tidy_up(gone.keep_until.plus_ms(1)).await.unwrap();
+    world
+        .media
+        .tidy_up(gone.keep_until.plus_ms(1))
+        .await
+        .unwrap();
     assert_eq!(world.files().len(), 1);
     assert_eq!(world.read(&kept, 0..4).await.unwrap(), b"kept");
     let found = world.media.stat(&world.owner.workspace, &gone.id).await;

@@ -48,7 +48,9 @@ impl Inner {
             }
         }
         if mime.is_none() && !self.settings.takes("application/octet-stream") {
-            return Err(BlobError::TypeRefused("application/octet-stream".to_owned()));
+            return Err(BlobError::TypeRefused(
+                "application/octet-stream".to_owned(),
+            ));
         }
         let now = Timestamp::now();
         let key = ContentKey::generate();

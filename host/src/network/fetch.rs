@@ -70,7 +70,10 @@ impl MediaFetcher {
 impl Fetcher for MediaFetcher {
     async fn fetch(&self, url: &str) -> Result<Fetched, Failure> {
         let mut url = Url::parse(url).map_err(|error| {
-            Failure::new(FailureCode::Invalid, format!("the address is not valid: {error}"))
+            Failure::new(
+                FailureCode::Invalid,
+                format!("the address is not valid: {error}"),
+            )
         })?;
         for _ in 0..=REDIRECTS {
             let (response, driver) = self.get(&url).await?;
@@ -89,10 +92,7 @@ impl Fetcher for MediaFetcher {
             let to = response.headers().get(LOCATION);
             let to = to.and_then(|to| to.to_str().ok());
             url = to.and_then(|to| url.join(to).ok()).ok_or_else(|| {
-                Failure::new(
-                    FailureCode::Unavailable,
-                    "the address redirects to nowhere",
-                )
+                Failure::new(FailureCode::Unavailable, "the address redirects to nowhere")
             })?;
         }
         Err(Failure::new(
@@ -126,9 +126,8 @@ async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     request: Request<Empty<Bytes>>,
 ) -> Result<(Response<Incoming>, Driver), Failure> {
-    let broken = |_: hyper::Error| {
-        Failure::new(FailureCode::Unavailable, "the address did not answer")
-    };
+    let broken =
+        |_: hyper::Error| Failure::new(FailureCode::Unavailable, "the address did not answer");
     let asking = async {
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEADER_BYTES)
@@ -183,7 +182,10 @@ fn of_dial(error: DialError) -> Failure {
         DialProblem::Invalid => FailureCode::Invalid,
         _ => FailureCode::Unavailable,
     };
-    Failure::new(code, format!("the address cannot be reached: {}", error.message))
+    Failure::new(
+        code,
+        format!("the address cannot be reached: {}", error.message),
+    )
 }
 
 fn of_status(status: StatusCode) -> Failure {

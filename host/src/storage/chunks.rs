@@ -114,10 +114,7 @@ mod tests {
         let open = |key: &ContentKey, number, last, mut bytes: Vec<u8>| {
             key.open(number, last, &mut bytes).map(|()| bytes)
         };
-        assert_eq!(
-            open(&key, 3, false, sealed.clone()).unwrap(),
-            b"some bytes"
-        );
+        assert_eq!(open(&key, 3, false, sealed.clone()).unwrap(), b"some bytes");
         let again = ContentKey::parse(&key.text()).unwrap();
         assert!(open(&again, 3, false, sealed.clone()).is_some());
         assert!(open(&key, 4, false, sealed.clone()).is_none());

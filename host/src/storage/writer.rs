@@ -283,7 +283,11 @@ fn size_of_write(write: &Write) -> usize {
                 .map(|write| write.timer.as_ref().map_or(0, |timer| timer.context.len()) + ROW)
                 .sum();
             let blobs: usize = commit.blobs.iter().map(|write| write.bytes() + ROW).sum();
-            ROW + events + kv + timers + blobs + (commit.sends.len() + commit.secrets.len()) * 2 * ROW
+            ROW + events
+                + kv
+                + timers
+                + blobs
+                + (commit.sends.len() + commit.secrets.len()) * 2 * ROW
         }
         Write::RecordSend(record) => {
             let content = match &record.outgoing.content {

@@ -145,7 +145,9 @@ impl Input {
             Self::Send { id, .. } => Some(format!("send {id}")),
             Self::SignIn { request, .. } => Some(format!("sign-in {request}")),
             Self::Timer { label, generation } => Some(format!("timer {label} {generation}")),
-            Self::Blob { label, generation, .. } => Some(format!("blob {label} {generation}")),
+            Self::Blob {
+                label, generation, ..
+            } => Some(format!("blob {label} {generation}")),
             Self::FetchMedia { request, .. } => Some(format!("media {request}")),
             Self::Reconnect => Some("reconnect".into()),
             Self::Stopping => Some("stopping".into()),

@@ -103,7 +103,8 @@ impl Core {
             trace,
         });
         if let Some(ahead) = ahead {
-            let is_there = |other: &Input| matches!(other, Input::Send { id: other, .. } if *other == id);
+            let is_there =
+                |other: &Input| matches!(other, Input::Send { id: other, .. } if *other == id);
             if ahead.id != id && !ahead.behind.iter().any(is_there) {
                 ahead.behind.push_back(input);
             }
@@ -179,9 +180,7 @@ impl Core {
             })
             .collect();
         // A start may have called some of them again.
-        actor.retain_inputs(
-            |input| !matches!(input, Input::Send { id, .. } if ids.contains(id)),
-        );
+        actor.retain_inputs(|input| !matches!(input, Input::Send { id, .. } if ids.contains(id)));
         actor.input_again(again);
     }
 
@@ -308,7 +307,10 @@ async fn fetch_all(
         let used = parts.rows.use_blob(&blob.id, &id).await;
         used.map_err(|error| Failure {
             detail: Some(error.to_string()),
-            ..Failure::new(FailureCode::Unavailable, "the database does not take it now")
+            ..Failure::new(
+                FailureCode::Unavailable,
+                "the database does not take it now",
+            )
         })?;
         medium.mime = blob.meta.mime;
         medium.filename = blob.meta.filename;

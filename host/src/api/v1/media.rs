@@ -95,7 +95,10 @@ async fn upload(
         None => caller.account.clone(),
     };
     let filename = query.text("file_name").map(file_name).transpose()?;
-    let (kind, length) = (content_type(request.headers()), announced(request.headers()));
+    let (kind, length) = (
+        content_type(request.headers()),
+        announced(request.headers()),
+    );
     if length.is_some_and(|length| length > api.settings.media_bytes) {
         return Err(too_large(api.settings.media_bytes));
     }
@@ -115,7 +118,11 @@ async fn upload(
         let body = request.into_body();
         (new, patient(Box::pin(body.into_data_stream())))
     };
-    let blob = api.blobs.make(new, bytes).await.map_err(|error| of_blob(&error))?;
+    let blob = api
+        .blobs
+        .make(new, bytes)
+        .await
+        .map_err(|error| of_blob(&error))?;
     Reply::created(&MediaView::of(&blob))
 }
 

@@ -183,8 +183,10 @@ impl MessageView {
             },
             r#type: match &send.outgoing.content {
                 Content::Text { .. } => "text",
-                Content::Media { media, .. } => media.first().map_or("document", |medium| medium.kind.as_str()),
-            Content::Contacts { .. } => "contact",
+                Content::Media { media, .. } => media
+                    .first()
+                    .map_or("document", |medium| medium.kind.as_str()),
+                Content::Contacts { .. } => "contact",
             },
             message_ids: message_ids(send),
             conversation_id: send

@@ -2,9 +2,7 @@
 
 use super::world::*;
 use crate::domain::account::Account;
-use crate::domain::media::{
-    AttachmentSource, Blob, BlobId, BlobMeta, BlobOwner, NewAttachment,
-};
+use crate::domain::media::{AttachmentSource, Blob, BlobId, BlobMeta, BlobOwner, NewAttachment};
 use crate::domain::send::{Content, Medium, MediumKind, MediumSource, SendChange, SendState};
 use crate::domain::{AccountId, SendId, Timestamp};
 use crate::storage::blobs::{BlobRows, BlobWrite, Making, Removal};
@@ -138,14 +136,23 @@ async fn a_blob_grows_with_its_turns(store: Arc<SqlStore>) {
         blobs,
         ..world.turn(&account, number)
     };
-    let first = turn(1, vec![BlobWrite::Create(making.clone()), append(0, "one ")]);
+    let first = turn(
+        1,
+        vec![BlobWrite::Create(making.clone()), append(0, "one ")],
+    );
     world.commit_one(first).await;
     // A turn that does not count leaves nothing.
     let fenced = turn(7, vec![append(4, "NOT")]);
     assert_eq!(world.commit_one(fenced).await, Written::Fenced);
     world.commit_one(turn(2, vec![append(4, "two")])).await;
     let found = store.making(&account.id).await.unwrap();
-    assert_eq!(found, [Making { size: 7, ..making.clone() }]);
+    assert_eq!(
+        found,
+        [Making {
+            size: 7,
+            ..making.clone()
+        }]
+    );
     assert!(store.blob(None, &id).await.unwrap().is_none());
 
     let seal = BlobWrite::Seal {
@@ -154,7 +161,9 @@ async fn a_blob_grows_with_its_turns(store: Arc<SqlStore>) {
         meta: making.meta.clone(),
         keep_until: LATER,
     };
-    world.commit_one(turn(3, vec![seal, append(7, "late")])).await;
+    world
+        .commit_one(turn(3, vec![seal, append(7, "late")]))
+        .await;
     assert!(store.making(&account.id).await.unwrap().is_empty());
     let staged = store.staged(10).await.unwrap();
     assert_eq!(staged.len(), 1);
@@ -233,7 +242,10 @@ async fn what_is_referred_to_stays(store: Arc<SqlStore>) {
 
     let found = store.attachment(&[1; 32]).await.unwrap().unwrap();
     assert_eq!(found.source, source);
-    assert_eq!((&found.account, &found.workspace), (&account.id, &world.workspace));
+    assert_eq!(
+        (&found.account, &found.workspace),
+        (&account.id, &world.workspace)
+    );
     assert_eq!(found.blob.as_ref(), Some(&attached.id));
     assert_eq!(store.attachment(&[3; 32]).await.unwrap(), None);
     assert_eq!(store.attachment(&[9; 32]).await.unwrap(), None);

@@ -258,7 +258,10 @@ impl messaging::Guest for Provider {
                 return Ok(());
             }
             _ => {
-                replies::failed(&request, &Error::unsupported("only text and files").not_done());
+                replies::failed(
+                    &request,
+                    &Error::unsupported("only text and files").not_done(),
+                );
                 return Ok(());
             }
         };

@@ -108,7 +108,10 @@ fn emit(key: &str, attachment: Attachment) {
 pub fn fetch(request: &str, reference: &str) {
     let (word, rest) = reference.split_once(' ').unwrap_or((reference, ""));
     match word {
-        "gone" => replies::failed(request, &Error::new(ErrorCode::NotFound, "dropped by the channel").not_done()),
+        "gone" => replies::failed(
+            request,
+            &Error::new(ErrorCode::NotFound, "dropped by the channel").not_done(),
+        ),
         "away" => replies::failed(request, &Error::unavailable("no link").not_done()),
         "trap" => crate::commands::trap(),
         "silent" => {}

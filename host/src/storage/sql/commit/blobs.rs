@@ -44,9 +44,7 @@ async fn write_one(
             .bind(account.as_str())
             .bind(making.label.clone())
             .bind(signed(making.created_at.0))
-            .bind(signed(
-                making.created_at.plus_ms(crate::storage::DAY_MS).0,
-            ))
+            .bind(signed(making.created_at.plus_ms(crate::storage::DAY_MS).0))
             .bind(sealed)
             .execute(connection)
             .await?;
@@ -88,10 +86,12 @@ async fn write_one(
             .await?;
         }
         BlobWrite::Discard(id) => {
-            query("UPDATE blob SET state = 'dying', label = NULL WHERE id = ? AND state = 'making'")
-                .bind(id.as_str())
-                .execute(connection)
-                .await?;
+            query(
+                "UPDATE blob SET state = 'dying', label = NULL WHERE id = ? AND state = 'making'",
+            )
+            .bind(id.as_str())
+            .execute(connection)
+            .await?;
         }
         BlobWrite::Keep { id, until } => {
             keep(connection, id, *until).await?;
@@ -128,7 +128,12 @@ async fn attachments(connection: &mut Connection, plan: &Plan<'_>) -> Result<(),
             let source = to_json(&attachment.source)?;
             let key = key(plan, planned.account)?;
             let sealed = key.seal(Kind::Attachment, &attachment.token, &source);
-            rows.push((position(planned.partition, offset), planned, attachment, sealed));
+            rows.push((
+                position(planned.partition, offset),
+                planned,
+                attachment,
+                sealed,
+            ));
         }
     }
     INSERT
