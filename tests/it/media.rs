@@ -668,7 +668,7 @@ async fn a_large_file_does_not_grow_the_host() {
         .body(reqwest::Body::wrap_stream(source));
     let made = client.send(request).await.expect(201);
     assert_eq!(made["data"]["size"], pieces * PIECE);
-    let up = memory(pid, "VmHWM:") - before;
+    let up = memory(pid, "VmHWM:").saturating_sub(before);
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
     let path = format!("/v1/media/{}/content", made["data"]["id"].as_str().unwrap());
     let request = client
