@@ -94,8 +94,9 @@ async fn only_whole_blobs_are_seen(store: Arc<SqlStore>) {
     store.begin_blob(&given_up, &key).await.unwrap();
     store.give_up_blob(&given_up.id).await.unwrap();
     assert!(!store.seal_blob(&given_up, &key).await.unwrap());
-    assert_eq!(store.dying(10).await.unwrap(), [given_up.id.clone()]);
-    store.bury(&[given_up.id]).await.unwrap();
+    let given_up = [given_up.id];
+    assert_eq!(store.dying(10).await.unwrap(), given_up);
+    store.bury(&given_up).await.unwrap();
     assert!(store.dying(10).await.unwrap().is_empty());
 
     // One that no process came back to.
