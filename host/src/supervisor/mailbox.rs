@@ -181,9 +181,7 @@ impl Input {
             Self::Send { trace, .. }
             | Self::SignIn { trace, .. }
             | Self::Command { trace, .. }
-            | Self::Ingress { trace, .. } => {
-                *trace
-            }
+            | Self::Ingress { trace, .. } => *trace,
             _ => None,
         }
     }
