@@ -64,7 +64,7 @@ mod bindings {
 pub use bindings::anyport::provider::*;
 #[cfg(feature = "native")]
 pub use native::{
-    account, connections, events, kv, log, replies, secrets, sign_in_steps, timers, turn,
+    account, connections, events, http, kv, log, replies, secrets, sign_in_steps, timers, turn,
 };
 
 /// For the code that [`provider!`] makes.

@@ -49,6 +49,18 @@ interfaces! {
         fn done(request: &str);
         fn failed(request: &str, failure: &Failure);
         fn sent(request: &str, message: &SentMessage);
+        fn created(request: &str, id: &str);
+        fn with_conversation(request: &str, conversation: &Conversation);
+        fn with_conversations(request: &str, page: &ConversationPage);
+        fn with_members(request: &str, page: &MemberPage);
+        fn with_contact(request: &str, contact: Option<&Contact>);
+        fn with_contacts(request: &str, page: &ContactPage);
+        fn with_messages(request: &str, page: &MessagePage);
+        fn with_labels(request: &str, page: &LabelPage);
+        fn with_invitation(request: &str, invitation: &Invitation);
+        fn with_join_requests(request: &str, join_requests: &[JoinRequest]);
+        fn with_profile(request: &str, identity: &Identity);
+        fn with_value(request: &str, value: &str);
     }
     sign_in_steps {
         fn show(displays: &[Display]);
@@ -64,6 +76,10 @@ interfaces! {
     }
     timers {
         fn set(name: &str, spec: &Spec);
+        fn cancel(name: &str);
+    }
+    http {
+        fn submit(name: &str, request: &Request);
         fn cancel(name: &str);
     }
     connections {

@@ -10,6 +10,7 @@ pub mod host;
 pub mod peer;
 pub mod postgres;
 pub mod process;
+pub mod random;
 pub mod sink;
 pub mod traffic;
 
