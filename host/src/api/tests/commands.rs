@@ -221,6 +221,9 @@ async fn what_is_offered_has_the_contracts_shape() {
             assert_eq!(command.unwrap().feature(), row.feature, "{what}");
         }
         // The items of the lists, too.
+        if row.method != "GET" {
+            continue;
+        }
         let item = match row.path {
             "conversations" => CHAT,
             "conversations/members" => "peer_id:s display_name:s avatar_url:s role:s",
@@ -424,6 +427,10 @@ async fn a_cursor_holds_for_its_list_only() {
         other => panic!("{other:?}"),
     };
     assert_eq!(asked(&host).limit, 10);
+    host.control.script().answer = Some(Answer::Conversations(Page {
+        items: vec![],
+        next: None,
+    }));
     for (path, good) in [
         (list(&account, &format!("type=group&cursor={cursor}")), true),
         (list(&account, &format!("type=user&cursor={cursor}")), false),
