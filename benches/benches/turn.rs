@@ -120,6 +120,7 @@ fn send_and_answer(guest: &mut Guest, step: u64) {
             text: "x".repeat(100),
             format: "plain".into(),
         },
+        quote: None,
         reply_context: None,
         mentions: Vec::new(),
         extra: None,

@@ -267,11 +267,16 @@ impl World {
             .replace("{message_id}", &self.message)
             .replace("{provider}", "simulator")
             .replace("{digest}", &self.digest)
+            .replace("{name}", "wave")
             .replace("{workspace_id}", self.workspace.as_str());
         // What is named in the query counts as named.
         let in_query = ["/v1/messages", "/v1/events", "/v1/events/stream"];
         if operation.method == "GET" && in_query.contains(&operation.path) {
             return format!("{path}?account_id={}", self.account);
+        }
+        if operation.method == "GET" && asks_the_provider(operation) {
+            let named = "conversation_id=echo&contact_id=ada&group_id=crew&address=ada";
+            return format!("{path}?{named}");
         }
         path
     }
@@ -281,6 +286,24 @@ impl World {
             ("PATCH", "/v1/workspace") => json!({"name": "Changed", "status": "active"}),
             ("POST", "/v1/accounts") => json!({"provider": "simulator"}),
             ("POST", "/v1/messages") => message(&self.account),
+            // Refused for what is missing in it, after the key was looked at.
+            ("POST", path) if path.starts_with("/v1/messages/") => {
+                let mut body = message(&self.account);
+                for (name, value) in ABOUT_A_MESSAGE {
+                    body[name] = value.into();
+                }
+                body["pinned"] = true.into();
+                body
+            }
+            ("POST" | "PATCH", _) if asks_the_provider(operation) => {
+                let mut body = json!({"conversation_ids": ["echo"], "contact_ids": ["ada"],
+                                      "member_ids": ["ada"], "enabled": true, "online": true});
+                for (name, value) in ABOUT_THE_CHANNEL {
+                    body[name] = value.into();
+                }
+                body["action"] = action_of(operation.path).into();
+                body
+            }
             ("POST", "/v1/webhook-endpoints") => json!({"url": "http://127.0.0.1:9/new"}),
             ("PUT", "/admin/v1/accounts/{account_id}/version") => json!({"digest": self.digest}),
             // The good key stays good.
@@ -359,6 +382,46 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind == "application/json")
 }
 
+/// Is it answered by the account's provider?
+fn asks_the_provider(operation: &Operation) -> bool {
+    let below = operation.path.strip_prefix("/v1/accounts/{account_id}/");
+    let family = below.and_then(|below| below.split('/').next());
+    let families = ["conversations", "contacts", "groups", "profile", "commands"];
+    family.is_some_and(|family| families.contains(&family))
+}
+
+/// The same, or an action on a message.
+fn is_asked(operation: &Operation) -> bool {
+    let of_a_message = operation.path.starts_with("/v1/messages/");
+    asks_the_provider(operation) || (of_a_message && operation.method == "POST")
+}
+
+const ABOUT_A_MESSAGE: [(&str, &str); 3] = [
+    ("conversation_id", "echo"),
+    ("message_id", "m1"),
+    ("content", "new"),
+];
+
+const ABOUT_THE_CHANNEL: [(&str, &str); 9] = [
+    ("conversation_id", "echo"),
+    ("contact_id", "ada"),
+    ("group_id", "crew"),
+    ("label_id", "label"),
+    ("member_id", "ada"),
+    ("name", "Crew"),
+    ("note", "a note"),
+    ("kind", "typing"),
+    ("bio", "Hello"),
+];
+
+fn action_of(path: &str) -> &'static str {
+    if path.ends_with("join-requests/update") {
+        "approve"
+    } else {
+        "add"
+    }
+}
+
 fn message(account: &str) -> Value {
     json!({"account_id": account, "to": {"id": "echo", "type": "user"},
            "message": {"type": "text", "text": "hello"}})
@@ -386,6 +449,12 @@ fn refused(answer: &Answer, status: u16, code: &str, what: &str) {
 #[track_caller]
 fn let_in(answer: &Answer, operation: &Operation, what: &str) {
     let code = answer.body["error"]["code"].as_str().unwrap_or("none");
+    if is_asked(operation) {
+        // What it says to that is for other tests.
+        assert!(!REFUSALS.contains(&code), "{what}: {:#}", answer.body);
+        assert_ne!(code, "internal_error", "{what}: {:#}", answer.body);
+        return;
+    }
     assert!(
         !REFUSALS.contains(&code) && answer.status.as_u16() < 500,
         "{what}: {:#}",
@@ -548,7 +617,7 @@ async fn everybody_does_what_is_theirs() {
             .call(operation, &world.path(operation), Some(&key))
             .await;
         let what = format!("{} {}", operation.method, operation.path);
-        if answer.status.as_u16() >= 500 {
+        if answer.status.as_u16() >= 500 && !is_asked(operation) {
             // The simulator has no QR code.
             refused(&answer, 500, "run_auth_action_failed", &what);
             continue;

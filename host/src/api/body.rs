@@ -4,7 +4,8 @@
 
 use super::codes;
 use super::error::ApiError;
-use axum::body::{Body, Bytes};
+use super::fields::Fields;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -16,6 +17,23 @@ const JSON_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body that must be a JSON object.
 pub struct JsonBody(pub Map<String, Value>);
+
+/// What a body is read into.
+pub trait Read: Sized {
+    fn read(fields: &Fields<'_>) -> Result<Self, ApiError>;
+}
+
+/// A body that must be a JSON object, read.
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: Read> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let JsonBody(map) = JsonBody::from_request(request, state).await?;
+        T::read(&Fields::top(&map)).map(Self)
+    }
+}
 
 /// A body that may be absent, empty, or a JSON object.
 pub struct OptionalJsonBody(pub Map<String, Value>);
@@ -73,7 +91,7 @@ pub async fn read(request: Request, limit: usize, timeout: Duration) -> Result<B
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    let body: Limited<Body> = Limited::new(request.into_body(), limit);
+    let body: Limited<axum::body::Body> = Limited::new(request.into_body(), limit);
     match tokio::time::timeout(timeout, body.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),

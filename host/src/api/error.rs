@@ -4,11 +4,13 @@
 //! A message for the client and a text for the log are different fields.
 
 use super::codes::{self, Code};
+use crate::domain::command::Unanswered;
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::storage::{Conflict, StorageError};
 use crate::supervisor::control::Refusal;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// An answer that is an error. Becomes the envelope in `envelope::wrap`.
@@ -28,7 +30,7 @@ pub struct ApiError {
 }
 
 /// Keys of our own in the error object.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Serialize)]
 pub struct Details {
     /// Our id of the send that the error is about.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,12 +44,23 @@ pub struct Details {
     /// The field of the request that broke a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The limit of the provider that the request broke.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<BrokenLimit>,
     /// Where reading the log can begin without missing anything that is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_cursor: Option<String>,
     /// Of a host that is not ready: what was looked at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<super::health::Check>,
+}
+
+/// As `describe` declares it.
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
+pub struct BrokenLimit {
+    pub feature: String,
+    pub name: &'static str,
+    pub value: serde_json::Value,
 }
 
 impl ApiError {
@@ -136,6 +149,37 @@ impl Operation {
         }
     }
 
+    /// Commands that say with 404 that the channel does not know what was named, and so also that
+    /// there is no such account.
+    pub const fn of_command(failed: Code, not_found: Code) -> Self {
+        Self {
+            failed,
+            missing: codes::NOT_FOUND,
+            unsupported: codes::UNSUPPORTED_BY_PROVIDER,
+            not_found,
+        }
+    }
+
+    /// Commands for which the contract has no 404 where they list or make something.
+    pub const fn of_list(failed: Code) -> Self {
+        Self {
+            failed,
+            missing: codes::ACCOUNT_BINDING_NOT_FOUND,
+            unsupported: codes::UNSUPPORTED_BY_PROVIDER,
+            not_found: failed,
+        }
+    }
+
+    /// Actions on a message.
+    pub const fn of_message(failed: Code) -> Self {
+        Self {
+            failed,
+            missing: codes::ACCOUNT_BINDING_NOT_FOUND,
+            unsupported: codes::UNSUPPORTED_BY_PROVIDER,
+            not_found: codes::NOT_FOUND,
+        }
+    }
+
     pub const SEND: Self = Self {
         failed: codes::SEND_MESSAGE_FAILED,
         missing: codes::ACCOUNT_BINDING_NOT_FOUND,
@@ -167,6 +211,29 @@ impl Operation {
             FailureCode::Conflict => codes::CONFLICT,
             FailureCode::Internal => self.failed,
         }
+    }
+
+    /// The codes of `storage` for what an operation only reads.
+    pub fn reads(&self) -> [Code; 2] {
+        [self.failed, codes::STORAGE_UNAVAILABLE]
+    }
+
+    /// The codes of `refusal`, beside those that only sends have.
+    pub fn acts(&self) -> Vec<Code> {
+        let mut all = vec![
+            codes::PROVIDER_ADAPTER_NOT_FOUND,
+            self.unsupported,
+            codes::UNSUPPORTED_PROVIDER_AUTH_MODE,
+            codes::INVALID_REQUEST,
+            self.missing,
+            codes::OWNER_ELSEWHERE,
+            codes::ACCOUNT_ALREADY_AUTHORIZED,
+            codes::ACCOUNT_BINDING_NOT_FOUND,
+            codes::RATE_LIMITED,
+        ];
+        all.extend(FailureCode::ALL.map(|failure| self.code_of(failure)));
+        all.extend(self.reads());
+        all
     }
 
     pub fn failure(&self, failure: &Failure, certainty: Certainty) -> ApiError {
@@ -219,6 +286,55 @@ impl Operation {
         }
     }
 
+    /// A question can be asked again, whatever became of it; of an action that the provider had,
+    /// nobody can say whether it is done.
+    fn unanswered(&self, query: bool, why: Unanswered) -> ApiError {
+        let unknown = |message: &str| {
+            ApiError::new(
+                codes::OUTCOME_UNKNOWN,
+                format!("the channel may have done it and nobody can say ({message})"),
+            )
+        };
+        match why {
+            Unanswered::Failed {
+                failure,
+                certainty: Certainty::MaybeDone,
+            } if !query => {
+                let mut error = unknown(&failure.message);
+                error.details.reason = Some(failure.code.as_str());
+                error.details.channel_code = failure.channel_code;
+                error
+            }
+            Unanswered::Failed { failure, .. } => {
+                let mut error = self.failure(&failure, Certainty::NotDone);
+                if error.code == codes::PROVIDER_UNAVAILABLE {
+                    error.retry_after = error.retry_after.or(Some(1));
+                }
+                error
+            }
+            Unanswered::TooLate { called: true } if query => ApiError::new(
+                codes::PROVIDER_TIMEOUT,
+                "the provider did not answer in time; ask again",
+            )
+            .retry_after(1),
+            Unanswered::TooLate { called: true } => unknown("the provider did not answer in time"),
+            Unanswered::TooLate { called: false } => ApiError::new(
+                codes::PROVIDER_UNAVAILABLE,
+                "the account did not get to it in time; nothing was done",
+            )
+            .retry_after(1),
+            Unanswered::Gone {
+                called: true,
+                reason,
+            } if !query => unknown(&reason),
+            Unanswered::Gone { reason, .. } => ApiError::new(
+                codes::PROVIDER_UNAVAILABLE,
+                format!("{reason}; nothing was done, ask again"),
+            )
+            .retry_after(1),
+        }
+    }
+
     /// What the path or body names does not exist (in this workspace).
     pub fn missing(&self) -> ApiError {
         ApiError::new(self.missing, "account_id: there is no such account")
@@ -250,6 +366,8 @@ impl Operation {
             Refusal::KeyReused => ApiError::new(codes::IDEMPOTENCY_KEY_REUSED, text),
             Refusal::InFlight => ApiError::new(codes::IDEMPOTENCY_IN_FLIGHT, text).retry_after(1),
             Refusal::Overloaded => ApiError::new(codes::RATE_LIMITED, text).retry_after(1),
+            Refusal::TooManyCommands => ApiError::new(codes::RATE_LIMITED, text).retry_after(1),
+            Refusal::Unanswered { query, why } => self.unanswered(query, why),
             Refusal::Failed(failure) => self.failure(&failure, Certainty::NotDone),
             Refusal::Storage(error) => self.storage(error),
         }

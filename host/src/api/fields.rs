@@ -140,6 +140,36 @@ impl<'a> Fields<'a> {
         }
     }
 
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::Bool(is)) => Ok(Some(*is)),
+            Some(other) => Err(self.error(name, must_be("a boolean", other))),
+        }
+    }
+
+    pub fn required_boolean(&self, name: &str) -> Result<bool, ApiError> {
+        self.boolean(name)?
+            .ok_or_else(|| self.error(name, "is required (a boolean)"))
+    }
+
+    /// Strings that are not empty, at least one.
+    pub fn required_strings(&self, name: &str, max: usize) -> Result<Vec<String>, ApiError> {
+        match self.strings(name, max)? {
+            Some(texts) if !texts.is_empty() => Ok(texts),
+            _ => Err(self.error(name, "is required (a list of at least one string)")),
+        }
+    }
+
+    pub fn required_choice(
+        &self,
+        name: &str,
+        choices: &[&'static str],
+    ) -> Result<&'static str, ApiError> {
+        self.choice(name, choices)?
+            .ok_or_else(|| self.error(name, format!("is required ({})", one_of(choices))))
+    }
+
     /// One of a few words.
     pub fn choice(
         &self,

@@ -7,6 +7,7 @@
 pub mod access;
 mod admin;
 mod body;
+mod capable;
 pub mod codes;
 mod cursor;
 mod envelope;
@@ -17,9 +18,12 @@ pub mod health;
 mod in_flight;
 mod ingress;
 mod key_requests;
+mod key_schema;
 mod keys;
 mod limits;
 mod log_reader;
+mod openapi;
+mod page;
 mod prefer;
 mod query;
 mod request_id;
@@ -33,6 +37,8 @@ pub use admin::rotate_all;
 pub use ingress::{IngressState, IngressTokens};
 pub use keys::{KeyUse, NewKey, hash_key, mint_key};
 pub use limits::Limits;
+pub use openapi::written as description;
+pub use page::Sealer;
 
 use crate::delivery::Lag;
 use crate::domain::id::ApiKeyId;
@@ -78,6 +84,7 @@ pub struct ApiState {
     pub trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     pub operations: Operations,
     pub reply_tokens: Arc<dyn ReplyTokens>,
+    pub sealer: Arc<dyn Sealer>,
     pub ingress: IngressState,
     pub settings: Settings,
 }
@@ -166,12 +173,14 @@ struct Shared {
     trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     operations: Operations,
     reply_tokens: Arc<dyn ReplyTokens>,
+    sealer: Arc<dyn Sealer>,
     ingress: IngressState,
     settings: Settings,
     keys: keys::KeyCache,
     key_buckets: limits::Buckets<ApiKeyId>,
     peer_buckets: limits::Buckets<IpAddr>,
     in_flight: in_flight::InFlight,
+    texts: openapi::Texts,
     reader: log_reader::LogReader,
     streams: Arc<Semaphore>,
     /// Changes of endpoints read, change and write; one at a time.
@@ -198,12 +207,14 @@ pub fn router(state: ApiState) -> Router {
         trouble: state.trouble,
         operations: state.operations,
         reply_tokens: state.reply_tokens,
+        sealer: state.sealer,
         ingress: state.ingress,
         settings: state.settings,
         keys: keys::KeyCache::default(),
         key_buckets: limits::Buckets::default(),
         peer_buckets: limits::Buckets::default(),
         in_flight: in_flight::InFlight::default(),
+        texts: openapi::Texts::default(),
         endpoint_writes: tokio::sync::Mutex::new(()),
         admin_writes: tokio::sync::Mutex::new(()),
     });
@@ -226,11 +237,17 @@ fn all_routes() -> routes::Routes {
         .merge(admin::routes())
         .merge(health::routes())
         .merge(ingress::routes())
+        .merge(openapi::routes())
 }
 
 /// What is wrong between the routes and the table of [`access`]; empty when they are the same.
 pub fn unlisted_routes() -> Vec<String> {
     all_routes().differences()
+}
+
+/// What is wrong with the description of the API; empty when every route is in it.
+pub fn undescribed_routes() -> Vec<String> {
+    openapi::problems(&all_routes())
 }
 
 async fn unknown_route() -> Answer {

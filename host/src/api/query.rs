@@ -66,6 +66,31 @@ impl Query {
         self.0.get(name).map(String::as_str)
     }
 
+    /// Bounded, for texts that go on to providers.
+    pub fn bounded(&self, name: &str, max: usize) -> Result<Option<&str>, ApiError> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        if text.contains('\0') {
+            return Err(ApiError::field(
+                name,
+                "must not contain the character U+0000",
+            ));
+        }
+        if text.chars().count() > max {
+            return Err(ApiError::field(
+                name,
+                format!("must have at most {max} characters"),
+            ));
+        }
+        Ok(Some(text))
+    }
+
+    pub fn required(&self, name: &str, max: usize) -> Result<&str, ApiError> {
+        self.bounded(name, max)?
+            .ok_or_else(|| ApiError::field(name, "is required in the query"))
+    }
+
     pub fn integer(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, ApiError> {
         let Some(text) = self.text(name) else {
             return Ok(None);
@@ -79,8 +104,24 @@ impl Query {
 
     /// A page's size: at least 1; what is above `max` counts as `max`.
     pub fn limit(&self, default: u32, max: u32) -> Result<u32, ApiError> {
-        Ok(self
-            .integer("limit", 1..=u64::MAX)?
-            .map_or(default, |limit| limit.min(u64::from(max)) as u32))
+        let Some(text) = self.text("limit") else {
+            return Ok(default);
+        };
+        let text = text.strip_prefix('+').unwrap_or(text);
+        // Also what no integer of the machine's holds is above the maximum.
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(ApiError::field(
+                "limit",
+                fields::integer_rule(&(1..=u64::MAX)),
+            ));
+        }
+        match text.parse::<u64>() {
+            Ok(0) => Err(ApiError::field(
+                "limit",
+                fields::integer_rule(&(1..=u64::MAX)),
+            )),
+            Ok(limit) => Ok(limit.min(u64::from(max)) as u32),
+            Err(_) => Ok(max),
+        }
     }
 }

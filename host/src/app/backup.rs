@@ -53,7 +53,8 @@ pub struct RestoreArgs {
     pub data: Option<PathBuf>,
 }
 
-fn load(config: &Option<PathBuf>, data: &Option<PathBuf>) -> anyhow::Result<Config> {
+/// The configuration of the installation that a command is about.
+pub(super) fn load(config: &Option<PathBuf>, data: &Option<PathBuf>) -> anyhow::Result<Config> {
     Ok(Config::load(&ServeArgs {
         config: config.clone(),
         data: data.clone(),

@@ -88,6 +88,10 @@ pub struct RuntimeConfig {
     pub guest_threads: Option<usize>,
     /// Seconds until a dispatched send that is not settled is `unknown`.
     pub send_deadline_s: u64,
+    /// Seconds until a question or an action that the provider does not answer has ended.
+    pub command_timeout_s: u64,
+    /// Of one account, at once.
+    pub open_commands: u32,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -249,6 +253,16 @@ impl Config {
             (1..=86_400).contains(&self.runtime.send_deadline_s),
             "runtime.send_deadline_s",
             "must be 1 to 86400 seconds",
+        );
+        rule(
+            (1..=600).contains(&self.runtime.command_timeout_s),
+            "runtime.command_timeout_s",
+            "must be 1 to 600 seconds",
+        );
+        rule(
+            (1..=10_000).contains(&self.runtime.open_commands),
+            "runtime.open_commands",
+            "must be 1 to 10000",
         );
         rule(
             self.log

@@ -21,6 +21,7 @@ pub mod serve;
 mod tokens;
 mod traces;
 mod welcome;
+pub mod workshop;
 
 use crate::api;
 use crate::delivery::Delivery;
@@ -233,6 +234,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         }),
         trouble: Arc::new(move || trouble.trouble()),
         operations,
+        sealer: tokens.clone(),
         ingress: api::IngressState {
             tokens: tokens.clone(),
             public_url: config.public_url(),
@@ -406,6 +408,8 @@ fn supervisor_settings(
     let mut settings = crate::supervisor::Settings::new(grants);
     settings.flat_mirrors = config.webhooks.flat_mirrors;
     settings.send_deadline_ms = config.runtime.send_deadline_s.saturating_mul(1000);
+    settings.command_ms = config.runtime.command_timeout_s.saturating_mul(1000);
+    settings.open_commands = config.runtime.open_commands as usize;
     if let Some(threads) = config.runtime.guest_threads {
         settings.guest_threads = threads;
     }

@@ -1,6 +1,6 @@
-//! Reply tokens: what a channel needs to target a message later, sealed so that clients can
-//! neither read nor make one, and bound to the account. And what makes the addresses at which
-//! channels call unguessable.
+//! What clients carry for the host, sealed so that they can neither read nor make it: reply tokens,
+//! what a channel needs to target a message later, and cursors of lists. And what makes the
+//! addresses at which channels call unguessable.
 
 use crate::api::{self, OpenedToken, ReplyTarget};
 use crate::domain::AccountId;
@@ -8,6 +8,16 @@ use crate::runtime::normalize;
 use crate::storage::seal::TokenSealer;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+
+impl api::Sealer for Tokens {
+    fn seal_for(&self, purpose: &str, plain: &[u8]) -> String {
+        self.sealer.seal(purpose, plain)
+    }
+
+    fn open_for(&self, purpose: &str, sealed: &str) -> Option<Vec<u8>> {
+        self.sealer.open(purpose, sealed)
+    }
+}
 
 const PREFIX: &str = "rt1.";
 const PURPOSE: &str = "reply";

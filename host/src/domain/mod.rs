@@ -2,6 +2,9 @@
 //! output: what needs a clock or randomness is handed them.
 
 pub mod account;
+pub mod capability;
+pub mod chat;
+pub mod command;
 pub mod endpoint;
 pub mod envelope;
 pub mod error;

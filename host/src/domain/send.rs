@@ -29,6 +29,9 @@ impl SendState {
         }
     }
 
+    /// What `as_str` says of each.
+    pub const NAMES: [&'static str; 5] = ["recorded", "dispatched", "sent", "failed", "unknown"];
+
     pub fn parse(text: &str) -> Option<Self> {
         [
             Self::Recorded,
@@ -100,6 +103,10 @@ pub struct Outgoing {
     /// `user`, `group` or `channel`.
     pub conversation_kind: String,
     pub content: Content,
+    /// The message that this one answers.
+    #[serde(default)]
+    pub quote: Option<Quote>,
+    /// The `reply_context` of that message.
     pub reply_context: Option<String>,
     /// Unicode scalar values: (contact, offset, length).
     #[serde(default)]
@@ -108,12 +115,49 @@ pub struct Outgoing {
     pub extra: Option<serde_json::Value>,
 }
 
-/// The operation names of `describe` that these need: `send.text`, `send.contact`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quote {
+    pub message: String,
+    pub sender: Option<String>,
+}
+
+/// A message of the channel that something is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessageRef {
+    pub conversation: String,
+    pub message: String,
+    /// None: the account itself.
+    pub sender: Option<String>,
+    pub reply_context: Option<String>,
+}
+
+impl MessageRef {
+    pub fn of(conversation: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            conversation: conversation.into(),
+            message: message.into(),
+            sender: None,
+            reply_context: None,
+        }
+    }
+}
+
+/// The operation names of `describe` that these need: `send.text`, `send.contact`,
+/// `message.forward`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Content {
-    Text { text: String, format: String },
-    Contacts { contacts: Vec<ContactCard> },
+    Text {
+        text: String,
+        format: String,
+    },
+    Contacts {
+        contacts: Vec<ContactCard>,
+    },
+    /// What this message of another conversation says.
+    Forward {
+        message: MessageRef,
+    },
 }
 
 impl Content {
@@ -122,6 +166,7 @@ impl Content {
         match self {
             Self::Text { .. } => "send.text",
             Self::Contacts { .. } => "send.contact",
+            Self::Forward { .. } => "message.forward",
         }
     }
 }

@@ -2,10 +2,12 @@
 //! exports, `describe`. Every refusal says in plain words what is wrong and where.
 
 use super::engine::{Engine, digest_of};
+use super::exports::Indices;
 use super::guest::GuestState;
 use super::imports::{OFFERED, TYPES_ONLY};
 use super::instance::Instance;
-use super::limits::Limits;
+use super::limits::{Limits, breach};
+use crate::domain::capability::{self, Features, Interface};
 use crate::domain::manifest::{EgressRule, Manifest, PlaceKind, PlacementRule};
 use anyport_contract::exports::anyport::provider as guest;
 use std::sync::Arc;
@@ -14,12 +16,11 @@ use wasmtime::component::{Component, InstancePre};
 pub const LIFECYCLE: &str = "anyport:provider/lifecycle@0.1.0";
 pub const REACTOR: &str = "anyport:provider/reactor@0.1.0";
 pub const SIGN_IN: &str = "anyport:provider/sign-in@0.1.0";
-pub const MESSAGING: &str = "anyport:provider/messaging@0.1.0";
 pub const INGRESS: &str = "anyport:provider/ingress@0.1.0";
 
 /// The contract that this host serves.
-const CONTRACT: (u64, u64) = (0, 1);
-const SECTION: &str = "anyport:manifest";
+pub(super) const CONTRACT: (u64, u64) = (0, 1);
+pub(super) const SECTION: &str = "anyport:manifest";
 const MANIFEST_BYTES: usize = 256 * 1024;
 
 /// A component that passed the check.
@@ -49,7 +50,7 @@ pub(super) struct Loaded {
     pub lifecycle: guest::lifecycle::GuestIndices,
     pub reactor: guest::reactor::GuestIndices,
     pub sign_in: Option<guest::sign_in::GuestIndices>,
-    pub messaging: Option<guest::messaging::GuestIndices>,
+    pub exports: Arc<Indices>,
     pub ingress: Option<guest::ingress::GuestIndices>,
 }
 
@@ -59,14 +60,11 @@ impl Provider {
     }
 
     pub fn can_send(&self) -> bool {
-        self.loaded.messaging.is_some()
+        self.loaded.exports.has(Interface::Messaging)
     }
 
     pub fn has_feature(&self, name: &str) -> bool {
-        self.descriptor
-            .features
-            .iter()
-            .any(|(feature, _)| feature == name)
+        Features(&self.descriptor.features).has(name)
     }
 }
 
@@ -103,6 +101,9 @@ impl Engine {
         );
         let mut instance = Instance::new(&loaded, &limits)
             .map_err(|fault| Refusal(format!("the component cannot run: {}", fault.message)))?;
+        instance
+            .check_exports()
+            .map_err(|fault| Refusal(format!("the component cannot run: {}", fault.message)))?;
         let described = instance.describe(&limits).map_err(|fault| {
             tracing::warn!(
                 provider = manifest.id,
@@ -112,6 +113,7 @@ impl Engine {
             Refusal(format!("`describe` failed: {}", fault.message))
         })?;
         let descriptor = convert_descriptor(described)?;
+        check_features(&descriptor, &loaded.exports)?;
         check_ingress(loaded.ingress.is_some(), &manifest)?;
         Ok(Provider {
             digest,
@@ -370,11 +372,7 @@ fn indices(pre: InstancePre<GuestState>) -> Result<Loaded, Refusal> {
     } else {
         None
     };
-    let messaging = if has(MESSAGING) {
-        Some(shape(guest::messaging::GuestIndices::new(&pre))?)
-    } else {
-        None
-    };
+    let exports = Arc::new(shape(Indices::of(&pre, has))?);
     let ingress = if has(INGRESS) {
         Some(shape(guest::ingress::GuestIndices::new(&pre))?)
     } else {
@@ -385,9 +383,37 @@ fn indices(pre: InstancePre<GuestState>) -> Result<Loaded, Refusal> {
         lifecycle,
         reactor,
         sign_in,
-        messaging,
+        exports,
         ingress,
     })
+}
+
+/// What an export of another shape is refused with.
+pub(super) fn shape_of<T>(export: &str, loaded: wasmtime::Result<T>) -> wasmtime::Result<T> {
+    loaded.or_else(|error| {
+        breach(format!(
+            "its export {export} has another shape than the contract's: {}",
+            chain(&error)
+        ))
+    })
+}
+
+/// What is named can be called, and its limits are what the host takes them for.
+fn check_features(descriptor: &Descriptor, exports: &Indices) -> Result<(), Refusal> {
+    for (feature, limits) in &descriptor.features {
+        if let Some(interface) = capability::interface_of(feature)
+            && !exports.has(interface)
+        {
+            return refuse(format!(
+                "`describe` names the feature `{feature}`, and the component does not export `{}`",
+                interface.as_str()
+            ));
+        }
+        if let Err(rule) = capability::check_limits(feature, limits.as_ref()) {
+            return refuse(format!("`describe`: {rule}"));
+        }
+    }
+    Ok(())
 }
 
 fn convert_descriptor(described: guest::lifecycle::Descriptor) -> Result<Descriptor, Refusal> {

@@ -6,9 +6,10 @@ use super::port::http::{
 };
 use crate::domain::Timestamp;
 use crate::domain::account::Profile;
+use crate::domain::chat::PageOf;
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::ingress::{IngressRequest, IngressResponse, MAX_BYTES};
-use crate::domain::send::{Content, Outgoing, SentMessage};
+use crate::domain::send::{Content, MessageRef, Outgoing, SentMessage};
 use crate::domain::sign_in::{Answer, Display, Question};
 use anyport_contract::anyport::provider::{
     account, http_types, model, replies, sign_in_steps, types,
@@ -134,32 +135,60 @@ pub fn link(link: account::Link) -> super::turn::Link {
     }
 }
 
-pub fn outgoing(outgoing: &Outgoing) -> messaging::Outgoing {
-    messaging::Outgoing {
+/// None: it is no message of its own.
+pub fn outgoing(outgoing: &Outgoing) -> Option<messaging::Outgoing> {
+    Some(messaging::Outgoing {
         conversation: outgoing.conversation.clone(),
         conversation_kind: outgoing.conversation_kind.clone(),
-        content: content(&outgoing.content, &outgoing.mentions),
-        quote: None,
+        content: content(&outgoing.content, &outgoing.mentions)?,
+        quote: outgoing.quote.as_ref().map(|quote| model::Quote {
+            message: quote.message.clone(),
+            sender: quote.sender.clone(),
+            text: None,
+        }),
         reply_context: outgoing.reply_context.clone(),
         thread: None,
         silent: false,
         extra: outgoing.extra.as_ref().map(ToString::to_string),
+    })
+}
+
+pub fn message_ref(target: &MessageRef) -> model::MessageRef {
+    model::MessageRef {
+        conversation: target.conversation.clone(),
+        message: target.message.clone(),
+        sender: target.sender.clone(),
+        reply_context: target.reply_context.clone(),
     }
 }
 
-fn content(content: &Content, mentions: &[(String, Option<(u32, u32)>)]) -> model::Content {
-    match content {
-        Content::Text { text, format } => model::Content::Text(model::Text {
-            body: text.clone(),
-            format: format.clone(),
-            mentions: mentions
-                .iter()
-                .map(|(contact, span)| model::Mention {
-                    contact: contact.clone(),
-                    span: span.map(|(offset, length)| model::Span { offset, length }),
-                })
-                .collect(),
-        }),
+pub fn page(page: &PageOf) -> types::Page {
+    types::Page {
+        cursor: page.cursor.clone(),
+        limit: page.limit,
+    }
+}
+
+pub fn text(body: &str, format: &str, mentions: &[Mention]) -> model::Text {
+    model::Text {
+        body: body.to_owned(),
+        format: format.to_owned(),
+        mentions: mentions
+            .iter()
+            .map(|(contact, span)| model::Mention {
+                contact: contact.clone(),
+                span: span.map(|(offset, length)| model::Span { offset, length }),
+            })
+            .collect(),
+    }
+}
+
+/// Who, and where in the text.
+type Mention = (String, Option<(u32, u32)>);
+
+fn content(content: &Content, mentions: &[Mention]) -> Option<model::Content> {
+    Some(match content {
+        Content::Text { text: body, format } => model::Content::Text(text(body, format, mentions)),
         Content::Contacts { contacts } => model::Content::Contacts(
             contacts
                 .iter()
@@ -172,7 +201,8 @@ fn content(content: &Content, mentions: &[(String, Option<(u32, u32)>)]) -> mode
                 })
                 .collect(),
         ),
-    }
+        Content::Forward { .. } => return None,
+    })
 }
 
 fn labelled(values: &[(String, Option<String>)]) -> Vec<model::Labelled> {

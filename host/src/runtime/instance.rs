@@ -1,14 +1,15 @@
 //! One live component of one account, and the calls into it. A call that fails leaves an
 //! instance that must be dropped.
 
-use super::check::Provider;
-use super::check::chain;
+use super::check::{Provider, shape_of};
 use super::convert;
+use super::exports::Exports;
 use super::guest::{GuestState, Mode};
-use super::limits::{Breach, Limits, breach};
+use super::limits::{Breach, Limits};
 use super::meter::{CpuBudget, Meter};
 use super::port::http::HttpResponse;
 use super::turn::Turn;
+use crate::domain::command::Command;
 use crate::domain::error::Failure;
 use crate::domain::ingress::IngressRequest;
 use crate::domain::send::Outgoing;
@@ -61,6 +62,10 @@ pub enum Call {
     Send {
         request: String,
         outgoing: Arc<Outgoing>,
+    },
+    Command {
+        request: String,
+        command: Arc<Command>,
     },
     Http {
         label: String,
@@ -157,7 +162,7 @@ pub struct Instance {
     lifecycle: guest::lifecycle::Guest,
     reactor: guest::reactor::Guest,
     sign_in: Option<guest::sign_in::Guest>,
-    messaging: Option<guest::messaging::Guest>,
+    exports: Exports,
     ingress: Option<guest::ingress::Guest>,
     /// A call failed; what its memory holds since is nobody's state.
     failed: bool,
@@ -172,7 +177,7 @@ impl Instance {
     }
 
     fn try_new(provider: &super::check::Loaded, limits: &Limits) -> wasmtime::Result<Self> {
-        use super::check::{INGRESS, LIFECYCLE, MESSAGING, REACTOR, SIGN_IN};
+        use super::check::{INGRESS, LIFECYCLE, REACTOR, SIGN_IN};
         let mut store = Store::new(provider.pre.engine(), GuestState::new(limits));
         store.limiter(|state| &mut state.memory);
         // A call of a host function copies what it is given; so much of it at once.
@@ -184,18 +189,15 @@ impl Instance {
         });
         store.set_epoch_deadline(1);
         let instance = provider.pre.instantiate(&mut store)?;
-        let lifecycle = shape(LIFECYCLE, provider.lifecycle.load(&mut store, &instance))?;
-        let reactor = shape(REACTOR, provider.reactor.load(&mut store, &instance))?;
+        let lifecycle = shape_of(LIFECYCLE, provider.lifecycle.load(&mut store, &instance))?;
+        let reactor = shape_of(REACTOR, provider.reactor.load(&mut store, &instance))?;
         let sign_in = match &provider.sign_in {
-            Some(indices) => Some(shape(SIGN_IN, indices.load(&mut store, &instance))?),
+            Some(indices) => Some(shape_of(SIGN_IN, indices.load(&mut store, &instance))?),
             None => None,
         };
-        let messaging = match &provider.messaging {
-            Some(indices) => Some(shape(MESSAGING, indices.load(&mut store, &instance))?),
-            None => None,
-        };
+        let exports = Exports::new(instance, provider.exports.clone());
         let ingress = match &provider.ingress {
-            Some(indices) => Some(shape(INGRESS, indices.load(&mut store, &instance))?),
+            Some(indices) => Some(shape_of(INGRESS, indices.load(&mut store, &instance))?),
             None => None,
         };
         Ok(Self {
@@ -203,12 +205,18 @@ impl Instance {
             lifecycle,
             reactor,
             sign_in,
-            messaging,
+            exports,
             ingress,
             failed: false,
             #[cfg(feature = "native-bench")]
             native: None,
         })
+    }
+
+    /// Compares the shapes of the exports that are looked up only when they are called.
+    pub(super) fn check_exports(&mut self) -> Result<(), Fault> {
+        let checked = self.exports.check(&mut self.store);
+        checked.map_err(|error| Fault::of(&error, None))
     }
 
     /// What it says about itself, or why it cannot.
@@ -278,7 +286,7 @@ impl Instance {
         self.begin(mode, &turn.facts.limits);
         let state = self.store.data_mut();
         state.clock.set(turn.now.0);
-        state.random.forget();
+        state.random.begin(turn.seed);
         state.turn = Some(turn);
     }
 
@@ -343,12 +351,13 @@ impl Instance {
             | Call::SignInCancel { .. }
             | Call::SignOut { .. } => return Ok(self.call_sign_in(call)?.map(|()| Vec::new())),
             Call::Send { request, outgoing } => {
-                let Some(messaging) = &self.messaging else {
-                    return Err(wasmtime::Error::msg("the component exports no `messaging`"));
-                };
-                let sent =
-                    messaging.call_send(&mut self.store, request, &convert::outgoing(outgoing))?;
+                let sent = self.exports.call_send(&mut self.store, request, outgoing)?;
                 return Ok(sent.map(|()| Vec::new()));
+            }
+            Call::Command { request, command } => {
+                let store = &mut self.store;
+                let called = self.exports.call_command(store, request, command)?;
+                return Ok(called.map(|()| Vec::new()));
             }
             Call::Ingress(request) => {
                 let Some(ingress) = &self.ingress else {
@@ -431,16 +440,6 @@ impl Instance {
             _ => Ok(Ok(())),
         }
     }
-}
-
-/// What an export of another shape is refused with.
-fn shape<T>(export: &str, loaded: wasmtime::Result<T>) -> wasmtime::Result<T> {
-    loaded.or_else(|error| {
-        breach(format!(
-            "its export {export} has another shape than the contract's: {}",
-            chain(&error)
-        ))
-    })
 }
 
 impl Outcome {

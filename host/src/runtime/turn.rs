@@ -6,6 +6,7 @@ use super::normalize::{Normalized, ReplyTokens};
 use super::port::ConnectionSpec;
 use super::port::http::HttpRequest;
 use crate::domain::account::Profile;
+use crate::domain::command::Answer;
 use crate::domain::error::{Certainty, Failure};
 use crate::domain::ingress::IngressResponse;
 use crate::domain::manifest::Manifest;
@@ -37,6 +38,8 @@ pub struct Turn {
     pub doomed: bool,
     /// What a person typed for this call; never logged.
     pub typed: Vec<SecretBytes>,
+    /// Randomness that a test can give again; none: fresh from the operating system.
+    pub seed: Option<[u8; 32]>,
     calls: u32,
     items: usize,
     bytes: usize,
@@ -133,6 +136,11 @@ pub enum Reply {
         request: String,
         message: SentMessage,
     },
+    /// What a command asked for.
+    Answered {
+        request: String,
+        answer: Answer,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -176,6 +184,7 @@ impl Turn {
             revealed: Vec::new(),
             doomed: false,
             typed: Vec::new(),
+            seed: None,
             calls: 0,
             items: 0,
             bytes: 0,

@@ -15,8 +15,8 @@ pub struct Identity {
     pub process: String,
     /// For people.
     pub name: String,
-    /// Held as long as the process lives, also while it is stopped.
-    _lock: Option<Arc<File>>,
+    /// Held until [`Self::release`] or the end of the process, also while that is stopped.
+    lock: Option<Arc<File>>,
 }
 
 impl Identity {
@@ -50,7 +50,7 @@ impl Identity {
             Err(error) => return Err(failed(error)),
         };
         Ok(Self {
-            _lock: Some(Arc::new(lock)),
+            lock: Some(Arc::new(lock)),
             name: name.to_owned(),
             ..Self::of_instance(instance)
         })
@@ -62,7 +62,16 @@ impl Identity {
             instance,
             process: Uuid::new_v4().to_string(),
             name: "host".to_owned(),
-            _lock: None,
+            lock: None,
+        }
+    }
+
+    /// The data directory may be used by another. For the end, when nothing is written any more.
+    pub fn release(&self) {
+        if let Some(lock) = &self.lock
+            && let Err(error) = lock.unlock()
+        {
+            tracing::warn!(%error, "the lock of the data directory is not given back");
         }
     }
 }

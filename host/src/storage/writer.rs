@@ -300,6 +300,7 @@ fn size_of_write(write: &Write) -> usize {
             let content = match &record.outgoing.content {
                 crate::domain::send::Content::Text { text, .. } => text.len(),
                 crate::domain::send::Content::Contacts { contacts } => contacts.len() * ROW,
+                crate::domain::send::Content::Forward { .. } => ROW,
             };
             4 * ROW + content
         }

@@ -74,6 +74,8 @@ pub struct Actor {
     mailbox: Mutex<Mailbox>,
     core: Mutex<Core>,
     pub live: Mutex<Live>,
+    /// For commands that are open.
+    pub command_places: Arc<Semaphore>,
     meters: Arc<ProviderMeters>,
     pub meter: Meter,
     /// For requests of the channel that wait, in KiB.
@@ -97,6 +99,7 @@ impl Actor {
         core: Core,
     ) -> Arc<Self> {
         let live = core.first_live();
+        let places = shared.settings.open_commands;
         Arc::new(Self {
             id,
             provider: core.account.provider.clone(),
@@ -108,6 +111,7 @@ impl Actor {
             mailbox: Mutex::default(),
             core: Mutex::new(core),
             live: Mutex::new(live),
+            command_places: Arc::new(Semaphore::new(places)),
             meter: Meter::default(),
             ingress_room: Arc::new(Semaphore::new(super::ingress::ROOM_KIB)),
             state: AtomicU8::new(IDLE),

@@ -1,6 +1,7 @@
 //! What the rest of the host may ask of accounts and providers.
 
 use crate::domain::account::{Account, Proxy, RuntimeState};
+use crate::domain::command::{self, Command, Unanswered};
 use crate::domain::error::Failure;
 use crate::domain::grant::Grant;
 use crate::domain::ingress::{IngressResponse, IngressRoute};
@@ -215,6 +216,11 @@ pub enum Refusal {
     InFlight,
     #[error("too many sends of this account wait")]
     Overloaded,
+    #[error("too many requests of this account wait for its provider")]
+    TooManyCommands,
+    /// A command was given to the account and ended without an answer. `query`: it only looked.
+    #[error("the provider gave no answer")]
+    Unanswered { query: bool, why: Unanswered },
     /// The provider answered with a failure, or could not be called.
     #[error("{0}")]
     Failed(Failure),
@@ -243,6 +249,10 @@ pub trait Control: std::marker::Send + Sync + 'static {
     /// The same; one that another host has installed since is looked for in storage.
     async fn learn_provider(&self, name: &str) -> Option<Arc<ProviderInfo>> {
         self.provider(name)
+    }
+    /// Of the version that the account runs.
+    async fn account_provider(&self, account: &Account) -> Option<Arc<ProviderInfo>> {
+        self.learn_provider(&account.provider).await
     }
     /// Refusals of components that belong to no provider that is installed.
     fn stray_refusals(&self) -> Vec<Refused> {
@@ -301,6 +311,9 @@ pub trait Control: std::marker::Send + Sync + 'static {
         call: SignInCall,
         wait: Duration,
     ) -> Result<Option<Flow>, Refusal>;
+
+    /// Returns when the provider has answered, or when it is sure that it will not.
+    async fn command(&self, id: &AccountId, command: Command) -> Result<command::Answer, Refusal>;
 
     /// Durable when it returns `Ok`. Waits at most `wait` for the send to settle.
     async fn send(&self, send: NewSend, wait: Duration) -> Result<SendAnswer, Refusal>;

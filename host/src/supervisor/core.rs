@@ -3,6 +3,7 @@
 
 use super::accounts::signed_in_and_wanted;
 use super::actor::{Actor, Live, Shared};
+use super::commands::{OpenCommand, refuse_waiting_commands};
 use super::flush::{Flush, PendingOutput};
 use super::http::Pending;
 use super::mailbox::{Due, Input, Order, Signal};
@@ -115,6 +116,8 @@ pub struct Core {
     pub flow_ms: u64,
     /// Sign-in calls that the guest has taken and not answered, with the time of the call.
     pub calls: HashMap<String, Timestamp>,
+    /// Commands that the guest was called with and that have not ended, by request id.
+    pub commands: HashMap<String, OpenCommand>,
 }
 
 impl Core {
@@ -158,6 +161,7 @@ impl Core {
             cpu_us: 0,
             flow_ms: shared.settings.flow_ms,
             calls: HashMap::new(),
+            commands: HashMap::new(),
             account,
         };
         core.published.1 = core.runtime_status();
@@ -220,6 +224,7 @@ impl Core {
     /// One step; false: nothing can be done now.
     fn advance(&mut self, actor: &Arc<Actor>) -> bool {
         if matches!(self.phase, Phase::Gone) {
+            refuse_waiting_commands(actor, "another host runs this account, or it was deleted");
             actor.retain_inputs(|_| false);
             return false;
         }
@@ -393,6 +398,7 @@ impl Core {
             }
             Due::SendDeadlines => self.on_deadlines(actor),
             Due::FlowExpiry(flow) => self.expire_flow(actor, &flow),
+            Due::Command(request) => self.command_is_late(actor, &request),
             Due::Forgive => {
                 if self.strikes.forgive(now) {
                     self.publish(actor);
@@ -465,6 +471,7 @@ impl Core {
     /// and whoever waits for an answer is told.
     pub fn let_go(&mut self, actor: &Arc<Actor>, reason: &str) {
         self.phase = Phase::Gone;
+        self.drop_commands(actor, reason);
         let failure = Failure::new(FailureCode::Unavailable, reason);
         for (request, _) in self.calls.drain() {
             let answer = Err(failure.clone());

@@ -8,6 +8,7 @@ use super::mailbox::{Due, Input};
 use crate::domain::SendId;
 use crate::domain::Timestamp;
 use crate::domain::account::AccountPatch;
+use crate::domain::command::{Answer, Unanswered};
 use crate::domain::event::NewEvent;
 use crate::domain::send::{SendChange, SendOutcome, SendState};
 use crate::runtime::ledger::{ConnectionState, ConnectionView};
@@ -38,7 +39,7 @@ impl Core {
             return;
         };
         let now = self.tick();
-        let Some((call, fired)) = self.prepare(&mut ledger, &input) else {
+        let Some((call, fired)) = self.prepare(actor, &mut ledger, &input) else {
             ledger.undo();
             self.ledger = Some(ledger);
             self.instance = Some(instance);
@@ -93,6 +94,7 @@ impl Core {
                 self.ledger = Some(turn.ledger);
                 drop(instance);
                 self.fail_turn(&fault);
+                self.command_not_called(&input);
                 self.on_fault(actor, Some(input), fault, turn.subject);
             }
         }
@@ -109,7 +111,12 @@ impl Core {
 
     /// What the guest is called with, and the timer that fired. None: the input is about
     /// something that is not there any more.
-    fn prepare(&mut self, ledger: &mut Ledger, input: &Input) -> Option<(Call, Option<Fired>)> {
+    fn prepare(
+        &mut self,
+        actor: &Arc<Actor>,
+        ledger: &mut Ledger,
+        input: &Input,
+    ) -> Option<(Call, Option<Fired>)> {
         let alive = |ledger: &Ledger, label: &str, generation: u64| {
             ledger
                 .connections
@@ -229,6 +236,12 @@ impl Core {
                 }
             }
             Input::SignIn { request, call, .. } => self.sign_in_call(request, call),
+            Input::Command {
+                request,
+                command,
+                place,
+                ..
+            } => self.command_call(actor, request, command, place)?,
             Input::Reconnect => Call::Reconnect,
             Input::Stopping => Call::Stopping,
         };
@@ -380,8 +393,13 @@ impl Core {
                 | Reply::Dispatched { request }
                 | Reply::Done { request }
                 | Reply::Failed { request, .. }
-                | Reply::Sent { request, .. } => request.clone(),
+                | Reply::Sent { request, .. }
+                | Reply::Answered { request, .. } => request.clone(),
             };
+            if self.commands.contains_key(&request) {
+                self.settle_command(request, reply, flush);
+                continue;
+            }
             let send = SendId::from_request_id(&request).filter(|id| self.sends.contains_key(id));
             let Some(id) = send else {
                 if matches!(reply, Reply::Done { .. } | Reply::Failed { .. }) {
@@ -420,13 +438,28 @@ impl Core {
                     let outcome = SendOutcome::Failed { failure, certainty };
                     self.settle_in_turn(id, outcome, commit, flush);
                 }
-                Reply::Done { .. } => {}
+                Reply::Done { .. } | Reply::Answered { .. } => {}
             }
         }
         if let Some(id) = taken
             && !answered
         {
             self.dispatch(id, commit, flush);
+        }
+    }
+
+    fn settle_command(&mut self, request: String, reply: Reply, flush: &mut Flush) {
+        let ended = match reply {
+            Reply::Done { .. } => Ok(Answer::Done),
+            Reply::Answered { answer, .. } => Ok(answer),
+            Reply::Failed {
+                failure, certainty, ..
+            } => Err(Unanswered::Failed { failure, certainty }),
+            // It is never called again by itself, so these say nothing.
+            Reply::Deferred { .. } | Reply::Dispatched { .. } | Reply::Sent { .. } => return,
+        };
+        if self.command_answered(&request) {
+            flush.commands.push((request, ended));
         }
     }
 

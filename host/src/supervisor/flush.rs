@@ -2,6 +2,7 @@
 
 use super::actor::{Actor, Sink};
 use super::clock::Alarm;
+use super::commands::Ended;
 use super::core::Core;
 use super::mailbox::{Due, Input};
 use crate::domain::SendId;
@@ -31,6 +32,8 @@ pub struct Flush {
     pub timers: Vec<(Timestamp, String, u64)>,
     /// Calls of sign-in that are answered.
     pub answers: Vec<(String, Result<(), Failure>)>,
+    /// Commands that are answered.
+    pub commands: Vec<(String, Ended)>,
     pub settled: Vec<SendChange>,
     /// Sends that left with this turn and may take so long to be settled.
     pub dispatched: Vec<SendId>,
@@ -89,6 +92,9 @@ impl Core {
         }
         for (request, answer) in flush.answers {
             actor.shared.waiters.answered(&request, answer);
+        }
+        for (request, ended) in flush.commands {
+            self.end_command(actor, &request, ended);
         }
         if let Some(done) = flush.replaced {
             let _ = done.send(Ok(()));

@@ -73,7 +73,7 @@ impl Supervisor {
             .provider_of(&account)
             .ok_or_else(|| Refusal::UnknownProvider(account.provider.clone()))?;
         let feature = new.outgoing.content.feature();
-        if !provider.can_send() || !provider.has_feature(feature) {
+        if !provider.has_feature(feature) {
             return Err(Refusal::Unsupported(feature.into()));
         }
         if account.auth_status != AuthStatus::Authorized {

@@ -1,9 +1,11 @@
 //! What waits for an account: signals, which are looked at before every turn, and inputs, each of
 //! which becomes one turn, in order.
 
+use super::commands::Place;
 use super::control::SignInCall;
 use crate::domain::SendId;
 use crate::domain::account::Account;
+use crate::domain::command::Command;
 use crate::domain::error::Failure;
 use crate::domain::ingress::{IngressRequest, IngressResponse};
 use crate::domain::send::Outgoing;
@@ -62,6 +64,8 @@ pub enum Due {
     /// Nothing but a look at what can be done.
     Look,
     FlowExpiry(String),
+    /// The time limit of a command.
+    Command(String),
     /// Strikes are forgotten.
     Forgive,
 }
@@ -130,6 +134,12 @@ pub enum Input {
         call: SignInCall,
         trace: Option<TraceContext>,
     },
+    Command {
+        request: String,
+        command: Arc<Command>,
+        place: Place,
+        trace: Option<TraceContext>,
+    },
     /// The answer to a request.
     Http {
         label: String,
@@ -156,6 +166,7 @@ impl Input {
         match self {
             Self::Send { id, .. } => Some(format!("send {id}")),
             Self::SignIn { request, .. } => Some(format!("sign-in {request}")),
+            Self::Command { request, .. } => Some(format!("command {request}")),
             Self::Timer { label, generation } => Some(format!("timer {label} {generation}")),
             Self::Http { label, id, .. } => Some(format!("http {label} {id}")),
             Self::Reconnect => Some("reconnect".into()),
@@ -167,9 +178,10 @@ impl Input {
     /// The trace of what led to it.
     pub fn trace(&self) -> Option<TraceContext> {
         match self {
-            Self::Send { trace, .. } | Self::SignIn { trace, .. } | Self::Ingress { trace, .. } => {
-                *trace
-            }
+            Self::Send { trace, .. }
+            | Self::SignIn { trace, .. }
+            | Self::Command { trace, .. }
+            | Self::Ingress { trace, .. } => *trace,
             _ => None,
         }
     }
@@ -183,6 +195,7 @@ impl Input {
             Self::Timer { .. } => "turn timer",
             Self::Send { .. } => "turn send",
             Self::SignIn { .. } => "turn sign-in",
+            Self::Command { .. } => "turn command",
             Self::Http { .. } => "turn http",
             Self::Ingress { .. } => "turn ingress",
             Self::Reconnect => "turn reconnect",

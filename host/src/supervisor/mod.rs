@@ -6,6 +6,7 @@
 pub mod accounts;
 mod actor;
 mod clock;
+mod commands;
 pub mod control;
 mod core;
 mod deletion;
@@ -22,7 +23,7 @@ pub mod operator_config;
 mod ownership;
 mod providers;
 mod replace;
-mod schema;
+pub mod schema;
 mod sends;
 pub mod service;
 mod sign_in;
@@ -31,6 +32,8 @@ mod strikes;
 mod waiters;
 mod workers;
 
+/// For the description of the API.
+pub use crate::runtime::normalize::{answers::message_schema, event_schemas};
 pub use operator_config::OperatorConfig;
 pub use service::Supervisor;
 
@@ -65,6 +68,10 @@ pub struct Settings {
     pub flow_ms: u64,
     /// Sends of one account that may wait.
     pub open_sends: usize,
+    /// A command that is not answered after so long has ended.
+    pub command_ms: u64,
+    /// Commands of one account that may be open.
+    pub open_commands: usize,
     /// Under every account's own.
     pub operator_config: OperatorConfig,
     pub grants: Arc<Grants>,
@@ -84,6 +91,8 @@ impl Settings {
             send_deadline_ms: 5 * 60_000,
             flow_ms: 10 * 60_000,
             open_sends: 1_000,
+            command_ms: 30_000,
+            open_commands: 64,
             operator_config: OperatorConfig::default(),
             grants,
             fault_injection: None,

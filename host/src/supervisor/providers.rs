@@ -126,6 +126,17 @@ impl Providers {
         self.inner.read().ok()?.infos.get(id).cloned()
     }
 
+    /// One version, which need not be the current one.
+    pub fn version(&self, digest: &str) -> Option<Arc<ProviderInfo>> {
+        let inner = self.inner.read().ok()?;
+        let provider = inner.by_digest.get(digest)?;
+        let id = &provider.manifest.id;
+        match inner.infos.get(id) {
+            Some(current) if current.digest == digest => Some(current.clone()),
+            _ => Some(Arc::new(info(&inner, id, provider))),
+        }
+    }
+
     pub fn ids(&self) -> Vec<String> {
         self.inner
             .read()

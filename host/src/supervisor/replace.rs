@@ -180,6 +180,7 @@ impl Core {
                 if !resumed {
                     self.call_again(actor);
                     self.lose_sign_in(actor);
+                    self.lose_commands(actor, "the provider was replaced");
                 }
             }
             Err(fault) => {

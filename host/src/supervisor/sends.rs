@@ -5,6 +5,7 @@ use super::actor::Actor;
 use super::control::{NewSend, Refusal, SendAnswer, SignInCall};
 use super::mailbox::Input;
 use crate::domain::account::{AuthStatus, RuntimeStatus};
+use crate::domain::command::{Expects, call_id};
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::send::{Send, SendChange, SendState};
 use crate::domain::sign_in::Flow;
@@ -133,7 +134,7 @@ impl Supervisor {
             .by_digest(&live.digest)
             .ok_or_else(|| Refusal::UnknownProvider(actor.provider.clone()))?;
         let feature = new.outgoing.content.feature();
-        if !provider.can_send() || !provider.has_feature(feature) {
+        if !provider.has_feature(feature) {
             return Err(Refusal::Unsupported(feature.into()));
         }
         if live.auth_status != AuthStatus::Authorized {
@@ -233,7 +234,7 @@ impl Supervisor {
             SignInCall::Cancel => return Ok(live.flow),
             SignInCall::SignOut => SignInCall::SignOut,
         };
-        let request = uuid::Uuid::now_v7().hyphenated().to_string();
+        let request = call_id(Expects::Done);
         let answered = self.shared.waiters.call(&request);
         actor.input(Input::SignIn {
             request,

@@ -11,6 +11,7 @@ use super::providers::Providers;
 use super::waiters::Waiters;
 use super::workers::Workers;
 use crate::domain::account::{Account, RuntimeState, RuntimeStatus};
+use crate::domain::command::{Answer, Command};
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::ingress::{IngressResponse, IngressRoute};
 use crate::domain::send::Send;
@@ -422,6 +423,14 @@ impl Control for Supervisor {
         self.provider(name)
     }
 
+    async fn account_provider(&self, account: &Account) -> Option<Arc<ProviderInfo>> {
+        let runs = account.provider_digest.as_deref();
+        match runs.and_then(|digest| self.providers.version(digest)) {
+            Some(info) => Some(info),
+            None => self.learn_provider(&account.provider).await,
+        }
+    }
+
     fn stray_refusals(&self) -> Vec<Refused> {
         self.providers.stray_refusals()
     }
@@ -533,6 +542,10 @@ impl Control for Supervisor {
         wait: Duration,
     ) -> Result<Option<Flow>, Refusal> {
         self.call_sign_in(id, call, wait).await
+    }
+
+    async fn command(&self, id: &AccountId, command: Command) -> Result<Answer, Refusal> {
+        self.take_command(id, command).await
     }
 
     async fn resume_restored(&self) -> Result<u64, StorageError> {

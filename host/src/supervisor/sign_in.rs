@@ -6,6 +6,7 @@ use super::core::Core;
 use super::flush::Flush;
 use super::mailbox::{Due, Input};
 use crate::domain::account::{AccountPatch, AuthStatus, Profile};
+use crate::domain::command::{Expects, call_id};
 use crate::domain::envelope;
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::event::NewEvent;
@@ -188,7 +189,7 @@ impl Core {
         flow.revision += 1;
         self.tell_failed_flow(actor, &failure);
         actor.input(Input::SignIn {
-            request: uuid::Uuid::now_v7().hyphenated().to_string(),
+            request: call_id(Expects::Done),
             call: SignInCall::Cancel,
             trace: None,
         });

@@ -1,12 +1,14 @@
 //! Instances come and go: start, back-off after a fault, stop.
 
 use super::actor::{Actor, StoredKv};
+use super::commands::refuse_waiting_commands;
 use super::core::{Core, Phase};
 use super::flush::Flush;
 use super::http::Pending;
 use super::mailbox::{Due, Input};
 use super::strikes::FORGIVEN_AFTER_MS;
 use crate::domain::account::{AccountPatch, AuthStatus};
+use crate::domain::command::Unanswered;
 use crate::domain::envelope;
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::send::{SendOutcome, SendState};
@@ -157,6 +159,7 @@ impl Core {
                 self.settle(actor, None, outcome, flush, AccountPatch::default());
                 self.call_again(actor);
                 self.lose_sign_in(actor);
+                self.lose_commands(actor, "the provider was started anew");
             }
             Err(fault) => {
                 let turn = outcome.turn;
@@ -279,9 +282,11 @@ impl Core {
                 .waiters
                 .answered(&request, Err(failure.clone()));
         }
+        self.lose_commands(actor, &failure.message);
         if self.strikes.error().is_none() {
             return;
         }
+        refuse_waiting_commands(actor, &failure.message);
         actor.retain_inputs(|input| {
             let Input::SignIn { request, .. } = input else {
                 return true;
@@ -351,6 +356,11 @@ impl Core {
                 }
                 self.show(actor);
                 actor.shared.waiters.answered(&request, Err(failure));
+            }
+            Input::Command { request, .. } => {
+                let certainty = Certainty::NotDone;
+                let ended = Err(Unanswered::Failed { failure, certainty });
+                actor.shared.waiters.ended(&request, ended);
             }
             Input::Http { label, id, .. } => {
                 let reason = format!("its answer failed the provider twice: {}", fault.message);
@@ -431,6 +441,7 @@ impl Core {
         };
         self.instance = None;
         self.previous = None;
+        self.drop_commands(actor, "the account was stopped");
         let given_up = Failure::new(FailureCode::Conflict, "the account was stopped");
         for (request, _) in self.calls.drain() {
             let answer = Err(given_up.clone());

@@ -1,5 +1,7 @@
-//! Who waits for a send to settle or for a sign-in call to be answered. In memory only.
+//! Who waits for a send to settle, for a sign-in call to be answered or for a command to end. In
+//! memory only.
 
+use super::commands::Ended;
 use crate::domain::SendId;
 use crate::domain::error::Failure;
 use crate::domain::send::SendChange;
@@ -11,6 +13,7 @@ use tokio::sync::oneshot;
 pub struct Waiters {
     sends: Mutex<HashMap<SendId, Vec<oneshot::Sender<SendChange>>>>,
     calls: Mutex<HashMap<String, oneshot::Sender<Result<(), Failure>>>>,
+    commands: Mutex<HashMap<String, oneshot::Sender<Ended>>>,
 }
 
 impl Waiters {
@@ -65,6 +68,35 @@ impl Waiters {
             .and_then(|mut calls| calls.remove(request));
         if let Some(waiter) = waiter {
             let _ = waiter.send(answer);
+        }
+    }
+
+    /// Every command ends, if only by its time limit: none is forgotten here.
+    pub fn command(&self, request: &str) -> oneshot::Receiver<Ended> {
+        let (tell, told) = oneshot::channel();
+        if let Ok(mut commands) = self.commands.lock() {
+            commands.insert(request.to_owned(), tell);
+        }
+        told
+    }
+
+    pub fn awaits_command(&self, request: &str) -> bool {
+        let commands = self.commands.lock();
+        commands.is_ok_and(|commands| {
+            let waiter = commands.get(request);
+            waiter.is_some_and(|waiter| !waiter.is_closed())
+        })
+    }
+
+    /// Nothing, if it has ended before.
+    pub fn ended(&self, request: &str, ended: Ended) {
+        let waiter = self
+            .commands
+            .lock()
+            .ok()
+            .and_then(|mut commands| commands.remove(request));
+        if let Some(waiter) = waiter {
+            let _ = waiter.send(ended);
         }
     }
 }

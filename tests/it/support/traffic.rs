@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-const EVENTS: [&str; 4] = [
+pub const EVENTS: [&str; 4] = [
     "message.received",
     "message.sent",
     "message.failed",
@@ -326,10 +326,7 @@ pub struct Story {
 impl Story {
     /// Waits until nothing is on its way any more.
     async fn settles(&self, control: &mut ControlClient, sink: &Arrivals) {
-        control
-            .wait_for(None, PATIENCE, |counted| counted.unacknowledged == 0)
-            .await
-            .unwrap();
+        drained(control).await;
         eventually("every send is settled", async || {
             for state in ["recorded", "dispatched"] {
                 let path = format!("/v1/messages?state={state}&limit=1");
@@ -493,6 +490,22 @@ impl Story {
             }
         }
         count
+    }
+}
+
+/// Until the host has acknowledged all; gives up after a while without any progress.
+async fn drained(control: &mut ControlClient) {
+    let mut left = u64::MAX;
+    loop {
+        let before = left;
+        let counters = control
+            .wait_for(None, PATIENCE, |counted| counted.unacknowledged < before)
+            .await
+            .unwrap();
+        left = counters.unacknowledged;
+        if left == 0 {
+            return;
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::fake_store::FakeStore;
 use crate::domain::account::{Account, AuthStatus, Profile, Proxy, RuntimeState, RuntimeStatus};
+use crate::domain::command::{Answer, Command};
 use crate::domain::grant::Grant;
 use crate::domain::manifest::{AskedLimits, Class, Manifest, Resume, SecretNames};
 use crate::domain::send::{Send, SendOutcome, SendState};
@@ -32,7 +33,10 @@ pub struct Script {
     /// The step after the next sign-in call.
     pub step: Option<Step>,
     pub flows: HashMap<AccountId, Flow>,
+    /// What the next commands are answered with; none: what fits them.
+    pub answer: Option<Answer>,
     // What was asked for.
+    pub commands: Vec<Command>,
     pub sends: Vec<NewSend>,
     pub waits: Vec<Duration>,
     pub calls: Vec<SignInCall>,
@@ -255,6 +259,15 @@ impl Control for FakeControl {
         };
         script.flows.insert(id.clone(), flow.clone());
         Ok(Some(flow))
+    }
+
+    async fn command(&self, _: &AccountId, command: Command) -> Result<Answer, Refusal> {
+        self.refuse()?;
+        let mut script = self.script();
+        let answer = script.answer.clone();
+        let answer = answer.unwrap_or_else(|| super::commands::answer_to(&command));
+        script.commands.push(command);
+        Ok(answer)
     }
 
     async fn send(&self, new: NewSend, wait: Duration) -> Result<SendAnswer, Refusal> {

@@ -19,6 +19,15 @@ fn sent(ids: &[&str]) -> SendOutcome {
     })
 }
 
+pub fn sent_with_context(id: &str, context: &str) -> SendOutcome {
+    SendOutcome::Sent(SentMessage {
+        messages: vec![id.to_owned()],
+        conversation: None,
+        sent_at: Timestamp(1_772_353_800_000),
+        reply_context: Some(context.to_owned()),
+    })
+}
+
 fn text(account: &str, text: &str) -> Value {
     json!({"account_id": account, "to": {"id": "c1", "type": "user"},
            "message": {"type": "text", "text": text}})
@@ -344,6 +353,7 @@ async fn replies_mentions_and_formats_need_their_features() {
     assert_eq!(answered.data()["reply_token"], format!("rt1.{account}.m2"));
     let outgoing = host.control.script().sends.pop().unwrap().outgoing;
     assert_eq!(outgoing.reply_context.as_deref(), Some("context of m1"));
+    assert_eq!(outgoing.quote.unwrap().message, "m1");
     assert_eq!(outgoing.mentions, [("7@lid".to_owned(), Some((0, 6)))]);
     assert_eq!(
         outgoing.content,
@@ -362,6 +372,15 @@ async fn replies_mentions_and_formats_need_their_features() {
         );
         assert!(answered.message().starts_with("reply_to.reply_token: "));
     }
+    // A token holds within its conversation.
+    body["reply_to"]["reply_token"] = format!("rt1.{account}.m1").into();
+    body["to"]["id"] = "c2".into();
+    let answered = host.post("/v1/messages", body.clone()).await;
+    assert_eq!(
+        (answered.status, answered.code()),
+        (400, "invalid_reply_token")
+    );
+    body["to"]["id"] = "c1".into();
     // The older place; what is no token of ours is left to the provider.
     body.as_object_mut().unwrap().remove("reply_to");
     for (value, context) in [
@@ -414,7 +433,7 @@ async fn limits_of_the_provider_hold() {
     assert_eq!(answered.status, 400);
     assert_eq!(
         answered.message(),
-        "message.text: must have at most 20 characters"
+        "message.text: must have at most 20 characters (max-chars of send.text)"
     );
     host.control.script().features[0].1 = Some(json!({"conversation-kinds": ["group"]}));
     let answered = host.post("/v1/messages", text(&account, "hi")).await;

@@ -1,15 +1,18 @@
 //! `SendMessageRequest`: reading it, and turning it into what the provider gets.
 
+use super::super::capable::Capable;
 use super::super::codes;
 use super::super::error::ApiError;
 use super::super::fields::{self, Fields};
 use super::super::{OpenedToken, ReplyTarget, ReplyTokens};
+use super::conversation_view::KINDS;
 use crate::domain::AccountId;
-use crate::domain::send::{ContactCard, Content, Outgoing};
+use crate::domain::capability;
+use crate::domain::send::{ContactCard, Content, Outgoing, Quote};
 use crate::supervisor::control::ProviderInfo;
+use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-const CONVERSATION_KINDS: [&str; 3] = ["user", "group", "channel"];
 const ID: usize = 512;
 const TEXT: usize = 256 * 1024;
 
@@ -17,12 +20,34 @@ const TEXT: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct SendRequest {
     pub account_id: String,
-    to: String,
-    kind: &'static str,
+    to: Recipient,
     message: Message,
     reply_token: Option<String>,
     mentions: Vec<String>,
     provider_data: Option<Map<String, Value>>,
+}
+
+/// Where a message goes.
+#[derive(Debug, JsonSchema)]
+pub struct Recipient {
+    #[schemars(length(min = 1, max = 512))]
+    pub id: String,
+    /// `user`, `group` or `channel`.
+    #[schemars(rename = "type", extend("enum" = KINDS))]
+    pub kind: &'static str,
+}
+
+impl Recipient {
+    pub fn read(to: &Fields<'_>) -> Result<Self, ApiError> {
+        let id = to.required_text("id", ID)?.to_owned();
+        let kind = to.required_text("type", 64)?;
+        let kind = KINDS.into_iter().find(|known| *known == kind);
+        let kind = kind.ok_or_else(|| {
+            to.error("type", fields::one_of(&KINDS))
+                .with_code(codes::INVALID_CONVERSATION_TYPE)
+        })?;
+        Ok(Self { id, kind })
+    }
 }
 
 #[derive(Debug)]
@@ -37,16 +62,7 @@ impl SendRequest {
     pub fn read(body: &Map<String, Value>) -> Result<Self, ApiError> {
         let fields = Fields::top(body);
         let account_id = fields.required_text("account_id", ID)?.to_owned();
-        let to = fields.required_object("to")?;
-        let id = to.required_text("id", ID)?.to_owned();
-        let kind = to.required_text("type", 64)?;
-        let kind = CONVERSATION_KINDS
-            .into_iter()
-            .find(|known| *known == kind)
-            .ok_or_else(|| {
-                to.error("type", fields::one_of(&CONVERSATION_KINDS))
-                    .with_code(codes::INVALID_CONVERSATION_TYPE)
-            })?;
+        let to = Recipient::read(&fields.required_object("to")?)?;
         let message = Message::read(&fields.required_object("message")?)?;
         let reply_token = fields
             .object("reply_to")?
@@ -67,8 +83,7 @@ impl SendRequest {
             .map(|data| data.map().clone());
         Ok(Self {
             account_id,
-            to: id,
-            kind,
+            to,
             message,
             reply_token,
             mentions,
@@ -83,27 +98,15 @@ impl SendRequest {
         info: &ProviderInfo,
         tokens: &dyn ReplyTokens,
     ) -> Result<Outgoing, ApiError> {
-        let provider = Provider(info);
+        let provider = Provider(Capable::of(info));
         let feature = match &self.message {
             Message::Text(_) => "send.text",
             Message::Contacts(_) => "send.contact",
             Message::Media(feature) => feature,
         };
-        if !info.can_send || !provider.has(feature) {
-            return Err(provider.lacks(feature));
-        }
-        if provider
-            .limit(feature, "conversation-kinds")
-            .and_then(Value::as_array)
-            .is_some_and(|kinds| !kinds.iter().any(|kind| kind == self.kind))
-        {
-            return Err(ApiError::field(
-                "to.type",
-                format!("this provider cannot do it for `{}`", self.kind),
-            )
-            .with_code(codes::UNSUPPORTED_CONVERSATION_TYPE));
-        }
-        let reply_context = self.reply_context(account, &provider, tokens)?;
+        provider.0.needs(feature)?;
+        provider.0.kind(feature, "to.type", self.to.kind)?;
+        let replied = self.replied(account, &provider, tokens)?;
         let mut mentions = Vec::new();
         let content = match self.message {
             Message::Media(_) => {
@@ -112,19 +115,16 @@ impl SendRequest {
                     "message.type: this host does not carry media yet",
                 ));
             }
-            Message::Contacts(contacts) => Content::Contacts { contacts },
+            Message::Contacts(contacts) => {
+                let (limit, count) = (capability::MAX_CONTACTS, contacts.len() as u64);
+                let field = "message.contacts";
+                provider.0.at_most(feature, limit, field, count, "items")?;
+                Content::Contacts { contacts }
+            }
             Message::Text(mut text) => {
-                let max = provider.limit(feature, "max-chars").and_then(Value::as_u64);
-                if let Some(max) = max
-                    && text.chars().count() as u64 > max
-                {
-                    return Err(ApiError::field(
-                        "message.text",
-                        format!("must have at most {max} characters"),
-                    ));
-                }
+                provider.0.chars(feature, "message.text", &text)?;
                 // Providers without mentions send the anchors as they stand.
-                if provider.has("send.mentions") {
+                if provider.mentions(&self.mentions, self.to.kind)? {
                     (text, mentions) = place_mentions(&text, self.mentions);
                 }
                 let format = provider.format(self.provider_data.as_ref())?;
@@ -135,10 +135,14 @@ impl SendRequest {
             }
         };
         Ok(Outgoing {
-            conversation: self.to,
-            conversation_kind: self.kind.to_owned(),
+            conversation: self.to.id,
+            conversation_kind: self.to.kind.to_owned(),
             content,
-            reply_context,
+            reply_context: replied.as_ref().and_then(|it| it.reply_context.clone()),
+            quote: replied.map(|it| Quote {
+                message: it.message,
+                sender: it.sender,
+            }),
             mentions,
             extra: self.provider_data.map(Value::Object),
         })
@@ -146,25 +150,33 @@ impl SendRequest {
 
     /// Of `reply_to.reply_token`, else of a token in `provider_data.reply_to`, where an older
     /// client puts it. What is no token of ours there stays the provider's to read.
-    fn reply_context(
+    fn replied(
         &self,
         account: &AccountId,
         provider: &Provider<'_>,
         tokens: &dyn ReplyTokens,
-    ) -> Result<Option<String>, ApiError> {
-        let invalid = |field: &str| {
+    ) -> Result<Option<ReplyTarget>, ApiError> {
+        let invalid = |field: &str, of: &str| {
             Err(
-                ApiError::field(field, "is not a reply token of this account")
+                ApiError::field(field, format!("is not a reply token of this {of}"))
                     .with_code(codes::INVALID_REPLY_TOKEN),
             )
         };
-        if let Some(token) = &self.reply_token {
-            if !provider.has("send.reply") {
-                return Err(provider.lacks("send.reply"));
+        // It holds within its conversation.
+        let target = |field: &str, target: ReplyTarget| {
+            provider.0.kind("send.reply", "to.type", self.to.kind)?;
+            if target.conversation == self.to.id {
+                Ok(Some(target))
+            } else {
+                invalid(field, "conversation")
             }
+        };
+        if let Some(token) = &self.reply_token {
+            let field = "reply_to.reply_token";
+            provider.0.needs("send.reply")?;
             return match tokens.open(account, token) {
-                OpenedToken::Target(target) => Ok(Some(context_of(target))),
-                OpenedToken::Foreign | OpenedToken::Invalid => invalid("reply_to.reply_token"),
+                OpenedToken::Target(found) => target(field, found),
+                OpenedToken::Foreign | OpenedToken::Invalid => invalid(field, "account"),
             };
         }
         let older = self
@@ -175,8 +187,8 @@ impl SendRequest {
             .filter(|_| provider.has("send.reply"));
         match older.map(|token| tokens.open(account, token)) {
             None | Some(OpenedToken::Foreign) => Ok(None),
-            Some(OpenedToken::Target(target)) => Ok(Some(context_of(target))),
-            Some(OpenedToken::Invalid) => invalid("provider_data.reply_to"),
+            Some(OpenedToken::Target(found)) => target("provider_data.reply_to", found),
+            Some(OpenedToken::Invalid) => invalid("provider_data.reply_to", "account"),
         }
     }
 }
@@ -249,33 +261,23 @@ fn read_labelled(
         .collect()
 }
 
-/// What the provider gets back: its own word for the message, or the message's id where it gave
-/// none.
-fn context_of(target: ReplyTarget) -> String {
-    target.reply_context.unwrap_or(target.message)
-}
-
 /// What a provider declares of sending.
-struct Provider<'a>(&'a ProviderInfo);
+struct Provider<'a>(Capable<'a>);
 
-impl<'a> Provider<'a> {
+impl Provider<'_> {
     fn has(&self, feature: &str) -> bool {
-        self.0.features.iter().any(|(name, _)| name == feature)
+        self.0.has(feature)
     }
 
-    fn limit(&self, feature: &str, limit: &str) -> Option<&'a Value> {
-        self.0
-            .features
-            .iter()
-            .find(|(name, _)| name == feature)
-            .and_then(|(_, limits)| limits.as_ref()?.get(limit))
-    }
-
-    fn lacks(&self, feature: &str) -> ApiError {
-        ApiError::new(
-            codes::UNSUPPORTED_BY_PROVIDER,
-            format!("provider `{}` does not offer {feature}", self.0.manifest.id),
-        )
+    /// Does it know mentions where this goes? Then there are no more of them than it can take.
+    fn mentions(&self, ids: &[String], kind: &str) -> Result<bool, ApiError> {
+        const FEATURE: &str = "send.mentions";
+        if !self.has(FEATURE) || self.0.kind(FEATURE, "to.type", kind).is_err() {
+            return Ok(false);
+        }
+        let (limit, count) = (capability::MAX_MENTIONS, ids.len() as u64);
+        self.0.at_most(FEATURE, limit, "mentions", count, "items")?;
+        Ok(true)
     }
 
     /// `provider_data.parse_mode`, for providers that say they read it.

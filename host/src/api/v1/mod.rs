@@ -5,17 +5,30 @@ mod account_view;
 mod accounts;
 mod api_keys;
 mod auth;
+mod capabilities;
+mod command_doc;
+mod contacts;
+mod conversation_view;
+mod conversations;
 mod endpoint_request;
 mod endpoints;
 mod event_stream;
 mod events;
+mod forward_request;
+mod group_view;
+mod groups;
+mod labels;
+mod message_actions;
 mod message_request;
+mod message_schema;
 mod message_view;
 mod messages;
+mod profile;
 pub(super) mod providers;
 mod proxy;
 mod runtime;
 mod session_view;
+mod subject;
 mod workspace;
 
 use super::Api;
@@ -33,7 +46,14 @@ pub fn routes() -> Routes {
         .merge(accounts::routes())
         .merge(auth::routes())
         .merge(runtime::routes())
+        .merge(capabilities::routes())
+        .merge(conversations::routes())
+        .merge(labels::routes())
+        .merge(contacts::routes())
+        .merge(groups::routes())
+        .merge(profile::routes())
         .merge(messages::routes())
+        .merge(message_actions::routes())
         .merge(endpoints::routes())
         .merge(events::routes())
 }

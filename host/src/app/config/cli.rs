@@ -28,6 +28,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show or check the configuration.
     Config(ConfigArgs),
+    /// Print the description of the REST API (OpenAPI 3.1), as a host serves it at /openapi.json.
+    Openapi,
     /// Ask a running host whether it is alive and ready.
     Health(HealthArgs),
     /// Copy the database of a host, which may be running, to a file.
@@ -54,9 +56,12 @@ pub struct MigrateArgs {
         value_name = "URL"
     )]
     pub to: SecretString,
-    /// Where the SQLite database and the operator's key are.
-    #[arg(long, env = "ANYPORT_DATA", default_value = "anyport-data")]
-    pub data: PathBuf,
+    /// The host's TOML file.
+    #[arg(long, env = "ANYPORT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The host's data directory, where the SQLite database is.
+    #[arg(long)]
+    pub data: Option<PathBuf>,
 }
 
 /// What is set for one start.

@@ -1,10 +1,13 @@
-//! `replies`: answers to what clients asked. Those that belong to calls which this host does not
-//! make yet are accepted and left unheard, like any answer to a request that it does not know.
+//! `replies`: answers to what clients asked. One to a request that the host does not know, or that
+//! is answered already, is left unheard; one of the wrong kind breaks a rule.
 
 use super::size;
+use crate::domain::command::{self, Answer, Expects};
 use crate::runtime::convert;
 use crate::runtime::guest::GuestState;
-use crate::runtime::turn::Reply;
+use crate::runtime::limits::breach;
+use crate::runtime::normalize::answers;
+use crate::runtime::turn::{AccountFacts, Reply};
 use anyport_contract::anyport::provider::{model, replies};
 use wasmtime::Result;
 
@@ -19,19 +22,32 @@ impl GuestState {
                 request, failure, ..
             } => request.len() + size::failure(failure),
             Reply::Sent { request, message } => request.len() + size::sent(message),
+            // Weighed before it is made.
+            Reply::Answered { .. } => 0,
         })?;
         turn.effects.replies.push(reply);
         Ok(())
     }
 
-    /// An answer to a call that this host does not make.
-    fn unheard(&mut self, call: &'static str) -> Result<()> {
-        self.asks(call)?;
-        tracing::debug!(
-            call,
-            "a provider answered a call that this host does not make"
-        );
-        Ok(())
+    /// An answer to a command. `size`: of what is in it.
+    fn answer(
+        &mut self,
+        given: Expects,
+        request: String,
+        size: usize,
+        make: impl FnOnce(&AccountFacts) -> std::result::Result<Answer, String>,
+    ) -> Result<()> {
+        let turn = self.asks(given.as_str())?;
+        fits(given, &request)?;
+        turn.spend(request.len() + size)?;
+        match make(&turn.facts) {
+            Ok(answer) => {
+                let reply = Reply::Answered { request, answer };
+                turn.effects.replies.push(reply);
+                Ok(())
+            }
+            Err(rule) => breach(format!("`{}`: {rule}", given.as_str())),
+        }
     }
 }
 
@@ -43,6 +59,7 @@ impl replies::Host for GuestState {
         self.reply("replies.dispatched", Reply::Dispatched { request })
     }
     fn done(&mut self, request: String) -> Result<()> {
+        fits(Expects::Done, &request)?;
         self.reply("replies.done", Reply::Done { request })
     }
     fn failed(&mut self, request: String, failure: replies::Failure) -> Result<()> {
@@ -58,49 +75,102 @@ impl replies::Host for GuestState {
         )
     }
     fn sent(&mut self, request: String, message: replies::SentMessage) -> Result<()> {
+        fits(Expects::Sent, &request)?;
         let message = convert::sent(message);
         if message.messages.is_empty() {
-            return crate::runtime::limits::breach("`replies.sent` names at least one message id");
+            return breach("`replies.sent` names at least one message id");
         }
         self.reply("replies.sent", Reply::Sent { request, message })
     }
-    fn created(&mut self, _: String, _: String) -> Result<()> {
-        self.unheard("replies.created")
+    fn created(&mut self, request: String, id: String) -> Result<()> {
+        self.answer(Expects::Created, request, id.len(), |_| {
+            answers::created(id).map(Answer::Created)
+        })
     }
-    fn with_conversation(&mut self, _: String, _: model::Conversation) -> Result<()> {
-        self.unheard("replies.with-conversation")
+    fn with_conversation(&mut self, request: String, it: model::Conversation) -> Result<()> {
+        let size = size::conversation(&it);
+        self.answer(Expects::Conversation, request, size, |_| {
+            let conversation = answers::conversation(it)?;
+            Ok(Answer::Conversation(Box::new(conversation)))
+        })
     }
-    fn with_conversations(&mut self, _: String, _: replies::ConversationPage) -> Result<()> {
-        self.unheard("replies.with-conversations")
+    fn with_conversations(&mut self, request: String, it: replies::ConversationPage) -> Result<()> {
+        let size = size::all(&it.items, size::conversation);
+        self.answer(Expects::Conversations, request, size, |_| {
+            answers::page(it.items, it.next, answers::conversation).map(Answer::Conversations)
+        })
     }
-    fn with_members(&mut self, _: String, _: replies::MemberPage) -> Result<()> {
-        self.unheard("replies.with-members")
+    fn with_members(&mut self, request: String, it: replies::MemberPage) -> Result<()> {
+        let size = size::all(&it.items, size::member);
+        self.answer(Expects::Members, request, size, |_| {
+            answers::page(it.items, it.next, answers::member).map(Answer::Members)
+        })
     }
-    fn with_contact(&mut self, _: String, _: Option<model::Contact>) -> Result<()> {
-        self.unheard("replies.with-contact")
+    fn with_contact(&mut self, request: String, it: Option<model::Contact>) -> Result<()> {
+        let size = it.as_ref().map_or(0, size::contact);
+        self.answer(Expects::Contact, request, size, |_| {
+            let contact = it.map(answers::contact).transpose()?;
+            Ok(Answer::Contact(contact.map(Box::new)))
+        })
     }
-    fn with_contacts(&mut self, _: String, _: replies::ContactPage) -> Result<()> {
-        self.unheard("replies.with-contacts")
+    fn with_contacts(&mut self, request: String, it: replies::ContactPage) -> Result<()> {
+        let size = size::all(&it.items, size::contact);
+        self.answer(Expects::Contacts, request, size, |_| {
+            answers::page(it.items, it.next, answers::contact).map(Answer::Contacts)
+        })
     }
-    fn with_messages(&mut self, _: String, _: replies::MessagePage) -> Result<()> {
-        self.unheard("replies.with-messages")
+    fn with_messages(&mut self, request: String, it: replies::MessagePage) -> Result<()> {
+        let size = size::all(&it.items, size::message);
+        self.answer(Expects::Messages, request, size, |facts| {
+            let tokens = &*facts.reply_tokens;
+            let one = |message| answers::message(&message, &facts.id, tokens);
+            answers::page(it.items, it.next, one).map(Answer::Messages)
+        })
     }
-    fn with_labels(&mut self, _: String, _: replies::LabelPage) -> Result<()> {
-        self.unheard("replies.with-labels")
+    fn with_labels(&mut self, request: String, it: replies::LabelPage) -> Result<()> {
+        let size = size::all(&it.items, |label| label.id.len() + label.name.len());
+        self.answer(Expects::Labels, request, size, |_| {
+            answers::page(it.items, it.next, answers::label).map(Answer::Labels)
+        })
     }
-    fn with_invitation(&mut self, _: String, _: replies::Invitation) -> Result<()> {
-        self.unheard("replies.with-invitation")
+    fn with_invitation(&mut self, request: String, it: replies::Invitation) -> Result<()> {
+        let size = it.url.len() + it.code.len();
+        self.answer(Expects::Invitation, request, size, |_| {
+            answers::invitation(it).map(Answer::Invitation)
+        })
     }
-    fn with_join_requests(&mut self, _: String, _: Vec<replies::JoinRequest>) -> Result<()> {
-        self.unheard("replies.with-join-requests")
+    fn with_join_requests(&mut self, request: String, it: Vec<replies::JoinRequest>) -> Result<()> {
+        let size = size::all(&it, |asked| size::contact(&asked.contact));
+        self.answer(Expects::JoinRequests, request, size, |_| {
+            answers::join_requests(it).map(Answer::JoinRequests)
+        })
     }
-    fn with_media(&mut self, _: String, _: String) -> Result<()> {
-        self.unheard("replies.with-media")
+    fn with_media(&mut self, request: String, blob: String) -> Result<()> {
+        self.answer(Expects::Media, request, blob.len(), |_| {
+            answers::created(blob).map(Answer::Media)
+        })
     }
-    fn with_profile(&mut self, _: String, _: model::Identity) -> Result<()> {
-        self.unheard("replies.with-profile")
+    fn with_profile(&mut self, request: String, it: model::Identity) -> Result<()> {
+        let size = size::identity(&it);
+        self.answer(Expects::Profile, request, size, |_| {
+            answers::profile(it).map(Answer::Profile)
+        })
     }
-    fn with_value(&mut self, _: String, _: String) -> Result<()> {
-        self.unheard("replies.with-value")
+    fn with_value(&mut self, request: String, json: String) -> Result<()> {
+        self.answer(Expects::ValueOrDone, request, json.len(), |_| {
+            answers::value(&json).map(Answer::Value)
+        })
+    }
+}
+
+/// Each kind of request has its own answer; another one is the provider's mistake.
+fn fits(given: Expects, request: &str) -> Result<()> {
+    match command::expected(request) {
+        Some(expects) if !expects.allows(given) => breach(format!(
+            "it answered a request with `{}` that is answered by `{}`",
+            given.as_str(),
+            expects.as_str()
+        )),
+        _ => Ok(()),
     }
 }

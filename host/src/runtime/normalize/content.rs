@@ -1,5 +1,6 @@
 //! Messages, their contents and attachments in the published form.
 
+use super::MAX_REFERENCE_BYTES;
 use super::limits::{check_extra, check_id, check_name, hints};
 use super::message::*;
 use super::shape::*;
@@ -7,9 +8,6 @@ use crate::domain::Timestamp;
 use anyport_contract::anyport::provider::model::{self, Content};
 use std::borrow::Cow;
 use std::fmt::Write;
-
-/// Of an attachment's `reference`, as the contract says.
-const MAX_REFERENCE_BYTES: usize = 4096;
 
 /// Without its reply token.
 pub(super) fn live_message(message: &model::Message) -> Result<LiveMessage<'_>, String> {

@@ -79,6 +79,11 @@ impl Leases {
         &self.identity.process
     }
 
+    /// The host's data directory is free from now on.
+    pub fn leave(&self) {
+        self.identity.release();
+    }
+
     pub async fn acquire(&self, server: &Server) -> Result<Vec<Lease>, StorageError> {
         let mut kept = self.session.lock().await;
         // Taken out: whoever gives this call up gives the connection up with it.

@@ -137,6 +137,9 @@ impl SqlStore {
         for writer in &self.writers {
             writer.lock().await.close().await;
         }
+        if let Backend::Postgres(server) = &self.backend {
+            server.leases.leave();
+        }
     }
 
     /// Host and port of the database's server; none for SQLite and for socket files. Nobody may be

@@ -197,6 +197,7 @@ pub fn outgoing(text: &str) -> Outgoing {
             text: text.to_owned(),
             format: "plain".to_owned(),
         },
+        quote: None,
         reply_context: None,
         mentions: Vec::new(),
         extra: None,

@@ -142,6 +142,7 @@ pub fn run(line: &str, situation: Situation) -> Result<Outcome, Error> {
             let port = port.trim().parse().unwrap_or(80);
             connections::ensure("elsewhere", &Spec::tcp(host, port, Framing::Line));
         }
+        "!answer" => crate::asked::answer(argument),
         "!answer-foreign" => replies::sent(argument, &SentMessage::new("forged", turn::now())),
 
         // Odd output.

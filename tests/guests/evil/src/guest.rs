@@ -20,6 +20,7 @@ anyport_sdk::provider! {
     provider: Provider,
 }
 pub use bindings::exports::anyport::provider as exported;
+pub(crate) use exports::{conversation_actions, conversations};
 use exports::{ingress, lifecycle, messaging, reactor, sign_in};
 
 pub const MAIN: &str = "main";
@@ -67,7 +68,7 @@ pub struct Situation {
     pub after_fault: bool,
 }
 
-fn enter() -> (Situation, Config, Vec<String>) {
+pub fn enter() -> (Situation, Config, Vec<String>) {
     INSTANCE.with_borrow_mut(|instance| {
         let instance = instance.as_mut().expect("start comes first");
         instance.calls += 1;
@@ -91,7 +92,7 @@ fn lines() -> u64 {
     bytes.map_or(0, u64::from_be_bytes)
 }
 
-struct Provider;
+pub struct Provider;
 
 impl lifecycle::Guest for Provider {
     fn describe() -> lifecycle::Descriptor {
@@ -100,10 +101,18 @@ impl lifecycle::Guest for Provider {
         }
         lifecycle::Descriptor {
             title: "Evil".to_owned(),
-            features: vec![lifecycle::Feature {
-                name: "send.text".to_owned(),
-                limits: None,
-            }],
+            features: [
+                ("send.text", None),
+                ("conversations.list", Some(r#"{"max-items":2}"#)),
+                ("conversations.get", None),
+                ("conversations.read", None),
+                ("conversations.mute", Some(r#"{"max-seconds":60}"#)),
+            ]
+            .map(|(name, limits)| lifecycle::Feature {
+                name: name.to_owned(),
+                limits: limits.map(str::to_owned),
+            })
+            .to_vec(),
             sign_in_methods: vec![lifecycle::SignInMethod {
                 name: "password".to_owned(),
                 title: "Any password".to_owned(),
