@@ -15,7 +15,7 @@ test:
 check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy -p anyport-sdk -p simulator-provider -p irc-provider -p evil-provider --target wasm32-wasip2 --target-dir target/guests -- -D warnings
+    cargo clippy -p anyport-sdk -p simulator-provider -p simulator-webhook-provider -p irc-provider -p evil-provider --target wasm32-wasip2 --target-dir target/guests -- -D warnings
 
 # One provider as a component: just provider irc
 provider name:
@@ -31,6 +31,10 @@ bench:
 # 200 x kill -9 under traffic, on each database.
 prove-crash:
     ANYPORT_PROVE=1 cargo test --test it -- --nocapture crash
+
+# 100 x kill -9 under traffic that comes by webhook and leaves over HTTP.
+prove-webhook:
+    ANYPORT_PROVE=1 cargo test --test it -- --nocapture webhook_channel
 
 # PostgreSQL stopped for 30 s, killed, cut off at its COMMITs.
 prove-postgres:

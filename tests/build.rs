@@ -5,7 +5,7 @@
 mod guests;
 
 /// (variable with the path, package, features)
-const GUESTS: [(&str, &str, &[&str]); 4] = [
+const GUESTS: [(&str, &str, &[&str]); 5] = [
     ("EVIL", "evil-provider", &["ambient"]),
     (
         "EVIL_DESCRIBE_IMPURE",
@@ -14,6 +14,7 @@ const GUESTS: [(&str, &str, &[&str]); 4] = [
     ),
     ("EVIL_WRONG_SHAPE", "evil-provider", &["wrong-shape"]),
     ("SIMULATOR_NO_DEDUPE", "simulator-provider", &["no-dedupe"]),
+    ("SIMULATOR_WEBHOOK", "simulator-webhook-provider", &[]),
 ];
 
 fn main() {
@@ -25,6 +26,7 @@ fn main() {
             "tests/guests",
             "host/build_guests.rs",
             "providers-wasm/simulator",
+            "providers-wasm/simulator-webhook",
             "sdk",
             "wit",
             "Cargo.lock",

@@ -286,6 +286,42 @@ impl sdk::replies::Host for Native {
         };
         host(|host| wit::replies::Host::sent(host, request.to_owned(), message));
     }
+    fn created(&self, _: &str, _: &str) {
+        unimplemented_here("replies.created");
+    }
+    fn with_conversation(&self, _: &str, _: &model::Conversation) {
+        unimplemented_here("replies.with-conversation");
+    }
+    fn with_conversations(&self, _: &str, _: &sdk::replies::ConversationPage) {
+        unimplemented_here("replies.with-conversations");
+    }
+    fn with_members(&self, _: &str, _: &sdk::replies::MemberPage) {
+        unimplemented_here("replies.with-members");
+    }
+    fn with_contact(&self, _: &str, _: Option<&model::Contact>) {
+        unimplemented_here("replies.with-contact");
+    }
+    fn with_contacts(&self, _: &str, _: &sdk::replies::ContactPage) {
+        unimplemented_here("replies.with-contacts");
+    }
+    fn with_messages(&self, _: &str, _: &sdk::replies::MessagePage) {
+        unimplemented_here("replies.with-messages");
+    }
+    fn with_labels(&self, _: &str, _: &sdk::replies::LabelPage) {
+        unimplemented_here("replies.with-labels");
+    }
+    fn with_invitation(&self, _: &str, _: &sdk::replies::Invitation) {
+        unimplemented_here("replies.with-invitation");
+    }
+    fn with_join_requests(&self, _: &str, _: &[sdk::replies::JoinRequest]) {
+        unimplemented_here("replies.with-join-requests");
+    }
+    fn with_profile(&self, _: &str, _: &model::Identity) {
+        unimplemented_here("replies.with-profile");
+    }
+    fn with_value(&self, _: &str, _: &str) {
+        unimplemented_here("replies.with-value");
+    }
 }
 
 impl sdk::sign_in_steps::Host for Native {
@@ -354,6 +390,15 @@ impl sdk::timers::Host for Native {
     }
     fn cancel(&self, name: &str) {
         host(|host| wit::timers::Host::cancel(host, name.to_owned()));
+    }
+}
+
+impl sdk::http::Host for Native {
+    fn submit(&self, _: &str, _: &anyport_sdk::http_types::Request) {
+        unimplemented_here("http.submit");
+    }
+    fn cancel(&self, _: &str) {
+        unimplemented_here("http.cancel");
     }
 }
 

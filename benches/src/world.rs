@@ -3,6 +3,7 @@
 
 use anyport::domain::{AccountId, WorkspaceId};
 use anyport::runtime::normalize::ReplyTokens;
+use anyport::runtime::port::http::{HttpClient, HttpFlight, HttpSink, OutgoingRequest};
 use anyport::runtime::port::{
     Connection, ConnectionSink, ConnectionSpec, Connector, Credit, EgressGrant, Report,
 };
@@ -56,6 +57,15 @@ struct Channel {
 struct Line {
     sink: Arc<dyn ConnectionSink>,
     credits: Arc<Semaphore>,
+}
+
+/// Nobody asks for it here.
+struct NoHttp;
+
+impl HttpClient for NoHttp {
+    fn send(&self, _: OutgoingRequest, _: Arc<dyn HttpSink>) -> Box<dyn HttpFlight> {
+        unreachable!("the simulator makes no requests")
+    }
 }
 
 impl Connector for Channel {
@@ -128,6 +138,7 @@ impl World {
                 sinks: sinks.clone(),
                 credits: credits.clone(),
             }),
+            http: Arc::new(NoHttp),
             reply_tokens: Arc::new(NoTokens),
             engine: engine(),
             ownership,

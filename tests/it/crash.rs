@@ -5,6 +5,7 @@ use crate::support::arrivals::Arrivals;
 use crate::support::postgres::TestDatabase;
 use crate::support::process::{Client, Home, HostProcess};
 use crate::support::proves;
+use crate::support::random::Random;
 use crate::support::traffic::{Channel, Senders, Story, configuration, traffic};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -92,17 +93,4 @@ async fn second_host_is_refused(home: &Home, mut host: HostProcess) {
     assert!(!host.has_ended());
     host.kill().await;
     home.start().await.kill().await;
-}
-
-struct Random(u64);
-
-impl Random {
-    /// SplitMix64.
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)) % end
-    }
 }

@@ -3,6 +3,7 @@
 
 use crate::support::guests;
 use crate::support::host::{Answer, Host};
+use anyport::api::access::OPERATIONS;
 use anyport::app::config::Config;
 use http::Method;
 use serde_json::{Value, json};
@@ -194,4 +195,64 @@ async fn what_a_dead_instance_was_asked_is_asked_again_by_the_client() {
         refused(&asked.await.unwrap(), 503, "provider_unavailable");
     }
     world.info("1").await.expect(200);
+}
+
+/// Every operation that asks the provider, with a channel that has none of them: said before its
+/// account has signed in, and before any guest is called.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_only_sends() {
+    let host = Host::start().await;
+    let new = json!({"provider": "irc", "provider_data": {
+        "server": "irc.example.org", "port": 6697, "nick": "harbor"}});
+    let made = host.post("/v1/accounts", new).await.expect(201);
+    let account = made["data"]["id"].as_str().unwrap();
+    let capabilities = host
+        .get(&format!("/v1/accounts/{account}/capabilities"))
+        .await
+        .expect(200);
+    let features = capabilities["data"]["features"].as_array().unwrap();
+    assert!(
+        features
+            .iter()
+            .any(|feature| feature["name"] == "send.text")
+    );
+
+    // What any of them may need.
+    let mut body = json!({
+        "account_id": account, "conversation_id": "#lab", "contact_id": "ada", "group_id": "#lab",
+        "label_id": "label", "member_id": "ada", "message_id": "m1", "name": "Lab", "note": "",
+        "kind": "typing", "bio": "", "content": "new", "conversation_ids": ["#lab"],
+        "contact_ids": ["ada"], "member_ids": ["ada"], "enabled": true, "online": true,
+        "pinned": true, "to": {"id": "#lab", "type": "group"}});
+    let query = "conversation_id=%23lab&contact_id=ada&group_id=%23lab&address=ada";
+    let mut asked = 0;
+    for operation in OPERATIONS {
+        let below = operation.path.strip_prefix("/v1/accounts/{account_id}/");
+        let family = below.and_then(|below| below.split('/').next());
+        let families = ["conversations", "contacts", "groups", "profile", "commands"];
+        let of_account = family.is_some_and(|family| families.contains(&family));
+        let of_message = operation.path.starts_with("/v1/messages/") && operation.method == "POST";
+        if !of_account && !of_message {
+            continue;
+        }
+        asked += 1;
+        let path = operation.path.replace("{account_id}", account);
+        let path = format!("{}?{query}", path.replace("{name}", "wave"));
+        let deciding = operation.path.ends_with("join-requests/update");
+        body["action"] = if deciding { "approve" } else { "add" }.into();
+        let request = host.request(operation.method.parse().unwrap(), &path);
+        let answer = host.send(request.json(&body)).await;
+        let found = answer.body["error"]["code"].as_str().unwrap_or("none");
+        assert_eq!(
+            (answer.status.as_u16(), found),
+            (501, "unsupported_by_provider"),
+            "{} {}: {:#}",
+            operation.method,
+            operation.path,
+            answer.body
+        );
+    }
+    // The 33 of the contract, and ours.
+    assert_eq!(asked, 45);
+    host.stop().await;
 }

@@ -25,6 +25,9 @@ pub struct Operation {
 pub enum Who {
     /// Anybody; no key is looked at.
     Public,
+    /// A channel: the request itself is verified, by the provider's recipe. No key is looked at,
+    /// and no address is counted: channels send much, and from few.
+    Channel,
     /// Any key that is good, a workspace's or an operator's.
     AnyKey,
     /// A key of an active workspace with one of these permissions, or with `all`.
@@ -65,6 +68,10 @@ const fn row(
 
 const fn public(path: &'static str) -> Operation {
     row("GET", path, Who::Public, None)
+}
+
+const fn channel(method: &'static str, path: &'static str) -> Operation {
+    row(method, path, Who::Channel, None)
 }
 
 const fn operator(method: &'static str, path: &'static str) -> Operation {
@@ -117,6 +124,19 @@ pub const OPERATIONS: &[Operation] = &[
     public("/livez"),
     public("/readyz"),
     operator("GET", "/metrics"),
+
+    channel("GET", "/ingress/{account_id}/{token}/{route}"),
+    channel("POST", "/ingress/{account_id}/{token}/{route}"),
+    channel("PUT", "/ingress/{account_id}/{token}/{route}"),
+    channel("GET", "/ingress/{account_id}/{token}/{route}/{*below}"),
+    channel("POST", "/ingress/{account_id}/{token}/{route}/{*below}"),
+    channel("PUT", "/ingress/{account_id}/{token}/{route}/{*below}"),
+    channel("GET", "/ingress/apps/{provider}/{route}"),
+    channel("POST", "/ingress/apps/{provider}/{route}"),
+    channel("PUT", "/ingress/apps/{provider}/{route}"),
+    channel("GET", "/ingress/apps/{provider}/{route}/{*below}"),
+    channel("POST", "/ingress/apps/{provider}/{route}/{*below}"),
+    channel("PUT", "/ingress/apps/{provider}/{route}/{*below}"),
 
     part("GET", "/v1/workspace", READ, None),
     whole("PATCH", "/v1/workspace", ALL, None),

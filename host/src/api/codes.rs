@@ -115,6 +115,7 @@ codes! { own:
     INSUFFICIENT_SCOPE "insufficient_scope" 403;
     OPERATOR_KEY_REQUIRED "operator_key_required" 403;
     DENIED_BY_POLICY "denied_by_policy" 403;
+    NOT_VERIFIED "not_verified" 403;
     METHOD_NOT_ALLOWED "method_not_allowed" 405;
     REQUEST_TIMEOUT "request_timeout" 408;
     IDEMPOTENCY_IN_FLIGHT "idempotency_in_flight" 409;

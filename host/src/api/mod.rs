@@ -16,6 +16,7 @@ mod fields;
 mod gate;
 pub mod health;
 mod in_flight;
+mod ingress;
 mod key_requests;
 mod keys;
 mod limits;
@@ -31,6 +32,7 @@ mod v1;
 mod workspace_changes;
 
 pub use admin::rotate_all;
+pub use ingress::{IngressState, IngressTokens};
 pub use keys::{KeyUse, NewKey, hash_key, mint_key};
 pub use limits::Limits;
 pub use page::Sealer;
@@ -80,6 +82,7 @@ pub struct ApiState {
     pub operations: Operations,
     pub reply_tokens: Arc<dyn ReplyTokens>,
     pub sealer: Arc<dyn Sealer>,
+    pub ingress: IngressState,
     pub settings: Settings,
 }
 
@@ -168,6 +171,7 @@ struct Shared {
     operations: Operations,
     reply_tokens: Arc<dyn ReplyTokens>,
     sealer: Arc<dyn Sealer>,
+    ingress: IngressState,
     settings: Settings,
     keys: keys::KeyCache,
     key_buckets: limits::Buckets<ApiKeyId>,
@@ -200,6 +204,7 @@ pub fn router(state: ApiState) -> Router {
         operations: state.operations,
         reply_tokens: state.reply_tokens,
         sealer: state.sealer,
+        ingress: state.ingress,
         settings: state.settings,
         keys: keys::KeyCache::default(),
         key_buckets: limits::Buckets::default(),
@@ -223,7 +228,10 @@ pub fn router(state: ApiState) -> Router {
 }
 
 fn all_routes() -> routes::Routes {
-    v1::routes().merge(admin::routes()).merge(health::routes())
+    v1::routes()
+        .merge(admin::routes())
+        .merge(health::routes())
+        .merge(ingress::routes())
 }
 
 /// What is wrong between the routes and the table of [`access`]; empty when they are the same.

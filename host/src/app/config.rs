@@ -40,7 +40,10 @@ pub struct Config {
     pub database: Option<SecretString>,
     /// The inbox for components; `providers` below `data` when absent.
     pub providers: Option<PathBuf>,
+    /// Where the host is reached from outside, for addresses that others are given.
+    pub public_url: Option<String>,
     pub network: NetworkConfig,
+    pub ingress: IngressConfig,
     pub runtime: RuntimeConfig,
     pub webhooks: WebhookConfig,
     pub retention: RetentionConfig,
@@ -68,6 +71,13 @@ pub struct NetworkConfig {
     pub allow: Vec<IpNet>,
     /// PEM files with certificate authorities beside the system's.
     pub extra_ca: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngressConfig {
+    /// Providers whose channels are believed without a proof.
+    pub unverified: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -223,6 +233,11 @@ impl Config {
             }
         };
         rule(
+            self.public_url.as_deref().is_none_or(is_base_url),
+            "public_url",
+            "must be an http:// or https:// URL without user and query",
+        );
+        rule(
             self.runtime.max_instances >= 1,
             "runtime.max_instances",
             "must be at least 1",
@@ -302,6 +317,12 @@ impl Config {
         self.providers
             .clone()
             .unwrap_or_else(|| self.data.join("providers"))
+    }
+
+    /// Without a slash at its end.
+    pub fn public_url(&self) -> Option<String> {
+        let url = self.public_url.as_deref()?;
+        Some(url.trim_end_matches('/').to_owned())
     }
 
     pub fn runs_simulator(&self) -> bool {

@@ -47,11 +47,14 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
+
+/// Bodies of channels' requests that are read at once.
+const INGRESS_READING: usize = 256;
 
 /// A host that runs.
 pub struct Running {
@@ -161,6 +164,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         store: store.clone(),
         writer: writer.clone(),
         connector: network.clone(),
+        http: network.clone(),
         reply_tokens: tokens.clone(),
         engine,
         ownership: ownership.clone(),
@@ -230,8 +234,13 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         }),
         trouble: Arc::new(move || trouble.trouble()),
         operations,
-        reply_tokens: tokens.clone(),
-        sealer: tokens,
+        sealer: tokens.clone(),
+        ingress: api::IngressState {
+            tokens: tokens.clone(),
+            public_url: config.public_url(),
+            reading: Semaphore::new(INGRESS_READING),
+        },
+        reply_tokens: tokens,
         settings: api::Settings {
             limits: config.limits.limits(),
             ..api::Settings::default()
@@ -391,7 +400,9 @@ fn supervisor_settings(
 ) -> crate::supervisor::Settings {
     let grants = Arc::new(
         |manifest: &crate::domain::manifest::Manifest, config: &serde_json::Value| {
-            egress::grant(&manifest.id, &manifest.egress, config)
+            let mut grant = egress::grant(&manifest.id, &manifest.egress, config);
+            grant.placements = egress::placements(&manifest.secrets.placements, config);
+            grant
         },
     );
     let mut settings = crate::supervisor::Settings::new(grants);
@@ -402,7 +413,11 @@ fn supervisor_settings(
     if let Some(threads) = config.runtime.guest_threads {
         settings.guest_threads = threads;
     }
+    settings
+        .unverified_ingress
+        .clone_from(&config.ingress.unverified);
     settings.metrics = metrics.turns.clone();
+    settings.ingress_metrics = metrics.ingress.clone();
     settings.tracer = tracer.clone();
     settings.fault_injection.clone_from(&config.fault_injection);
     let mut providers = config.provider.clone();

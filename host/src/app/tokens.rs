@@ -1,5 +1,6 @@
-//! What clients carry for the host, sealed: cursors of lists, and reply tokens, what a channel needs to target a message later, sealed so that clients can
-//! neither read nor make one, and bound to the account.
+//! What clients carry for the host, sealed so that they can neither read nor make it: reply tokens,
+//! what a channel needs to target a message later, and cursors of lists. And what makes the
+//! addresses at which channels call unguessable.
 
 use crate::api::{self, OpenedToken, ReplyTarget};
 use crate::domain::AccountId;
@@ -95,5 +96,11 @@ impl api::ReplyTokens for Tokens {
             }),
             _ => OpenedToken::Invalid,
         }
+    }
+}
+
+impl api::IngressTokens for Tokens {
+    fn of(&self, account: &AccountId) -> String {
+        self.sealer.mark("ingress", account.as_str())
     }
 }

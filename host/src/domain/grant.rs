@@ -1,6 +1,7 @@
 //! What an operator has granted a provider, and what a new version asks for beyond it.
 
-use super::manifest::{AskedLimits, EgressRule, Manifest, PortRule};
+use super::ingress::IngressRoute;
+use super::manifest::{AskedLimits, EgressRule, Manifest, PlacementRule, PortRule};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -19,6 +20,12 @@ pub struct Grant {
     /// Those of them that the guest may read.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub reveal: BTreeSet<String>,
+    /// Where the host may put them into requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub placements: Vec<PlacementRule>,
+    /// Where the channel may call, and how that is verified.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ingress: Vec<IngressRoute>,
     #[serde(skip_serializing_if = "asks_nothing")]
     pub limits: AskedLimits,
 }
@@ -34,6 +41,8 @@ impl Grant {
             egress: manifest.egress.clone(),
             secrets: manifest.secrets.names.iter().cloned().collect(),
             reveal: manifest.secrets.reveal.iter().cloned().collect(),
+            placements: manifest.secrets.placements.clone(),
+            ingress: manifest.ingress.clone(),
             limits: manifest.limits.clone(),
         }
     }
@@ -50,6 +59,8 @@ impl Grant {
                 .collect(),
             secrets: asked.secrets.difference(&self.secrets).cloned().collect(),
             reveal: asked.reveal.difference(&self.reveal).cloned().collect(),
+            placements: missing(asked.placements, &self.placements),
+            ingress: missing(asked.ingress, &self.ingress),
             limits: AskedLimits {
                 memory_bytes: more(asked.limits.memory_bytes, self.limits.memory_bytes),
                 cpu_ms: more(asked.limits.cpu_ms, self.limits.cpu_ms),
@@ -66,6 +77,14 @@ impl Grant {
                 .iter()
                 .filter(|granted| same_port(&granted.port, &rule.port))
                 .filter(|granted| covers(&granted.host, &rule.host))
+                .filter(|granted| {
+                    within(&granted.methods, &rule.methods, |one, other| one == other)
+                })
+                .filter(|granted| {
+                    within(&granted.paths, &rule.paths, |granted, asked| {
+                        asked.starts_with(granted)
+                    })
+                })
         };
         let missing: Vec<String> = rule
             .transports
@@ -87,6 +106,10 @@ impl Grant {
         }
         self.secrets.extend(other.secrets);
         self.reveal.extend(other.reveal);
+        let placements = missing(other.placements, &self.placements);
+        self.placements.extend(placements);
+        let ingress = missing(other.ingress, &self.ingress);
+        self.ingress.extend(ingress);
         let (mine, theirs) = (self.limits, other.limits);
         self.limits = AskedLimits {
             memory_bytes: mine.memory_bytes.max(theirs.memory_bytes),
@@ -113,8 +136,26 @@ impl Grant {
                 PortRule::Number(port) => port.to_string(),
                 PortRule::Pointer(pointer) => pointer.clone(),
             };
-            let transports = rule.transports.join(", ");
-            parts.push(format!("egress {}:{port} ({transports})", rule.host));
+            let mut how = rule.transports.join(", ");
+            for words in [&rule.methods, &rule.paths] {
+                if !words.is_empty() {
+                    how.push_str(&format!("; {}", words.join(", ")));
+                }
+            }
+            parts.push(format!("egress {}:{port} ({how})", rule.host));
+        }
+        for rule in &self.placements {
+            let (place, hosts) = (rule.place.as_str(), rule.hosts.join(", "));
+            parts.push(format!(
+                "secret {} in {place} {} to {hosts} ({})",
+                rule.secret,
+                rule.name,
+                rule.transports.join(", ")
+            ));
+        }
+        for route in &self.ingress {
+            let (name, how) = (&route.route, route.verify.kind());
+            parts.push(format!("ingress {name} (verified by {how})"));
         }
         let limits = [
             ("memory-bytes", self.limits.memory_bytes),
@@ -132,6 +173,23 @@ impl Grant {
 
 fn more<T: Copy + PartialOrd>(asked: Option<T>, granted: Option<T>) -> Option<T> {
     asked.filter(|asked| granted.is_none_or(|granted| *asked > granted))
+}
+
+/// Those that are not granted as they are.
+fn missing<T: PartialEq>(asked: Vec<T>, granted: &[T]) -> Vec<T> {
+    asked
+        .into_iter()
+        .filter(|one| !granted.contains(one))
+        .collect()
+}
+
+/// An empty list is everything.
+fn within(granted: &[String], asked: &[String], covers: impl Fn(&str, &str) -> bool) -> bool {
+    granted.is_empty()
+        || (!asked.is_empty()
+            && asked
+                .iter()
+                .all(|asked| granted.iter().any(|granted| covers(granted, asked))))
 }
 
 fn same_port(one: &PortRule, other: &PortRule) -> bool {
@@ -163,6 +221,58 @@ mod tests {
         let head = "id = \"a\"\ntitle = \"A\"\nversion = \"1.0.0\"\ncontract = \"0.1.0\"\n\
                     class = \"cursor\"\nresume = \"snapshot\"\n";
         toml::from_str(&format!("{head}{text}")).unwrap()
+    }
+
+    #[test]
+    fn requests_and_routes_are_granted_as_they_are() {
+        const HTTP: &str = "imports = [\"http\"]\n[[egress]]\nhost = \"api.example.org\"\n\
+                            port = 443\ntransports = [\"https\"]\nmethods = [\"GET\"]\n\
+                            paths = [\"/v1/\"]\n[secrets]\nnames = [\"token\"]\n\
+                            [[secrets.placements]]\nsecret = \"token\"\nplace = \"header\"\n\
+                            name = \"authorization\"\nhosts = [\"api.example.org\"]\n\
+                            [[ingress]]\nroute = \"events\"\nverify = { kind = \"token\", \
+                            header = \"x-token\", secret = \"token\" }\n";
+        let grant = Grant::of(&manifest(HTTP));
+        assert_eq!(grant.beyond(&manifest(HTTP)), None);
+        for (what, with, words) in [
+            (
+                "[\"GET\"]",
+                "[\"GET\", \"POST\"]",
+                "egress api.example.org:443 (https; GET, POST; /v1/)",
+            ),
+            (
+                "methods = [\"GET\"]\n",
+                "",
+                "egress api.example.org:443 (https; /v1/)",
+            ),
+            (
+                "\"/v1/\"",
+                "\"/\"",
+                "egress api.example.org:443 (https; GET; /)",
+            ),
+            (
+                "\"authorization\"",
+                "\"x-other\"",
+                "secret token in header x-other to api.example.org (https)",
+            ),
+            (
+                "{ kind = \"token\", header = \"x-token\", secret = \"token\" }",
+                "{ kind = \"none\" }",
+                "ingress events (verified by none)",
+            ),
+        ] {
+            assert!(HTTP.contains(what), "{what}");
+            let asked = manifest(&HTTP.replace(what, with));
+            let beyond = grant.beyond(&asked).unwrap();
+            assert_eq!(beyond.in_words(), words);
+            assert_eq!(
+                grant.clone().extended(beyond).beyond(&asked),
+                None,
+                "{words}"
+            );
+        }
+        let narrower = HTTP.replace("\"/v1/\"", "\"/v1/messages\"");
+        assert_eq!(grant.beyond(&manifest(&narrower)), None);
     }
 
     const BASE: &str = "imports = [\"kv\"]\n[[egress]]\nhost = \"*.example.org\"\nport = 443\n\

@@ -1,5 +1,6 @@
 //! `provider.toml`, the manifest embedded in every component (`docs/manifest.md`).
 
+use super::ingress::IngressRoute;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub struct Manifest {
     pub egress: Vec<EgressRule>,
     #[serde(default)]
     pub secrets: SecretNames,
+    /// Where the channel calls.
+    #[serde(default)]
+    pub ingress: Vec<IngressRoute>,
     #[serde(default)]
     pub limits: AskedLimits,
 }
@@ -48,7 +52,18 @@ pub struct EgressRule {
     /// A name, `*.example.org`, or `config:/pointer`.
     pub host: String,
     pub port: PortRule,
+    /// `tcp`, `tls`, `http`, `https`.
     pub transports: Vec<String>,
+    /// Of HTTP requests; every one when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// What the path of an HTTP request begins with; anything when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+}
+
+impl EgressRule {
+    pub const TRANSPORTS: [&str; 4] = ["tcp", "tls", "http", "https"];
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +79,50 @@ pub enum PortRule {
 pub struct SecretNames {
     pub names: Vec<String>,
     pub reveal: Vec<String>,
+    /// Where the host may put a secret into a request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub placements: Vec<PlacementRule>,
+}
+
+/// A secret, a place in a request, and the destinations that may see it there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PlacementRule {
+    pub secret: String,
+    pub place: PlaceKind,
+    /// The header, parameter or field, the segment's number, or the JSON pointer.
+    pub name: String,
+    /// As in egress rules: a name, `*.example.org`, or `config:/pointer`.
+    pub hosts: Vec<String>,
+    /// `https`, and `http` where that is said.
+    #[serde(default = "https_only")]
+    pub transports: Vec<String>,
+}
+
+fn https_only() -> Vec<String> {
+    vec!["https".to_owned()]
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlaceKind {
+    Header,
+    Query,
+    PathSegment,
+    FormField,
+    JsonPointer,
+}
+
+impl PlaceKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Query => "query",
+            Self::PathSegment => "path-segment",
+            Self::FormField => "form-field",
+            Self::JsonPointer => "json-pointer",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -52,6 +52,10 @@ impl Dialer {
         self
     }
 
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// The same authorities under another policy.
     pub fn with_policy(mut self, policy: AddressPolicy) -> Self {
         self.policy = Arc::new(policy);

@@ -7,9 +7,11 @@
 
 use super::dial::dialable;
 use crate::domain::error::{Failure, FailureCode};
-use crate::domain::manifest::{EgressRule, PortRule};
+use crate::domain::manifest::{EgressRule, PlacementRule, PortRule};
 pub use crate::domain::policy::{OperatorEgress, OperatorRule};
-use crate::runtime::port::{ConnectionSpec, EgressGrant, GrantedDestination, Transport};
+use crate::runtime::port::{
+    ConnectionSpec, EgressGrant, GrantedDestination, GrantedPlacement, Transport,
+};
 use serde_json::Value;
 
 /// What an admitted connection may still do.
@@ -25,35 +27,80 @@ pub fn grant(provider: &str, rules: &[EgressRule], config: &Value) -> EgressGran
     let rules = rules
         .iter()
         .filter_map(|rule| {
+            let may = |transport: &str| rule.transports.iter().any(|one| one == transport);
             Some(GrantedDestination {
                 host: granted_host(&rule.host, config)?,
                 port: granted_port(&rule.port, config)?,
-                tcp: rule.transports.iter().any(|transport| transport == "tcp"),
-                tls: rule.transports.iter().any(|transport| transport == "tls"),
+                tcp: may("tcp"),
+                tls: may("tls"),
+                http: may("http"),
+                https: may("https"),
+                methods: rule.methods.clone(),
+                paths: rule.paths.clone(),
             })
         })
         .collect();
     EgressGrant {
         provider: provider.to_owned(),
         rules,
+        placements: Vec::new(),
     }
 }
 
-/// May this connection be opened under the grant and the operator's policy?
-pub fn admit(
-    spec: &ConnectionSpec,
-    grant: &EgressGrant,
-    operator: &OperatorEgress,
-) -> Result<Admission, Failure> {
-    let (host, port, transport) = match &spec.transport {
-        Transport::Tcp { host, port } => (host, *port, "tcp"),
-        Transport::Tls { host, port } => (host, *port, "tls"),
-    };
-    let refused = |by: &str| {
+/// Where the secrets of an account may stand, with its configuration filled in.
+pub fn placements(rules: &[PlacementRule], config: &Value) -> Vec<GrantedPlacement> {
+    rules
+        .iter()
+        .map(|rule| {
+            let may = |transport: &str| rule.transports.iter().any(|one| one == transport);
+            GrantedPlacement {
+                secret: rule.secret.clone(),
+                place: rule.place,
+                name: rule.name.clone(),
+                hosts: rule
+                    .hosts
+                    .iter()
+                    .filter_map(|host| granted_host(host, config))
+                    .collect(),
+                http: may("http"),
+                https: may("https"),
+            }
+        })
+        .collect()
+}
+
+/// Where something wants to go.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub host: &'a str,
+    pub port: u16,
+    pub transport: &'static str,
+}
+
+impl Asked<'_> {
+    fn refused(&self, by: &str) -> Failure {
+        let Self {
+            host,
+            port,
+            transport,
+        } = self;
         Failure::new(
             FailureCode::Denied,
             format!("{host}:{port} over {transport} is not granted by {by}"),
         )
+    }
+}
+
+/// May this connection be opened under the grant?
+pub fn admit(spec: &ConnectionSpec, grant: &EgressGrant) -> Result<Admission, Failure> {
+    let (host, port, transport) = match &spec.transport {
+        Transport::Tcp { host, port } => (host, *port, "tcp"),
+        Transport::Tls { host, port } => (host, *port, "tls"),
+    };
+    let asked = Asked {
+        host,
+        port,
+        transport,
     };
     // Before the host is quoted in any message.
     dialable(host)?;
@@ -66,12 +113,67 @@ pub fn admit(
         })
     };
     if !granted(transport == "tls") {
-        return Err(refused("the manifest"));
+        return Err(asked.refused("the manifest"));
     }
+    Ok(Admission {
+        may_start_tls: granted(true),
+    })
+}
+
+/// May this request be sent under the grant? What its path has to begin with, one of them;
+/// anything when empty.
+pub fn admit_request(
+    asked: &Asked<'_>,
+    method: &str,
+    grant: &EgressGrant,
+) -> Result<Vec<String>, Failure> {
+    dialable(asked.host)?;
+    let name = normal(asked.host);
+    let mut found = grant
+        .rules
+        .iter()
+        .filter(|rule| {
+            rule.port == asked.port
+                && (if asked.transport == "https" {
+                    rule.https
+                } else {
+                    rule.http
+                })
+                && covers(&rule.host, &name)
+        })
+        .peekable();
+    if found.peek().is_none() {
+        return Err(asked.refused("the manifest"));
+    }
+    let mut fitting = found
+        .filter(|rule| rule.methods.is_empty() || rule.methods.iter().any(|one| one == method))
+        .peekable();
+    if fitting.peek().is_none() {
+        return Err(Failure::new(
+            FailureCode::Denied,
+            format!(
+                "this method at {} is not granted by the manifest",
+                asked.host
+            ),
+        ));
+    }
+    let mut paths = Vec::new();
+    for rule in fitting {
+        if rule.paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        paths.extend(rule.paths.iter().cloned());
+    }
+    Ok(paths)
+}
+
+/// Does the operator let it?
+pub fn obey(asked: &Asked<'_>, operator: &OperatorEgress) -> Result<(), Failure> {
+    let name = normal(asked.host);
     let listed = |rules: &[OperatorRule]| {
         rules
             .iter()
-            .any(|rule| rule.port.is_none_or(|p| p == port) && reaches(rule, &name))
+            .any(|rule| rule.port.is_none_or(|p| p == asked.port) && reaches(rule, &name))
     };
     if listed(&operator.deny)
         || operator
@@ -79,11 +181,9 @@ pub fn admit(
             .as_deref()
             .is_some_and(|allow| !listed(allow))
     {
-        return Err(refused("the operator's policy"));
+        return Err(asked.refused("the operator's policy"));
     }
-    Ok(Admission {
-        may_start_tls: granted(true),
-    })
+    Ok(())
 }
 
 fn granted_host(host: &str, config: &Value) -> Option<String> {
@@ -118,10 +218,10 @@ fn reaches(rule: &OperatorRule, name: &str) -> bool {
     rule.host == "*" || covers(&normal(&rule.host), name)
 }
 
-fn covers(pattern: &str, name: &str) -> bool {
+pub(super) fn covers(pattern: &str, name: &str) -> bool {
     match pattern.strip_prefix("*.") {
-        None => normal(pattern) == name,
-        Some(stem) => name
+        None => normal(pattern) == normal(name),
+        Some(stem) => normal(name)
             .strip_suffix(&normal(stem))
             .and_then(|below| below.strip_suffix('.'))
             .is_some_and(|below| !below.is_empty()),
@@ -148,6 +248,8 @@ mod tests {
             host: host.into(),
             port,
             transports: transports.iter().map(ToString::to_string).collect(),
+            methods: Vec::new(),
+            paths: Vec::new(),
         }
     }
 
@@ -213,7 +315,6 @@ mod tests {
             ],
             &json!({}),
         );
-        let open = OperatorEgress::default();
         for (transport, host, port, expected) in [
             ("tls", "a.example.org", 443, Some(true)),
             ("tls", "A.b.EXAMPLE.org.", 443, Some(true)),
@@ -226,14 +327,14 @@ mod tests {
             ("tcp", "chat.example", 6667, Some(true)),
             ("tcp", "[::1]", 7, Some(false)),
         ] {
-            let admitted = admit(&spec(transport, host, port), &grant, &open).ok();
+            let admitted = admit(&spec(transport, host, port), &grant).ok();
             assert_eq!(
                 admitted.map(|admission| admission.may_start_tls),
                 expected,
                 "{transport} {host} {port}"
             );
         }
-        let refusal = admit(&spec("tcp", "chat.example", 1), &grant, &open).unwrap_err();
+        let refusal = admit(&spec("tcp", "chat.example", 1), &grant).unwrap_err();
         assert_eq!(
             refusal.to_string(),
             "denied: chat.example:1 over tcp is not granted by the manifest"
@@ -242,14 +343,14 @@ mod tests {
 
     #[test]
     fn the_operator_narrows() {
-        let grant = grant(
-            "p",
-            &[rule("*.example.org", PortRule::Number(443), &["tls"])],
-            &json!({}),
-        );
+        let asked = Asked {
+            host: "a.example.org",
+            port: 443,
+            transport: "tls",
+        };
         let of = |operator: Value| {
             let operator: OperatorEgress = serde_json::from_value(operator).unwrap();
-            admit(&spec("tls", "a.example.org", 443), &grant, &operator)
+            obey(&asked, &operator)
         };
         assert!(of(json!({})).is_ok());
         assert!(of(json!({"allow": [{"host": "*", "port": 443}]})).is_ok());
@@ -264,6 +365,53 @@ mod tests {
             assert!(
                 refusal.message.ends_with("the operator's policy"),
                 "{operator}"
+            );
+        }
+    }
+
+    #[test]
+    fn requests_need_their_own_grant() {
+        let http = |host: &str, methods: &[&str], paths: &[&str]| EgressRule {
+            methods: methods.iter().map(ToString::to_string).collect(),
+            paths: paths.iter().map(ToString::to_string).collect(),
+            ..rule(host, PortRule::Number(443), &["https"])
+        };
+        let grant = grant(
+            "p",
+            &[
+                http("api.example", &["GET"], &[]),
+                http("api.example", &["POST"], &["/v1/", "/v2/"]),
+                rule("api.example", PortRule::Number(80), &["http"]),
+                rule("tls.example", PortRule::Number(443), &["tls"]),
+            ],
+            &json!({}),
+        );
+        let of = |transport, host, port, method| {
+            let asked = Asked {
+                host,
+                port,
+                transport,
+            };
+            admit_request(&asked, method, &grant).map_err(|refusal| refusal.code)
+        };
+        assert_eq!(of("https", "API.example.", 443, "GET"), Ok(vec![]));
+        assert_eq!(
+            of("https", "api.example", 443, "POST"),
+            Ok(vec!["/v1/".into(), "/v2/".into()])
+        );
+        assert_eq!(of("http", "api.example", 80, "DELETE"), Ok(vec![]));
+        for (transport, host, port, method) in [
+            ("https", "api.example", 443, "DELETE"),
+            ("http", "api.example", 443, "GET"),
+            ("https", "api.example", 80, "GET"),
+            ("https", "tls.example", 443, "GET"),
+            ("https", "example", 443, "GET"),
+        ] {
+            let refused = of(transport, host, port, method);
+            assert_eq!(
+                refused,
+                Err(FailureCode::Denied),
+                "{transport} {host} {method}"
             );
         }
     }

@@ -1,5 +1,5 @@
 //! Host-owned connections: dialing under grant, operator policy and address guard, TLS, proxies,
-//! framing, and one task per open connection.
+//! framing, one task per open connection, and HTTP requests.
 //!
 //! Knows no provider, no turn and no storage: the supervisor drives it through the traits of
 //! `runtime::port`. Nothing here opens a socket to an address that [`guard`] has not passed, and
@@ -11,6 +11,7 @@ pub mod egress;
 pub mod error;
 pub mod framing;
 pub mod guard;
+pub mod http;
 mod link;
 mod outbox;
 pub mod post;
@@ -30,7 +31,9 @@ pub use tls::TlsContext;
 use crate::domain::account::Proxy;
 use crate::domain::error::Failure;
 use crate::domain::policy::NetworkPolicy;
-use crate::runtime::port::{Connection, ConnectionSink, ConnectionSpec, Connector, EgressGrant};
+use crate::runtime::port::{
+    Connection, ConnectionSink, ConnectionSpec, Connector, EgressGrant, Transport,
+};
 use crate::telemetry::metrics;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -54,6 +57,8 @@ pub struct Network {
     configured: OperatorEgress,
     policy: RwLock<NetworkPolicy>,
     metrics: metrics::Network,
+    /// Connections of HTTP requests that are kept for the next.
+    pools: http::Pools,
 }
 
 impl Network {
@@ -61,12 +66,15 @@ impl Network {
     pub fn new(settings: NetworkSettings) -> Result<Arc<Self>, NetworkError> {
         let runtime = Handle::try_current().map_err(|_| NetworkError::NoRuntime)?;
         let tls = TlsContext::load(&settings.extra_ca)?;
+        let pools = http::Pools::default();
+        pools.keep_tidy(&runtime);
         Ok(Arc::new(Self {
             runtime,
             dialer: Dialer::new(settings.policy, tls),
             configured: settings.operator,
             policy: RwLock::default(),
             metrics: settings.metrics,
+            pools,
         }))
     }
 
@@ -82,13 +90,42 @@ impl Network {
         spec: &ConnectionSpec,
         grant: &EgressGrant,
     ) -> Result<egress::Admission, Failure> {
-        let admission = egress::admit(spec, grant, &self.configured)?;
-        let policy = self.policy.read().unwrap_or_else(PoisonError::into_inner);
-        egress::admit(spec, grant, &policy.egress)?;
-        if let Some(narrower) = policy.providers.get(&grant.provider) {
-            egress::admit(spec, grant, narrower)?;
-        }
+        let admission = egress::admit(spec, grant)?;
+        let (Transport::Tcp { host, port } | Transport::Tls { host, port }) = &spec.transport;
+        let transport = match spec.transport {
+            Transport::Tcp { .. } => "tcp",
+            Transport::Tls { .. } => "tls",
+        };
+        let asked = egress::Asked {
+            host,
+            port: *port,
+            transport,
+        };
+        self.obey(&asked, &grant.provider)?;
         Ok(admission)
+    }
+
+    /// The same for a request; what its path has to begin with, one of them, if that is bounded.
+    fn admit_asked(
+        &self,
+        asked: &egress::Asked<'_>,
+        method: &str,
+        grant: &EgressGrant,
+    ) -> Result<Vec<String>, Failure> {
+        let paths = egress::admit_request(asked, method, grant)?;
+        self.obey(asked, &grant.provider)?;
+        Ok(paths)
+    }
+
+    /// What the operator says of it.
+    fn obey(&self, asked: &egress::Asked<'_>, provider: &str) -> Result<(), Failure> {
+        egress::obey(asked, &self.configured)?;
+        let policy = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        egress::obey(asked, &policy.egress)?;
+        match policy.providers.get(provider) {
+            Some(narrower) => egress::obey(asked, narrower),
+            None => Ok(()),
+        }
     }
 
     /// For what is not a provider's connection (webhook delivery, media that clients name): the

@@ -8,7 +8,7 @@ use super::imports::{OFFERED, TYPES_ONLY};
 use super::instance::Instance;
 use super::limits::{Limits, breach};
 use crate::domain::capability::{self, Features, Interface};
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{EgressRule, Manifest, PlaceKind, PlacementRule};
 use anyport_contract::exports::anyport::provider as guest;
 use std::sync::Arc;
 use wasmtime::component::{Component, InstancePre};
@@ -16,6 +16,7 @@ use wasmtime::component::{Component, InstancePre};
 pub const LIFECYCLE: &str = "anyport:provider/lifecycle@0.1.0";
 pub const REACTOR: &str = "anyport:provider/reactor@0.1.0";
 pub const SIGN_IN: &str = "anyport:provider/sign-in@0.1.0";
+pub const INGRESS: &str = "anyport:provider/ingress@0.1.0";
 
 /// The contract that this host serves.
 pub(super) const CONTRACT: (u64, u64) = (0, 1);
@@ -50,6 +51,7 @@ pub(super) struct Loaded {
     pub reactor: guest::reactor::GuestIndices,
     pub sign_in: Option<guest::sign_in::GuestIndices>,
     pub exports: Arc<Indices>,
+    pub ingress: Option<guest::ingress::GuestIndices>,
 }
 
 impl Provider {
@@ -112,6 +114,7 @@ impl Engine {
         })?;
         let descriptor = convert_descriptor(described)?;
         check_features(&descriptor, &loaded.exports)?;
+        check_ingress(loaded.ingress.is_some(), &manifest)?;
         Ok(Provider {
             digest,
             manifest: Arc::new(manifest),
@@ -215,7 +218,95 @@ fn check_manifest(manifest: &Manifest) -> Result<(), Refusal> {
             ));
         }
     }
+    for rule in &manifest.egress {
+        check_egress(rule).map_err(Refusal)?;
+    }
+    for rule in &manifest.secrets.placements {
+        check_placement(rule, manifest).map_err(Refusal)?;
+    }
+    let mut routes = std::collections::BTreeSet::new();
+    for route in &manifest.ingress {
+        route.check().map_err(Refusal)?;
+        if !routes.insert(&route.route) {
+            return refuse(format!("ingress `{}` stands there twice", route.route));
+        }
+        for name in route.secrets() {
+            if !manifest.secrets.names.iter().any(|known| known == name) {
+                return refuse(format!(
+                    "ingress `{}` uses the secret `{name}`, which is not in secrets.names",
+                    route.route
+                ));
+            }
+        }
+    }
     Ok(())
+}
+
+fn check_egress(rule: &EgressRule) -> Result<(), String> {
+    let at = |rest: String| Err(format!("egress to {}: {rest}", rule.host));
+    let known = |name: &String| EgressRule::TRANSPORTS.contains(&name.as_str());
+    if rule.transports.is_empty() || !rule.transports.iter().all(known) {
+        return at("transports is one or more of tcp, tls, http, https".to_owned());
+    }
+    let upper = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase());
+    if let Some(method) = rule.methods.iter().find(|name| !upper(name)) {
+        return at(format!(
+            "methods names `{method}`: HTTP methods are upper-case"
+        ));
+    }
+    if let Some(path) = rule.paths.iter().find(|path| !path.starts_with('/')) {
+        return at(format!("paths names `{path}`: a path begins with /"));
+    }
+    let http = |name: &String| name.starts_with("http");
+    if (!rule.methods.is_empty() || !rule.paths.is_empty()) && !rule.transports.iter().all(http) {
+        return at("methods and paths are only for http and https".to_owned());
+    }
+    Ok(())
+}
+
+fn check_placement(rule: &PlacementRule, manifest: &Manifest) -> Result<(), String> {
+    let at = |rest: &str| Err(format!("secrets.placements of `{}`: {rest}", rule.secret));
+    if !manifest.secrets.names.contains(&rule.secret) {
+        return at("it is not in secrets.names");
+    }
+    if rule.hosts.is_empty() {
+        return at("hosts says who may see it: at least one");
+    }
+    let known = |name: &String| name == "http" || name == "https";
+    if rule.transports.is_empty() || !rule.transports.iter().all(known) {
+        return at("transports is https, and http where it is meant");
+    }
+    let fits = match rule.place {
+        PlaceKind::Header => {
+            !rule.name.is_empty()
+                && rule
+                    .name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        }
+        PlaceKind::Query | PlaceKind::FormField => !rule.name.is_empty(),
+        PlaceKind::PathSegment => rule.name.parse::<u32>().is_ok(),
+        PlaceKind::JsonPointer => crate::domain::ingress::is_pointer(&rule.name),
+    };
+    if !fits {
+        return at(
+            "name is a lower-case header, a parameter, a field, the number of a segment, or a JSON pointer",
+        );
+    }
+    Ok(())
+}
+
+/// Routes and the export `ingress` go together.
+fn check_ingress(exported: bool, manifest: &Manifest) -> Result<(), Refusal> {
+    match (exported, manifest.ingress.is_empty()) {
+        (false, false) => refuse(format!(
+            "the manifest has ingress routes, and the component does not export {INGRESS}"
+        )),
+        (true, true) => refuse(format!(
+            "the component exports {INGRESS}, and its manifest has no ingress route"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Every import and export of the contract is of a version that this host serves, and every
@@ -282,12 +373,18 @@ fn indices(pre: InstancePre<GuestState>) -> Result<Loaded, Refusal> {
         None
     };
     let exports = Arc::new(shape(Indices::of(&pre, has))?);
+    let ingress = if has(INGRESS) {
+        Some(shape(guest::ingress::GuestIndices::new(&pre))?)
+    } else {
+        None
+    };
     Ok(Loaded {
         pre,
         lifecycle,
         reactor,
         sign_in,
         exports,
+        ingress,
     })
 }
 

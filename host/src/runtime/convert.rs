@@ -1,13 +1,20 @@
 //! Between the contract's generated types and the domain's. No decisions here.
 
+use super::limits::breach;
+use super::port::http::{
+    Bytes, HttpBody, HttpPart, HttpRequest, HttpResponse, PartBody, Place, Placement, ResponseBody,
+};
 use crate::domain::Timestamp;
 use crate::domain::account::Profile;
 use crate::domain::chat::PageOf;
 use crate::domain::error::{Certainty, Failure, FailureCode};
+use crate::domain::ingress::{IngressRequest, IngressResponse, MAX_BYTES};
 use crate::domain::send::{Content, MessageRef, Outgoing, SentMessage};
 use crate::domain::sign_in::{Answer, Display, Question};
-use anyport_contract::anyport::provider::{account, model, replies, sign_in_steps, types};
-use anyport_contract::exports::anyport::provider::{messaging, sign_in};
+use anyport_contract::anyport::provider::{
+    account, http_types, model, replies, sign_in_steps, types,
+};
+use anyport_contract::exports::anyport::provider::{ingress, messaging, reactor, sign_in};
 
 pub fn failure_code(code: types::ErrorCode) -> FailureCode {
     match code {
@@ -204,6 +211,125 @@ fn labelled(values: &[(String, Option<String>)]) -> Vec<model::Labelled> {
         .map(|(value, kind)| model::Labelled {
             value: value.clone(),
             kind: kind.clone(),
+        })
+        .collect()
+}
+
+pub fn http_request(request: http_types::Request) -> HttpRequest {
+    HttpRequest {
+        method: request.method,
+        url: request.url,
+        headers: pairs(request.headers),
+        secrets: request.secrets.into_iter().map(placement).collect(),
+        body: match request.body {
+            http_types::Body::Empty => HttpBody::Empty,
+            http_types::Body::Bytes(bytes) => HttpBody::Bytes(Bytes(bytes)),
+            http_types::Body::Blob(blob) => HttpBody::Blob(blob),
+            http_types::Body::Multipart(parts) => {
+                HttpBody::Multipart(parts.into_iter().map(part).collect())
+            }
+        },
+        timeout_ms: request.timeout_ms,
+        repeatable: request.repeatable,
+        max_bytes: request.max_bytes,
+        to_blob: request.to_blob,
+        context: Bytes(request.context),
+    }
+}
+
+fn placement(placement: http_types::Placement) -> Placement {
+    Placement {
+        secret: placement.secret,
+        place: match placement.place {
+            http_types::Place::Header(name) => Place::Header(name.to_ascii_lowercase()),
+            http_types::Place::Query(name) => Place::Query(name),
+            http_types::Place::PathSegment(number) => Place::PathSegment(number),
+            http_types::Place::FormField(name) => Place::FormField(name),
+            http_types::Place::JsonPointer(pointer) => Place::JsonPointer(pointer),
+        },
+        before: placement.before,
+        after: placement.after,
+    }
+}
+
+fn part(part: http_types::Part) -> HttpPart {
+    HttpPart {
+        name: part.name,
+        filename: part.filename,
+        mime: part.mime,
+        body: match part.body {
+            http_types::PartBody::Bytes(bytes) => PartBody::Bytes(Bytes(bytes)),
+            http_types::PartBody::Blob(blob) => PartBody::Blob(blob),
+        },
+    }
+}
+
+pub fn http_response(response: &HttpResponse) -> reactor::Response {
+    reactor::Response {
+        status: response.status,
+        headers: headers(&response.headers),
+        body: match &response.body {
+            ResponseBody::Bytes(bytes) => reactor::ResponseBody::Bytes(bytes.clone()),
+            ResponseBody::Blob(blob) => reactor::ResponseBody::Blob(blob.clone()),
+        },
+    }
+}
+
+pub fn ingress_request(request: &IngressRequest) -> ingress::Request {
+    ingress::Request {
+        method: request.method.clone(),
+        route: request.route.clone(),
+        path: request.path.clone(),
+        headers: headers(&request.headers),
+        body: request.body.clone(),
+    }
+}
+
+/// An answer that cannot be sent breaks a rule.
+pub fn ingress_response(response: ingress::Response) -> wasmtime::Result<IngressResponse> {
+    if !(200..=599).contains(&response.status) {
+        return breach(format!(
+            "an answer to the channel has a status of 200 to 599, not {}",
+            response.status
+        ));
+    }
+    if response.body.len() > MAX_BYTES as usize {
+        return breach(format!(
+            "an answer to the channel has at most {MAX_BYTES} bytes, this one has {}",
+            response.body.len()
+        ));
+    }
+    let headers = pairs(response.headers);
+    let bad = headers.iter().find(|(name, value)| {
+        http::HeaderName::try_from(name.as_str()).is_err()
+            || http::HeaderValue::from_bytes(value.as_bytes()).is_err()
+    });
+    if let Some((name, _)) = bad {
+        return breach(format!(
+            "an answer to the channel has a header that is none: `{}`",
+            name.escape_debug()
+        ));
+    }
+    Ok(IngressResponse {
+        status: response.status,
+        headers,
+        body: response.body,
+    })
+}
+
+fn pairs(headers: Vec<types::Header>) -> Vec<(String, String)> {
+    headers
+        .into_iter()
+        .map(|header| (header.name.to_ascii_lowercase(), header.value))
+        .collect()
+}
+
+fn headers(pairs: &[(String, String)]) -> Vec<types::Header> {
+    pairs
+        .iter()
+        .map(|(name, value)| types::Header {
+            name: name.clone(),
+            value: value.clone(),
         })
         .collect()
 }

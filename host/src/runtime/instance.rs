@@ -7,9 +7,11 @@ use super::exports::Exports;
 use super::guest::{GuestState, Mode};
 use super::limits::{Breach, Limits};
 use super::meter::{CpuBudget, Meter};
+use super::port::http::HttpResponse;
 use super::turn::Turn;
 use crate::domain::command::Command;
 use crate::domain::error::Failure;
+use crate::domain::ingress::IngressRequest;
 use crate::domain::send::Outgoing;
 use crate::domain::sign_in::Answer;
 use anyport_contract::anyport::provider::types;
@@ -65,6 +67,12 @@ pub enum Call {
         request: String,
         command: Arc<Command>,
     },
+    Http {
+        label: String,
+        context: Vec<u8>,
+        outcome: Result<Arc<HttpResponse>, Failure>,
+    },
+    Ingress(Arc<IngressRequest>),
 }
 
 /// What `suspend` hands over: state version and bytes.
@@ -155,6 +163,7 @@ pub struct Instance {
     reactor: guest::reactor::Guest,
     sign_in: Option<guest::sign_in::Guest>,
     exports: Exports,
+    ingress: Option<guest::ingress::Guest>,
     /// A call failed; what its memory holds since is nobody's state.
     failed: bool,
     #[cfg(feature = "native-bench")]
@@ -168,7 +177,7 @@ impl Instance {
     }
 
     fn try_new(provider: &super::check::Loaded, limits: &Limits) -> wasmtime::Result<Self> {
-        use super::check::{LIFECYCLE, REACTOR, SIGN_IN};
+        use super::check::{INGRESS, LIFECYCLE, REACTOR, SIGN_IN};
         let mut store = Store::new(provider.pre.engine(), GuestState::new(limits));
         store.limiter(|state| &mut state.memory);
         // A call of a host function copies what it is given; so much of it at once.
@@ -187,12 +196,17 @@ impl Instance {
             None => None,
         };
         let exports = Exports::new(instance, provider.exports.clone());
+        let ingress = match &provider.ingress {
+            Some(indices) => Some(shape_of(INGRESS, indices.load(&mut store, &instance))?),
+            None => None,
+        };
         Ok(Self {
             store,
             lifecycle,
             reactor,
             sign_in,
             exports,
+            ingress,
             failed: false,
             #[cfg(feature = "native-bench")]
             native: None,
@@ -345,6 +359,35 @@ impl Instance {
                 let called = self.exports.call_command(store, request, command)?;
                 return Ok(called.map(|()| Vec::new()));
             }
+            Call::Ingress(request) => {
+                let Some(ingress) = &self.ingress else {
+                    return Err(wasmtime::Error::msg("the component exports no `ingress`"));
+                };
+                let request = convert::ingress_request(request);
+                let answered = ingress.call_on_request(&mut self.store, &request)?;
+                return match answered {
+                    Ok(response) => {
+                        let response = convert::ingress_response(response)?;
+                        if let Some(turn) = &mut self.store.data_mut().turn {
+                            turn.effects.ingress = Some(response);
+                        }
+                        Ok(Ok(Vec::new()))
+                    }
+                    Err(error) => Ok(Err(error)),
+                };
+            }
+            Call::Http {
+                label,
+                context,
+                outcome,
+            } => Wake::Http(guest::reactor::Answered {
+                name: label.clone(),
+                context: context.clone(),
+                outcome: match outcome {
+                    Ok(response) => Ok(convert::http_response(response)),
+                    Err(failure) => Err(convert::error(failure)),
+                },
+            }),
             Call::Opened { label } => Wake::Opened(guest::reactor::Opened {
                 name: label.clone(),
                 subprotocol: None,

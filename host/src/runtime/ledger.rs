@@ -4,9 +4,11 @@
 //! Changes of a turn are undone when the turn fails. Owns no truth: storage does.
 
 use super::port::ConnectionSpec;
+use super::port::http::HttpRequest;
 use crate::domain::{SecretBytes, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Keys with their values, in byte order of the keys.
 pub type KvEntries = Vec<(String, Vec<u8>)>;
@@ -41,6 +43,14 @@ pub struct TimerView {
     pub context: Vec<u8>,
 }
 
+/// An HTTP request that is not answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestView {
+    /// Tells it from others under the same label, also after a restart.
+    pub id: Uuid,
+    pub request: Arc<HttpRequest>,
+}
+
 pub struct Ledger {
     /// Values by key; none: known to be absent. Complete when `kv_complete`.
     kv: BTreeMap<String, Option<Arc<[u8]>>>,
@@ -50,6 +60,7 @@ pub struct Ledger {
     secrets: BTreeMap<String, SecretBytes>,
     pub connections: HashMap<String, ConnectionView>,
     pub timers: HashMap<String, TimerView>,
+    pub requests: HashMap<String, RequestView>,
     generation: u64,
     undo: Vec<Undo>,
 }
@@ -59,6 +70,7 @@ enum Undo {
     Secret(String, Option<SecretBytes>),
     Connection(String, Option<ConnectionView>),
     Timer(String, Option<TimerView>),
+    Request(String, Option<RequestView>),
 }
 
 impl Ledger {
@@ -81,6 +93,7 @@ impl Ledger {
             secrets: secrets.into_iter().collect(),
             connections: HashMap::new(),
             timers: HashMap::new(),
+            requests: HashMap::new(),
             generation: 0,
             undo: Vec::new(),
         }
@@ -248,6 +261,14 @@ impl Ledger {
         self.undo.push(Undo::Timer(label.to_owned(), before));
     }
 
+    pub fn set_request(&mut self, label: &str, view: Option<RequestView>) {
+        let before = match view {
+            Some(view) => self.requests.insert(label.to_owned(), view),
+            None => self.requests.remove(label),
+        };
+        self.undo.push(Undo::Request(label.to_owned(), before));
+    }
+
     /// The turn ended well: what it changed stays.
     pub fn keep(&mut self) {
         self.undo.clear();
@@ -285,6 +306,7 @@ impl Ledger {
                 Undo::Secret(name, before) => restore_sorted(&mut self.secrets, name, before),
                 Undo::Connection(label, before) => restore(&mut self.connections, label, before),
                 Undo::Timer(label, before) => restore(&mut self.timers, label, before),
+                Undo::Request(label, before) => restore(&mut self.requests, label, before),
             }
         }
     }

@@ -25,6 +25,8 @@ pub struct Limits {
     pub connections: usize,
     /// Timers that an account holds.
     pub timers: usize,
+    /// HTTP requests of an account that are not answered.
+    pub requests: usize,
 }
 
 impl Default for Limits {
@@ -40,6 +42,7 @@ impl Default for Limits {
             log_line_bytes: 4096,
             connections: 8,
             timers: 256,
+            requests: 64,
         }
     }
 }

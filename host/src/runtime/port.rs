@@ -1,8 +1,11 @@
 //! What a turn and the rest of the host say to each other about connections. Implemented by
 //! `network`, driven by `supervisor`.
 
+pub mod http;
+
 use crate::domain::account::Proxy;
 use crate::domain::error::Failure;
+use crate::domain::manifest::PlaceKind;
 use std::sync::Arc;
 
 /// The contract's `connections.spec`, without the transports that this host does not offer yet.
@@ -47,15 +50,33 @@ pub struct EgressGrant {
     /// The provider's id: the operator may narrow each one's further.
     pub provider: String,
     pub rules: Vec<GrantedDestination>,
+    pub placements: Vec<GrantedPlacement>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantedDestination {
     /// A name or address, compared without case; `*.example.org` stands for every name below it.
     pub host: String,
     pub port: u16,
     pub tcp: bool,
     pub tls: bool,
+    pub http: bool,
+    pub https: bool,
+    /// Of requests; every one when empty.
+    pub methods: Vec<String>,
+    /// What the path of a request begins with; anything when empty.
+    pub paths: Vec<String>,
+}
+
+/// Where a secret may stand in a request, and who may see it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantedPlacement {
+    pub secret: String,
+    pub place: PlaceKind,
+    pub name: String,
+    pub hosts: Vec<String>,
+    pub http: bool,
+    pub https: bool,
 }
 
 /// A place in the account's bounded queue of frames. As long as it lives the frame counts as

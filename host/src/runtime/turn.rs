@@ -4,15 +4,18 @@ use super::ledger::Ledger;
 use super::limits::{Breach, Limits, breach};
 use super::normalize::{Normalized, ReplyTokens};
 use super::port::ConnectionSpec;
+use super::port::http::HttpRequest;
 use crate::domain::account::Profile;
 use crate::domain::command::Answer;
 use crate::domain::error::{Certainty, Failure};
+use crate::domain::ingress::IngressResponse;
 use crate::domain::manifest::Manifest;
 use crate::domain::send::SentMessage;
 use crate::domain::sign_in::{Display, Question};
 use crate::domain::{AccountId, SecretBytes, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// What stays the same for all turns of an account.
 pub struct AccountFacts {
@@ -52,6 +55,9 @@ pub struct Effects {
     pub secrets: BTreeMap<String, Option<SecretBytes>>,
     pub timers: Vec<TimerEffect>,
     pub network: Vec<NetworkEffect>,
+    pub http: Vec<HttpEffect>,
+    /// The answer to what the channel called for.
+    pub ingress: Option<IngressResponse>,
     pub replies: Vec<Reply>,
     pub link: Option<(Link, Option<Failure>)>,
     pub identity: Option<Profile>,
@@ -89,6 +95,17 @@ pub enum NetworkEffect {
         label: String,
         generation: u64,
     },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum HttpEffect {
+    Submit {
+        label: String,
+        id: Uuid,
+        request: Arc<HttpRequest>,
+    },
+    /// Cancelled, replaced, or answered in this turn.
+    End { label: String, id: Uuid },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +160,7 @@ impl Effects {
         !self.events.is_empty()
             || !self.kv.is_empty()
             || !self.secrets.is_empty()
+            || !self.http.is_empty()
             || self.timers.iter().any(|timer| {
                 timer.was_durable || timer.set.as_ref().is_some_and(|timer| timer.durable)
             })

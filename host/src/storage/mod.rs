@@ -34,6 +34,7 @@ pub use lease::Lease;
 use lease::{HandOver, HostRow, Notice};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 /// One unit of the group commit. Those of a group are applied in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +62,7 @@ pub struct AccountCommit {
     pub kv: Vec<KvWrite>,
     pub secrets: Vec<SecretWrite>,
     pub timers: Vec<TimerWrite>,
+    pub requests: Vec<RequestWrite>,
     pub sends: Vec<SendChange>,
     pub patch: AccountPatch,
     /// Sum of key and value lengths after this commit, when kv changed.
@@ -97,6 +99,45 @@ pub struct TimerWrite {
     pub label: String,
     /// None: cancelled, or fired in this turn.
     pub timer: Option<DurableTimer>,
+}
+
+/// A change of an HTTP request that is not answered.
+#[derive(Clone, PartialEq)]
+pub enum RequestWrite {
+    /// As its owner encodes it; it has not left this host.
+    Put { id: Uuid, request: Vec<u8> },
+    /// From now on it may have left.
+    Started { id: Uuid },
+    /// Answered, cancelled or replaced.
+    Remove { id: Uuid },
+}
+
+impl RequestWrite {
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Put { id, .. } | Self::Started { id } | Self::Remove { id } => *id,
+        }
+    }
+}
+
+impl std::fmt::Debug for RequestWrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = match self {
+            Self::Put { .. } => "put",
+            Self::Started { .. } => "started",
+            Self::Remove { .. } => "remove",
+        };
+        write!(f, "RequestWrite({what} {})", self.id())
+    }
+}
+
+/// A request that was not answered.
+#[derive(Clone, PartialEq)]
+pub struct StoredRequest {
+    pub id: Uuid,
+    /// It may have left.
+    pub started: bool,
+    pub request: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -489,6 +530,18 @@ pub trait Store: std::marker::Send + Sync + 'static {
     ) -> Result<Vec<(String, Vec<u8>)>, StorageError>;
     async fn secrets(&self, id: &AccountId) -> Result<Vec<(String, SecretBytes)>, StorageError>;
     async fn timers(&self, id: &AccountId) -> Result<Vec<(String, DurableTimer)>, StorageError>;
+    /// Oldest first.
+    async fn requests(&self, _id: &AccountId) -> Result<Vec<StoredRequest>, StorageError> {
+        Ok(Vec::new())
+    }
+    /// Accounts of the provider with this `provider_account_ref`, of whatever workspace.
+    async fn accounts_by_ref(
+        &self,
+        _provider: &str,
+        _reference: &str,
+    ) -> Result<Vec<Account>, StorageError> {
+        Ok(Vec::new())
+    }
 
     // Sends.
     async fn send(

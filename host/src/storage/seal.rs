@@ -29,6 +29,7 @@ pub enum Kind {
     Secret,
     Kv,
     Timer,
+    Request,
     Config,
     Proxy,
     Profile,
@@ -49,6 +50,7 @@ impl Kind {
             Self::Secret => "secret",
             Self::Kv => "kv",
             Self::Timer => "timer",
+            Self::Request => "request",
             Self::Config => "config",
             Self::Proxy => "proxy",
             Self::Profile => "profile",
@@ -230,6 +232,16 @@ impl TokenSealer {
     pub fn seal(&self, purpose: &str, plain: &[u8]) -> String {
         let associated = associated("", "token", purpose.as_bytes());
         URL_SAFE_NO_PAD.encode(seal(&self.0, &associated, &[plain]))
+    }
+
+    /// Always the same for the same text, and not to be guessed: 128 bits, as URL-safe text.
+    pub fn mark(&self, purpose: &str, text: &str) -> String {
+        let mut mac = mac(&derive(&self.0, "anyport/1/mark"));
+        mac.update(purpose.as_bytes());
+        mac.update(&[0]);
+        mac.update(text.as_bytes());
+        let whole: [u8; 32] = mac.finalize().into_bytes().into();
+        URL_SAFE_NO_PAD.encode(&whole[..16])
     }
 
     pub fn open(&self, purpose: &str, token: &str) -> Option<Vec<u8>> {

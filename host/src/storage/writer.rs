@@ -17,7 +17,7 @@
 mod worker;
 
 use self::worker::Worker;
-use super::{StorageError, Store, Write, Written};
+use super::{RequestWrite, StorageError, Store, Write, Written};
 use crate::telemetry::metrics;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -282,7 +282,19 @@ fn size_of_write(write: &Write) -> usize {
                 .iter()
                 .map(|write| write.timer.as_ref().map_or(0, |timer| timer.context.len()) + ROW)
                 .sum();
-            ROW + events + kv + timers + (commit.sends.len() + commit.secrets.len()) * 2 * ROW
+            let requests: usize = commit
+                .requests
+                .iter()
+                .map(|write| match write {
+                    RequestWrite::Put { request, .. } => request.len() + ROW,
+                    RequestWrite::Started { .. } | RequestWrite::Remove { .. } => ROW,
+                })
+                .sum();
+            ROW + events
+                + kv
+                + timers
+                + requests
+                + (commit.sends.len() + commit.secrets.len()) * 2 * ROW
         }
         Write::RecordSend(record) => {
             let content = match &record.outgoing.content {

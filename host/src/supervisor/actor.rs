@@ -16,6 +16,7 @@ use crate::domain::{AccountId, PartitionId, SendId, WorkspaceId};
 use crate::runtime::ledger::ColdKv;
 use crate::runtime::meter::thread_cpu;
 use crate::runtime::normalize::ReplyTokens;
+use crate::runtime::port::http::HttpClient;
 use crate::runtime::port::{ConnectionSink, Connector, Report};
 use crate::storage::lease::Ownership;
 use crate::storage::writer::Writer;
@@ -34,6 +35,9 @@ pub struct Shared {
     pub writer: Writer,
     pub ownership: Arc<Ownership>,
     pub connector: Arc<dyn Connector>,
+    pub http: Arc<dyn HttpClient>,
+    /// For requests of all accounts that are on their way.
+    pub http_room: Arc<Semaphore>,
     pub reply_tokens: Arc<dyn ReplyTokens + Send + Sync>,
     pub workers: Arc<Workers>,
     pub clock: Arc<Clock>,
@@ -74,6 +78,8 @@ pub struct Actor {
     pub command_places: Arc<Semaphore>,
     meters: Arc<ProviderMeters>,
     pub meter: Meter,
+    /// For requests of the channel that wait, in KiB.
+    pub ingress_room: Arc<Semaphore>,
     state: AtomicU8,
     slow: AtomicBool,
 }
@@ -107,6 +113,7 @@ impl Actor {
             live: Mutex::new(live),
             command_places: Arc::new(Semaphore::new(places)),
             meter: Meter::default(),
+            ingress_room: Arc::new(Semaphore::new(super::ingress::ROOM_KIB)),
             state: AtomicU8::new(IDLE),
             slow: AtomicBool::new(false),
         })
@@ -158,6 +165,11 @@ impl Actor {
         if let Ok(mut mailbox) = self.mailbox.lock() {
             mailbox.inputs.retain(keep);
         }
+    }
+
+    /// Nobody takes what the channel sends now.
+    pub fn refuse_ingress(&self) {
+        self.retain_inputs(|input| !matches!(input, Input::Ingress { .. }));
     }
 
     pub fn alarm(self: &Arc<Self>, alarm: Alarm) {

@@ -4,6 +4,7 @@ use crate::domain::account::{Account, Proxy, RuntimeState};
 use crate::domain::command::{self, Command, Unanswered};
 use crate::domain::error::Failure;
 use crate::domain::grant::Grant;
+use crate::domain::ingress::{IngressResponse, IngressRoute};
 use crate::domain::manifest::Manifest;
 use crate::domain::send::{Idempotency, Outgoing, Send};
 use crate::domain::sign_in::{Answer, Flow};
@@ -130,6 +131,60 @@ pub struct SendAnswer {
     pub repeated: bool,
 }
 
+/// Where a channel's request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IngressTarget {
+    Account(AccountId),
+    /// All accounts of a provider, by its id or an alias.
+    App(String),
+}
+
+/// A request of a channel as it came.
+pub struct Arriving {
+    pub target: IngressTarget,
+    pub route: String,
+    pub method: String,
+    /// The whole path, and what of it is below the route.
+    pub path: String,
+    pub below: String,
+    pub query: Option<String>,
+    /// With the host's public address, if it has one.
+    pub url: Option<String>,
+    /// Names are lower-case.
+    pub headers: Vec<(String, String)>,
+    /// None: it is longer than the route takes.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Why the channel gets no answer of the provider's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IngressRefusal {
+    #[error("there is no such route")]
+    UnknownRoute,
+    /// No account that is here is meant.
+    #[error("there is no such account")]
+    UnknownAccount,
+    /// Those it takes.
+    #[error("this route does not take this method")]
+    Method(Vec<String>),
+    #[error("the body is longer than this route takes")]
+    TooLarge,
+    #[error("the request is not verified")]
+    Unverified,
+    /// (what is wrong)
+    #[error("{0}")]
+    Malformed(&'static str),
+    #[error("another host runs this account")]
+    OwnerElsewhere,
+    #[error("too many requests of this account wait")]
+    Busy,
+    /// The provider failed, is not up, or took too long.
+    #[error("the account does not take it now")]
+    Unavailable,
+    #[error("the database does not take it now")]
+    Storage,
+}
+
 /// Why something was refused; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -216,6 +271,24 @@ pub trait Control: std::marker::Send + Sync + 'static {
     ) -> Result<Account, Refusal>;
     /// Signs out at the channel if it can within a short time, then deletes.
     async fn delete_account(&self, workspace: &WorkspaceId, id: &AccountId) -> Result<(), Refusal>;
+
+    /// How many bytes of a body a route takes.
+    fn ingress_limit(
+        &self,
+        _target: &IngressTarget,
+        _route: &str,
+    ) -> Result<usize, IngressRefusal> {
+        Err(IngressRefusal::UnknownRoute)
+    }
+    /// Verifies a channel's request and hands it to the accounts it is for. Their turns are
+    /// committed when it returns `Ok`.
+    async fn ingress(&self, _arriving: Arriving) -> Result<IngressResponse, IngressRefusal> {
+        Err(IngressRefusal::UnknownRoute)
+    }
+    /// Routes of the version that the account runs.
+    fn ingress_routes(&self, _account: &Account) -> Vec<IngressRoute> {
+        Vec::new()
+    }
 
     /// What this host owns.
     fn ownership(&self) -> OwnershipState;

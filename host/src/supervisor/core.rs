@@ -5,6 +5,7 @@ use super::accounts::signed_in_and_wanted;
 use super::actor::{Actor, Live, Shared};
 use super::commands::{OpenCommand, refuse_waiting_commands};
 use super::flush::{Flush, PendingOutput};
+use super::http::Pending;
 use super::mailbox::{Due, Input, Order, Signal};
 use super::replace::{Previous, Replacement};
 use super::start::Stop;
@@ -24,6 +25,7 @@ use crate::telemetry::metrics::ProviderMeters;
 use crate::telemetry::trace::{Kind, Step, TraceContext};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Turns that an account may run ahead of the commit.
 const RUN_AHEAD: usize = 16;
@@ -83,6 +85,8 @@ pub struct Core {
     pub handles: HashMap<u64, Box<dyn Connection>>,
     pub output: HashMap<u64, PendingOutput>,
     pub tokens: u64,
+    /// HTTP requests that are committed and not answered.
+    pub requests: HashMap<Uuid, Pending>,
     pub strikes: Strikes,
     pub kills: HashMap<String, u8>,
     pub skip: Vec<String>,
@@ -133,6 +137,7 @@ impl Core {
             handles: HashMap::new(),
             output: HashMap::new(),
             tokens: 0,
+            requests: HashMap::new(),
             strikes: Strikes::default(),
             kills: HashMap::new(),
             meters: shared.settings.metrics.of(&account.provider),
@@ -238,8 +243,13 @@ impl Core {
             return true;
         }
         match self.phase {
-            Phase::Gone | Phase::Waiting => false,
+            Phase::Gone => false,
+            Phase::Waiting => {
+                actor.refuse_ingress();
+                false
+            }
             Phase::Off => {
+                actor.refuse_ingress();
                 let signs_in = actor.has_input(|input| matches!(input, Input::SignIn { .. }));
                 if signs_in {
                     self.phase = Phase::Starting(Cause::First);
@@ -281,6 +291,8 @@ impl Core {
             Signal::Committed { commit, result } => self.on_committed(actor, commit, result),
             Signal::Flushed { token } => self.on_flushed(actor, token),
             Signal::ConnectionGone { generation } => self.on_connection_gone(actor, generation),
+            Signal::HttpRoom { id, permit } => self.on_http_room(actor, id, permit),
+            Signal::HttpAnswered { id } => self.on_http_answered(id),
             Signal::Due(due) => self.on_due(actor, due),
             Signal::Order(order) => self.on_order(actor, order),
             Signal::Lease => self.flush_committed(actor),
@@ -478,6 +490,7 @@ impl Core {
         self.instance = None;
         self.previous = None;
         self.handles.clear();
+        self.requests.clear();
         self.in_flight.clear();
         self.host_changes.clear();
         actor.look(|live| {
@@ -531,6 +544,7 @@ impl Core {
             kv: Vec::new(),
             secrets: Vec::new(),
             timers: Vec::new(),
+            requests: Vec::new(),
             sends: Vec::new(),
             patch: AccountPatch::default(),
             kv_bytes: None,

@@ -12,11 +12,18 @@ use crate::domain::command::{Answer, Unanswered};
 use crate::domain::event::NewEvent;
 use crate::domain::send::{SendChange, SendOutcome, SendState};
 use crate::runtime::ledger::{ConnectionState, ConnectionView};
-use crate::runtime::turn::{Effects, Link, NetworkEffect, Reply, TimerEffect};
+use crate::runtime::turn::{Effects, HttpEffect, Link, NetworkEffect, Reply, TimerEffect};
 use crate::runtime::{Call, Ledger, Outcome, Turn};
 use crate::storage::{AccountCommit, DurableTimer, KvWrite, SecretWrite, TimerWrite};
 use crate::telemetry::trace;
 use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// What is over with the input that tells of it.
+pub enum Fired {
+    Timer(TimerEffect),
+    Http(HttpEffect),
+}
 
 /// A send that the guest holds back for so long has failed.
 const DEFERRED_MS: u64 = 24 * 60 * 60 * 1000;
@@ -39,7 +46,11 @@ impl Core {
             return;
         };
         let mut turn = Box::new(Turn::new(now, ledger, self.facts.clone()));
-        turn.effects.timers.extend(fired);
+        match fired {
+            Some(Fired::Timer(effect)) => turn.effects.timers.push(effect),
+            Some(Fired::Http(effect)) => turn.effects.http.push(effect),
+            None => {}
+        }
         turn.doomed = actor.fails_next_turn();
         if let Input::SignIn {
             call: SignInCall::Begin { answers, .. } | SignInCall::Submit { answers },
@@ -105,7 +116,7 @@ impl Core {
         actor: &Arc<Actor>,
         ledger: &mut Ledger,
         input: &Input,
-    ) -> Option<(Call, Option<TimerEffect>)> {
+    ) -> Option<(Call, Option<Fired>)> {
         let alive = |ledger: &Ledger, label: &str, generation: u64| {
             ledger
                 .connections
@@ -161,10 +172,12 @@ impl Core {
                     .filter(|timer| timer.generation == *generation)?
                     .clone();
                 ledger.set_timer(label, None);
-                let fired = timer.durable.then(|| TimerEffect {
-                    label: label.clone(),
-                    set: None,
-                    was_durable: true,
+                let fired = timer.durable.then(|| {
+                    Fired::Timer(TimerEffect {
+                        label: label.clone(),
+                        set: None,
+                        was_durable: true,
+                    })
                 });
                 return Some((
                     Call::Timer {
@@ -173,6 +186,35 @@ impl Core {
                     },
                     fired,
                 ));
+            }
+            Input::Http {
+                label, id, outcome, ..
+            } => {
+                let view = ledger
+                    .requests
+                    .get(label)
+                    .filter(|view| view.id == *id)?
+                    .clone();
+                ledger.set_request(label, None);
+                let ended = Fired::Http(HttpEffect::End {
+                    label: label.clone(),
+                    id: *id,
+                });
+                let call = Call::Http {
+                    label: label.clone(),
+                    context: view.request.context.0.clone(),
+                    outcome: outcome.clone(),
+                };
+                return Some((call, Some(ended)));
+            }
+            Input::Ingress {
+                request, answer, ..
+            } => {
+                // Nobody waits any more; the channel sends it again.
+                if answer.as_ref().is_none_or(oneshot::Sender::is_closed) {
+                    return None;
+                }
+                Call::Ingress(request.clone())
             }
             Input::Send {
                 id,
@@ -210,7 +252,7 @@ impl Core {
     pub fn settle(
         &mut self,
         actor: &Arc<Actor>,
-        input: Option<Input>,
+        mut input: Option<Input>,
         outcome: Outcome,
         mut flush: Flush,
         patch: AccountPatch,
@@ -273,7 +315,12 @@ impl Core {
                 Some((set.at, timer.label, set.generation))
             })
             .collect();
+        commit.requests = super::http::writes(&effects.http);
         flush.network = effects.network;
+        flush.http = effects.http;
+        if let Some(Input::Ingress { answer, .. }) = &mut input {
+            flush.ingress = answer.take().zip(effects.ingress);
+        }
         self.enqueue(actor, input, commit, flush, must_commit);
     }
 

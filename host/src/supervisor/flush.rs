@@ -8,11 +8,13 @@ use super::mailbox::{Due, Input};
 use crate::domain::SendId;
 use crate::domain::Timestamp;
 use crate::domain::error::{Certainty, Failure, FailureCode};
+use crate::domain::ingress::IngressResponse;
 use crate::domain::send::{SendChange, SendOutcome, SendState};
-use crate::runtime::turn::NetworkEffect;
+use crate::runtime::turn::{HttpEffect, NetworkEffect};
 use crate::telemetry::trace::{self, TraceContext};
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 /// Sends with an unknown end that are remembered, so that a late answer can correct them.
 const UNKNOWN_SENDS: usize = 256;
@@ -21,6 +23,11 @@ const UNKNOWN_SENDS: usize = 256;
 #[derive(Default)]
 pub struct Flush {
     pub network: Vec<NetworkEffect>,
+    pub http: Vec<HttpEffect>,
+    /// Requests of which it is recorded now that they leave.
+    pub started: Vec<Uuid>,
+    /// Who waits for the answer to what the channel sent.
+    pub ingress: Option<(oneshot::Sender<IngressResponse>, IngressResponse)>,
     /// (at, label, generation)
     pub timers: Vec<(Timestamp, String, u64)>,
     /// Calls of sign-in that are answered.
@@ -59,6 +66,15 @@ impl Core {
             self.close_unkept(actor, label, generation);
         }
         self.flush_network(actor, flush.network, flush.after_output);
+        if !flush.http.is_empty() {
+            self.flush_http(actor, flush.http);
+        }
+        for id in flush.started {
+            self.on_started(actor, id);
+        }
+        if let Some((waits, response)) = flush.ingress {
+            let _ = waits.send(response);
+        }
         for (at, label, generation) in flush.timers {
             actor
                 .shared

@@ -7,14 +7,17 @@ use crate::domain::SendId;
 use crate::domain::account::Account;
 use crate::domain::command::Command;
 use crate::domain::error::Failure;
+use crate::domain::ingress::{IngressRequest, IngressResponse};
 use crate::domain::send::Outgoing;
 use crate::runtime::Provider;
 use crate::runtime::port::Credit;
+use crate::runtime::port::http::HttpResponse;
 use crate::storage::{StorageError, Written};
 use crate::telemetry::TraceContext;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use uuid::Uuid;
 
 #[derive(Default)]
 pub struct Mailbox {
@@ -35,6 +38,14 @@ pub enum Signal {
     /// Nothing comes from this connection any more; output that waits for its flush is lost.
     ConnectionGone {
         generation: u64,
+    },
+    /// There is room for a request among those of all accounts.
+    HttpRoom {
+        id: Uuid,
+        permit: OwnedSemaphorePermit,
+    },
+    HttpAnswered {
+        id: Uuid,
     },
     Due(Due),
     Order(Order),
@@ -129,6 +140,22 @@ pub enum Input {
         place: Place,
         trace: Option<TraceContext>,
     },
+    /// The answer to a request.
+    Http {
+        label: String,
+        id: Uuid,
+        outcome: Result<Arc<HttpResponse>, Failure>,
+        /// Its place among those of all accounts, taken until the commit.
+        room: Option<OwnedSemaphorePermit>,
+    },
+    /// The channel calls. Dropped without an answer, it is told to try again.
+    Ingress {
+        request: Arc<IngressRequest>,
+        answer: Option<oneshot::Sender<IngressResponse>>,
+        trace: Option<TraceContext>,
+        /// Its place in the account's queue, taken until the commit.
+        _room: OwnedSemaphorePermit,
+    },
     Reconnect,
     Stopping,
 }
@@ -141,6 +168,7 @@ impl Input {
             Self::SignIn { request, .. } => Some(format!("sign-in {request}")),
             Self::Command { request, .. } => Some(format!("command {request}")),
             Self::Timer { label, generation } => Some(format!("timer {label} {generation}")),
+            Self::Http { label, id, .. } => Some(format!("http {label} {id}")),
             Self::Reconnect => Some("reconnect".into()),
             Self::Stopping => Some("stopping".into()),
             _ => None,
@@ -150,9 +178,10 @@ impl Input {
     /// The trace of what led to it.
     pub fn trace(&self) -> Option<TraceContext> {
         match self {
-            Self::Send { trace, .. } | Self::SignIn { trace, .. } | Self::Command { trace, .. } => {
-                *trace
-            }
+            Self::Send { trace, .. }
+            | Self::SignIn { trace, .. }
+            | Self::Command { trace, .. }
+            | Self::Ingress { trace, .. } => *trace,
             _ => None,
         }
     }
@@ -167,6 +196,8 @@ impl Input {
             Self::Send { .. } => "turn send",
             Self::SignIn { .. } => "turn sign-in",
             Self::Command { .. } => "turn command",
+            Self::Http { .. } => "turn http",
+            Self::Ingress { .. } => "turn ingress",
             Self::Reconnect => "turn reconnect",
             Self::Stopping => "turn stopping",
         }

@@ -13,7 +13,9 @@ mod deletion;
 mod execute;
 mod flush;
 mod hand_over;
+mod http;
 pub mod inbox;
+mod ingress;
 mod mailbox;
 mod meter;
 pub mod operate;
@@ -72,7 +74,10 @@ pub struct Settings {
     pub operator_config: OperatorConfig,
     pub grants: Arc<Grants>,
     pub fault_injection: Option<FaultInjection>,
+    /// Providers whose channels are believed without a proof.
+    pub unverified_ingress: Vec<String>,
     pub metrics: metrics::Turns,
+    pub ingress_metrics: metrics::Ingress,
     pub tracer: Tracer,
 }
 
@@ -89,7 +94,9 @@ impl Settings {
             operator_config: OperatorConfig::default(),
             grants,
             fault_injection: None,
+            unverified_ingress: Vec::new(),
             metrics: metrics::Turns::default(),
+            ingress_metrics: metrics::Ingress::default(),
             tracer: Tracer::default(),
         }
     }

@@ -13,12 +13,14 @@ use super::workers::Workers;
 use crate::domain::account::{Account, RuntimeState, RuntimeStatus};
 use crate::domain::command::{Answer, Command};
 use crate::domain::error::{Failure, FailureCode};
+use crate::domain::ingress::{IngressResponse, IngressRoute};
 use crate::domain::send::Send;
 use crate::domain::sign_in::Flow;
 use crate::domain::usage::Usage;
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::runtime::normalize::ReplyTokens;
 use crate::runtime::port::Connector;
+use crate::runtime::port::http::HttpClient;
 use crate::runtime::{Engine, Provider, check};
 use crate::storage::lease::{Notice, Ownership, OwnershipState};
 use crate::storage::writer::Writer;
@@ -28,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 pub struct Supervisor {
     pub(super) shared: Arc<Shared>,
@@ -58,6 +60,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub writer: Writer,
     pub connector: Arc<dyn Connector>,
+    pub http: Arc<dyn HttpClient>,
     pub reply_tokens: Arc<dyn ReplyTokens + std::marker::Send + Sync>,
     pub engine: Arc<Engine>,
     pub ownership: Arc<Ownership>,
@@ -77,6 +80,8 @@ impl Supervisor {
             writer: parts.writer,
             ownership: parts.ownership,
             connector: parts.connector,
+            http: parts.http,
+            http_room: Arc::new(Semaphore::new(super::http::ROOM)),
             reply_tokens: parts.reply_tokens,
             workers,
             clock: Clock::start(),
@@ -503,6 +508,23 @@ impl Control for Supervisor {
         }
         let _ = tokio::time::timeout(Duration::from_secs(10), wait).await;
         Ok(self.runtime_state(id))
+    }
+
+    fn ingress_limit(&self, target: &IngressTarget, route: &str) -> Result<usize, IngressRefusal> {
+        self.ingress_limit_of(target, route)
+    }
+
+    async fn ingress(&self, arriving: Arriving) -> Result<IngressResponse, IngressRefusal> {
+        self.take_ingress(arriving).await
+    }
+
+    fn ingress_routes(&self, account: &Account) -> Vec<IngressRoute> {
+        let running = self.actor(&account.id).and_then(|actor| {
+            self.providers
+                .by_digest(&actor.look(|live| live.digest.clone()))
+        });
+        let provider = running.or_else(|| self.provider_of(account));
+        provider.map_or_else(Vec::new, |provider| provider.manifest.ingress.clone())
     }
 
     fn ownership(&self) -> OwnershipState {

@@ -4,6 +4,7 @@ use super::actor::{Actor, StoredKv};
 use super::commands::refuse_waiting_commands;
 use super::core::{Core, Phase};
 use super::flush::Flush;
+use super::http::Pending;
 use super::mailbox::{Due, Input};
 use super::strikes::FORGIVEN_AFTER_MS;
 use crate::domain::account::{AccountPatch, AuthStatus};
@@ -59,6 +60,7 @@ impl Core {
             let read = async {
                 let secrets = store.secrets(&id).await?;
                 let timers = store.timers(&id).await?;
+                let requests = store.requests(&id).await?;
                 let mut entries = Vec::new();
                 let mut more = whole;
                 while more {
@@ -69,11 +71,11 @@ impl Core {
                     more = page.len() == 1000;
                     entries.extend(page);
                 }
-                Ok::<_, crate::storage::StorageError>((entries, secrets, timers))
+                Ok::<_, crate::storage::StorageError>((entries, secrets, timers, requests))
             };
             let _ = answer.send(read.await);
         });
-        let (entries, secrets, timers) = wait
+        let (entries, secrets, timers, requests) = wait
             .recv_timeout(std::time::Duration::from_secs(10))
             .map_err(|_| "no answer within 10 s".to_owned())?
             .map_err(|error| error.to_string())?;
@@ -106,8 +108,10 @@ impl Core {
             };
             ledger.set_timer(&label, Some(view));
         }
+        let recovered = self.recover_requests(actor, &mut ledger, requests);
         ledger.keep();
         self.ledger = Some(ledger);
+        self.go_on_with(actor, recovered);
         Ok(())
     }
 
@@ -231,6 +235,8 @@ impl Core {
         self.instance = None;
         self.meters.fault(fault.kind.as_str());
         let now = self.tick();
+        // What the channel sent does not come again from here: it is told to send it again.
+        let input = input.filter(|input| !matches!(input, Input::Ingress { .. }));
         if fault.kind == FaultKind::Injected {
             actor.input_again(input.into_iter().collect());
             self.phase = Phase::Starting(Cause::Restart);
@@ -356,6 +362,14 @@ impl Core {
                 let ended = Err(Unanswered::Failed { failure, certainty });
                 actor.shared.waiters.ended(&request, ended);
             }
+            Input::Http { label, id, .. } => {
+                let reason = format!("its answer failed the provider twice: {}", fault.message);
+                let subject = format!("http {label}");
+                let event = envelope::input_skipped(self.stamp(), &subject, &reason);
+                let (patch, flush) = (AccountPatch::default(), Flush::default());
+                self.host_change(actor, vec![event], vec![], patch, flush);
+                self.give_up_request(actor, &label, id);
+            }
             Input::Timer { label, generation } => {
                 let Some(ledger) = &mut self.ledger else {
                     return;
@@ -418,7 +432,8 @@ impl Core {
             }
             return true;
         }
-        if !self.in_flight.is_empty() {
+        // What the goodbye asked for still leaves.
+        if !self.in_flight.is_empty() || self.requests.values().any(Pending::is_marking) {
             return false;
         }
         let Some(stop) = self.stop.take() else {
@@ -459,7 +474,7 @@ impl Core {
                 let answer = Err(given_up.clone());
                 actor.shared.waiters.answered(request, answer);
             }
-            matches!(input, Input::Send { .. })
+            matches!(input, Input::Send { .. } | Input::Http { .. })
         });
         for send in self.sends.values_mut() {
             // Called again at the next start.

@@ -42,6 +42,7 @@ pub struct Metrics {
     pub writer: Writer,
     pub delivery: Delivery,
     pub network: Network,
+    pub ingress: Ingress,
     pub traces: Traces,
 }
 
@@ -260,9 +261,39 @@ pub struct Dialed {
 pub struct Network {
     pub dialed: Family<Dialed, Counter>,
     pub open: Gauge,
+    pub requested: Family<Dialed, Counter>,
+}
+
+/// Requests that channels send us.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Called {
+    pub provider: String,
+    /// As the manifest names it; `none` where there is no such.
+    pub route: String,
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Ingress {
+    pub requests: Family<Called, Counter>,
+}
+
+impl Ingress {
+    pub fn called(&self, provider: &str, route: &str, outcome: &'static str) {
+        let called = Called {
+            provider: provider.to_owned(),
+            route: route.to_owned(),
+            outcome,
+        };
+        self.requests.get_or_create(&called).inc();
+    }
 }
 
 impl Network {
+    pub fn requested(&self, result: &'static str) {
+        self.requested.get_or_create(&Dialed { result }).inc();
+    }
+
     pub fn dialed(&self, result: &'static str) {
         self.dialed.get_or_create(&Dialed { result }).inc();
     }
@@ -305,10 +336,15 @@ impl Metrics {
         for result in ["opened", "failed"] {
             drop(network.dialed.get_or_create(&Dialed { result }));
         }
+        for result in ["answered", "failed", "denied"] {
+            drop(network.requested.get_or_create(&Dialed { result }));
+        }
+        let ingress = Ingress::default();
         let traces = Traces::default();
         register::counted(&mut registry, &http, &turns.families);
         register::writer(&mut registry, &writer);
         register::rest(&mut registry, &delivery, &network, &traces);
+        register::ingress(&mut registry, &ingress);
         registry.register_collector(Box::new(Process::new()));
         Arc::new(Self {
             registry: RwLock::new(registry),
@@ -317,6 +353,7 @@ impl Metrics {
             writer,
             delivery,
             network,
+            ingress,
             traces,
         })
     }

@@ -1,5 +1,8 @@
 //! What this provider can do, for the host to know before any account exists.
 
+use anyport_simulator::limits;
+use serde_json::{Value, json};
+
 use crate::config;
 use crate::exports::lifecycle::{Descriptor, Feature, SignInMethod};
 use crate::state::STATE_VERSION;
@@ -9,10 +12,6 @@ const USER_AND_PASSWORD: &str = r#"{"type":"object","additionalProperties":false
 const USER_AND_SESSION: &str = r#"{"type":"object","additionalProperties":false,"required":["session"],"properties":{"user":{"type":"string","title":"User","minLength":1,"maxLength":128},"session":{"type":"string","title":"Session of an earlier sign-in","format":"password"}}}"#;
 
 pub fn descriptor() -> Descriptor {
-    let feature = |name: &str, limits: Option<&str>| Feature {
-        name: name.to_owned(),
-        limits: limits.map(str::to_owned),
-    };
     let method = |name: &str, title: &str, inputs: &str| SignInMethod {
         name: name.to_owned(),
         title: title.to_owned(),
@@ -20,13 +19,7 @@ pub fn descriptor() -> Descriptor {
     };
     Descriptor {
         title: "Simulator".to_owned(),
-        features: vec![
-            feature("send.text", Some(r#"{"max-chars":65536}"#)),
-            feature("send.contact", None),
-            feature("send.location", None),
-            feature("send.interactive", None),
-            feature("send.custom", None),
-        ],
+        features: features(),
         sign_in_methods: vec![
             method("qr", "Scan a QR code", USER_ONLY),
             method("code", "Type a code (123456)", USER_ONLY),
@@ -38,4 +31,94 @@ pub fn descriptor() -> Descriptor {
         reads_state_versions: vec![STATE_VERSION],
         extra: None,
     }
+}
+
+/// By the names of docs/capabilities.md. The limits are the channel's own.
+fn features() -> Vec<Feature> {
+    let page = json!({"max-items": limits::PAGE});
+    let description = json!({"max-chars": limits::DESCRIPTION_CHARS});
+    let none = Value::Null;
+    [
+        ("send.text", json!({"max-chars": limits::TEXT_CHARS})),
+        ("send.markdown", none.clone()),
+        ("send.html", none.clone()),
+        (
+            "send.contact",
+            json!({"max-contacts": limits::CONTACT_CARDS}),
+        ),
+        ("send.location", none.clone()),
+        ("send.interactive", json!({"max-choices": limits::CHOICES})),
+        ("send.custom", none.clone()),
+        ("send.reply", none.clone()),
+        ("send.mentions", json!({"max-mentions": limits::MENTIONS})),
+        (
+            "message.edit",
+            json!({"max-chars": limits::TEXT_CHARS, "max-age-seconds": limits::EDIT_MS / 1000}),
+        ),
+        ("message.revoke", none.clone()),
+        ("message.react", none.clone()),
+        ("message.pin", none.clone()),
+        ("message.forward", none.clone()),
+        ("conversations.list", page.clone()),
+        ("conversations.get", none.clone()),
+        ("conversations.members", page.clone()),
+        (
+            "conversations.open",
+            json!({"max-members": limits::GROUP_MEMBERS - 1}),
+        ),
+        ("conversations.history", page.clone()),
+        ("conversations.read", none.clone()),
+        ("conversations.unread", none.clone()),
+        ("conversations.mute", none.clone()),
+        ("conversations.pin", none.clone()),
+        ("conversations.archive", none.clone()),
+        ("conversations.delete", none.clone()),
+        (
+            "conversations.activity",
+            json!({"activities": limits::ACTIVITIES}),
+        ),
+        ("labels.list", page.clone()),
+        ("labels.upsert", json!({"max-chars": limits::LABEL_CHARS})),
+        ("labels.delete", none.clone()),
+        (
+            "labels.assign",
+            json!({"max-conversations": limits::LABELLED}),
+        ),
+        ("contacts.list", page.clone()),
+        ("contacts.get", none.clone()),
+        ("contacts.resolve", none.clone()),
+        ("contacts.blocklist", page.clone()),
+        ("contacts.block", none.clone()),
+        ("contacts.note", json!({"max-chars": limits::NOTE_CHARS})),
+        ("groups.list", page),
+        ("groups.get", none.clone()),
+        (
+            "groups.create",
+            json!({"max-chars": limits::NAME_CHARS, "max-members": limits::GROUP_MEMBERS - 1}),
+        ),
+        ("groups.leave", none.clone()),
+        ("groups.members", none.clone()),
+        ("groups.info", description.clone()),
+        ("groups.join-requests", none.clone()),
+        ("groups.join-approval", none.clone()),
+        ("groups.invitation", none.clone()),
+        ("profile.get", none.clone()),
+        ("profile.update", description),
+        ("profile.presence", none),
+        ("command.stats", json!({"input": {"type": "object"}})),
+        (
+            "command.clear",
+            json!({"input": {
+                "type": "object",
+                "required": ["conversation_id"],
+                "properties": {"conversation_id": {"type": "string"}},
+            }}),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, limits)| Feature {
+        name: name.to_owned(),
+        limits: (!limits.is_null()).then(|| limits.to_string()),
+    })
+    .collect()
 }

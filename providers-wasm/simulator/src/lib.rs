@@ -1,17 +1,21 @@
 //! Provider of the simulator channel.
 //!
-//! Holds one instance's state and hands every call to it. What the channel's frames mean
-//! stands in `session`, `sign_in` and `outbox`; this file must hold no rule of its own.
+//! Holds one instance's state and hands every call to it; the calls that are requests to the
+//! channel stand in `actions`. What the channel's frames mean stands in `session`, `sign_in`,
+//! `sending` and `requests`; this file must hold no rule of its own.
 
+mod actions;
 mod config;
 mod connection;
 mod describe;
-mod inbound;
-mod outbound;
 mod outbox;
+mod requests;
+mod sending;
 mod session;
 mod sign_in;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 

@@ -1,34 +1,32 @@
-//! What the server says on the connection, and sending.
+//! What the server says on the connection.
 
 use anyport_sdk::account::Link;
 use anyport_sdk::events::Emission;
-use anyport_sdk::model::{Custom, Identity};
-use anyport_sdk::replies::SentMessage;
+use anyport_sdk::model::Custom;
 use anyport_sdk::types::{Error, ErrorCode};
 use anyport_sdk::{
     account, connections, events, kv, logging, replies, secrets, sign_in_steps, timers, turn,
 };
-use anyport_simulator::protocol::{ClientFrame, Event, Fault, Profile, ServerFrame};
+use anyport_simulator::protocol::{ClientFrame, Event, Profile, ServerFrame};
+use simulator_mapping::{emission, error, identity, sent};
 
 use crate::connection::{MAIN, RECONNECT, say};
-use crate::exports::messaging::Outgoing;
 use crate::state::{Phase, SESSION, State, USER};
-use crate::{inbound, outbound};
 
 impl State {
     pub fn receive(&mut self, frame: &[u8]) {
         let frame = match serde_json::from_slice::<ServerFrame>(frame) {
             Ok(frame) => frame,
-            Err(error) if error.is_data() => {
+            Err(why) if why.is_data() => {
                 return logging::warn(
                     "a frame that this version does not know",
-                    &[("error", &error.to_string())],
+                    &[("error", &why.to_string())],
                 );
             }
-            Err(error) => {
+            Err(why) => {
                 logging::warn(
                     "a frame that cannot be read",
-                    &[("error", &error.to_string())],
+                    &[("error", &why.to_string())],
                 );
                 return self
                     .give_up_connection(Error::unavailable("the server sent what cannot be read"));
@@ -38,15 +36,17 @@ impl State {
             ServerFrame::Event(event) => self.receive_event(event),
             ServerFrame::Accepted(accepted) => {
                 self.outbox.answered(&accepted.token);
-                replies::sent(
-                    &accepted.token,
-                    &SentMessage::new(accepted.message, accepted.sent_at),
-                );
+                replies::sent(&accepted.token, &sent(&accepted));
             }
-            ServerFrame::Rejected { token, error } => {
+            ServerFrame::Rejected {
+                token,
+                error: fault,
+            } => {
                 self.outbox.answered(&token);
-                replies::failed(&token, &error_from(error).not_done());
+                replies::failed(&token, &error(fault).not_done());
             }
+            ServerFrame::Answered { id, answer } => self.requests.answered(&id, answer),
+            ServerFrame::Denied { id, error: fault } => self.requests.denied(&id, error(fault)),
             ServerFrame::Welcome { profile } => self.online(profile),
             ServerFrame::SignedIn { session, profile } => self.signed_in(session, profile),
             ServerFrame::Challenge(challenge) => {
@@ -54,10 +54,10 @@ impl State {
                     sign_in.challenged(challenge);
                 }
             }
-            ServerFrame::Refused(fault) => self.refused(error_from(fault)),
+            ServerFrame::Refused(fault) => self.refused(error(fault)),
             ServerFrame::Revoked(fault) => {
                 connections::close(MAIN);
-                self.forget_session(&error_from(fault));
+                self.forget_session(&error(fault));
             }
             ServerFrame::SignedOut {} => {
                 if let Phase::SigningOut { request } =
@@ -85,7 +85,7 @@ impl State {
             });
             events::emit(&Emission::new(event.id, event.at, skipped));
         } else {
-            events::emit(&inbound::emission(event));
+            events::emit(&emission(event));
         }
         say(&ack);
     }
@@ -145,77 +145,5 @@ impl State {
         self.forget_session(&Error::unauthenticated("signed out"));
         replies::done(&request);
         Ok(())
-    }
-
-    pub fn send(&mut self, request: String, message: Outgoing) -> Result<(), Error> {
-        if self.outbox.holds(&request) {
-            // The host calls again after a crash; this instance has it still.
-            if self.outbox.is_queued(&request) {
-                replies::deferred(&request);
-            }
-            return Ok(());
-        }
-        let frame = match outbound::frame(&request, message) {
-            Ok(frame) => frame,
-            Err(error) => {
-                replies::failed(&request, &error.not_done());
-                return Ok(());
-            }
-        };
-        match self.phase {
-            Phase::Online => self.dispatch(request, frame),
-            Phase::Waiting | Phase::Connecting | Phase::Greeting => {
-                if self.outbox.queue(request.clone(), frame).is_ok() {
-                    replies::deferred(&request);
-                } else {
-                    let full = Error::unavailable("too many messages wait for the link");
-                    replies::failed(&request, &full.not_done());
-                }
-            }
-            Phase::SignedOut | Phase::SigningIn(_) | Phase::SigningOut { .. } => {
-                let out = Error::unauthenticated("the account is not signed in");
-                replies::failed(&request, &out.not_done());
-            }
-        }
-        Ok(())
-    }
-
-    fn dispatch(&mut self, token: String, frame: String) {
-        connections::send(MAIN, &frame.clone().into_bytes().into());
-        self.outbox.sent(token, frame, self.repeats_sends());
-    }
-
-    pub fn fail_all(&mut self, reason: &Error) {
-        for (token, dispatched) in self.outbox.drain() {
-            let reason = reason.clone();
-            let failure = if dispatched {
-                reason.maybe_done()
-            } else {
-                reason.not_done()
-            };
-            replies::failed(&token, &failure);
-        }
-    }
-}
-
-pub fn identity(profile: Profile) -> Identity {
-    Identity {
-        display_name: Some(profile.name),
-        username: Some(profile.username),
-        phone: Some(profile.phone),
-        ..Identity::new(profile.id)
-    }
-}
-
-pub fn error_from(fault: Fault) -> Error {
-    let code = ErrorCode::from_name(&fault.code);
-    Error {
-        code: code.unwrap_or(ErrorCode::Unavailable),
-        message: fault.message,
-        channel_code: fault
-            .channel_code
-            .or_else(|| code.is_none().then_some(fault.code)),
-        retry_after_ms: fault.retry_after_ms,
-        detail: None,
     }
 }

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::{MAIN, connect_anew, say};
 use crate::exports::sign_in::Answer;
-use crate::session::error_from;
 use crate::state::{Phase, State};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,7 +39,7 @@ impl SignIn {
     }
 
     pub fn challenged(&mut self, challenge: Challenge) {
-        let problem = challenge.problem.map(error_from);
+        let problem = challenge.problem.map(simulator_mapping::error);
         let hint = Some(challenge.hint);
         match challenge.kind {
             ChallengeKind::Qr => sign_in_steps::show(&[Display {

@@ -9,10 +9,11 @@ use crate::config::Config;
 use crate::connection::{MAIN, RECONNECT};
 use crate::exports::lifecycle::{Snapshot, StartContext};
 use crate::outbox::Outbox;
+use crate::requests::Requests;
 use crate::sign_in::SignIn;
 use crate::{CHANNEL_DEDUPES, connection};
 
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// The kv key of the user who is signed in.
 pub const USER: &str = "user";
@@ -26,6 +27,7 @@ pub struct State {
     /// Failed attempts to connect since the link was last up.
     pub attempts: u32,
     pub outbox: Outbox,
+    pub requests: Requests,
     /// Events that killed an instance twice.
     pub skip: Vec<String>,
 }
@@ -77,6 +79,7 @@ impl State {
                 phase: Phase::SignedOut,
                 attempts: 0,
                 outbox: Outbox::default(),
+                requests: Requests::default(),
                 skip: context.skip,
             },
         };
@@ -171,6 +174,7 @@ impl State {
             Phase::SignedOut => self.phase = Phase::SignedOut,
             Phase::Waiting | Phase::Connecting | Phase::Greeting | Phase::Online => {}
         }
+        self.requests.link_lost();
         for token in self.outbox.link_lost() {
             let lost = Error::unavailable("the connection closed before the channel answered");
             anyport_sdk::replies::failed(&token, &lost.maybe_done());

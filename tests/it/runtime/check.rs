@@ -103,8 +103,33 @@ fn a_wrong_manifest() {
         ("best-effort", "hopeful", &["unknown variant `hopeful`"]),
         (
             "imports = []",
-            "imports = [\"http\"]",
-            &["anyport:provider/http", "does not offer"],
+            "imports = [\"crypto\"]",
+            &["anyport:provider/crypto", "does not offer"],
+        ),
+        (
+            "imports = []",
+            "imports = []\n[[egress]]\nhost = \"a.example\"\nport = 1\ntransports = [\"udp\"]",
+            &["egress to a.example: transports is one or more of"],
+        ),
+        (
+            "imports = []",
+            "imports = []\n[[egress]]\nhost = \"a.example\"\nport = 1\ntransports = [\"tcp\"]\npaths = [\"/\"]",
+            &["methods and paths are only for http and https"],
+        ),
+        (
+            "imports = []",
+            "imports = []\n[[secrets.placements]]\nsecret = \"a\"\nplace = \"query\"\nname = \"a\"\nhosts = [\"b\"]",
+            &["secrets.placements of `a`: it is not in secrets.names"],
+        ),
+        (
+            "imports = []",
+            "imports = []\n[[ingress]]\nroute = \"a\"\nverify = { kind = \"token\", header = \"b\", secret = \"c\" }",
+            &["ingress `a` uses the secret `c`, which is not in secrets.names"],
+        ),
+        (
+            "imports = []",
+            "imports = []\n[[ingress]]\nroute = \"a\"\nverify = { kind = \"hmac-sha256\", header = \"b\" }",
+            &["ingress `a`: verify.secret: is required"],
         ),
         (
             "imports = []",
@@ -133,7 +158,12 @@ fn a_newer_contract() {
 fn an_import_that_is_not_offered() {
     refused(
         &guests::assembled("http-import.wat"),
-        &["imports anyport:provider/http@0.1.0", "does not offer"],
+        &["imports anyport:provider/http@0.1.0", "was not granted"],
+    );
+    let import = r#"(import "anyport:provider/crypto@0.1.0" (instance))"#;
+    refused(
+        &component(&manifest("", ""), import),
+        &["imports anyport:provider/crypto@0.1.0", "does not offer"],
     );
     let import = r#"(import "wasi:http/types@0.2.0" (instance (export "f" (func))))"#;
     refused(

@@ -26,6 +26,8 @@ built! {
     evil_wrong_shape: "GUEST_EVIL_WRONG_SHAPE";
     /// The simulator's provider for a channel that keeps repeats.
     simulator_no_dedupe: "GUEST_SIMULATOR_NO_DEDUPE";
+    /// The simulator channel's provider by webhooks and HTTP.
+    simulator_webhook: "GUEST_SIMULATOR_WEBHOOK";
 }
 
 /// The component of `guests/<name>.wat`.

@@ -7,8 +7,10 @@ pub mod arrivals;
 pub mod cut;
 pub mod guests;
 pub mod host;
+pub mod peer;
 pub mod postgres;
 pub mod process;
+pub mod random;
 pub mod sink;
 pub mod traffic;
 

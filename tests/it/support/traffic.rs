@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-const EVENTS: [&str; 4] = [
+pub const EVENTS: [&str; 4] = [
     "message.received",
     "message.sent",
     "message.failed",

@@ -15,7 +15,8 @@ mod shapes;
 
 use super::health::{Readiness, Report};
 use super::{
-    ApiState, KeyUse, OpenedToken, Operations, ReplyTarget, ReplyTokens, Settings, mint_key, router,
+    ApiState, IngressState, IngressTokens, KeyUse, OpenedToken, Operations, ReplyTarget,
+    ReplyTokens, Settings, mint_key, router,
 };
 use crate::domain::{AccountId, EndpointId, WorkspaceId};
 use crate::storage::{KeyKind, Store as _, Workspace};
@@ -79,6 +80,12 @@ impl Readiness for AsTheStore {
 }
 
 struct Tokens;
+
+impl IngressTokens for Tokens {
+    fn of(&self, account: &AccountId) -> String {
+        format!("token-of-{account}")
+    }
+}
 
 impl ReplyTokens for Tokens {
     fn seal(&self, account: &AccountId, target: &ReplyTarget) -> String {
@@ -158,6 +165,11 @@ impl Host {
             },
             reply_tokens: Arc::new(Tokens),
             sealer: Arc::new(Tokens),
+            ingress: IngressState {
+                tokens: Arc::new(Tokens),
+                public_url: None,
+                reading: tokio::sync::Semaphore::new(1),
+            },
             settings,
         });
         Self {

@@ -1,6 +1,7 @@
 //! `Account` as clients see it.
 
 use super::super::Api;
+use super::super::ingress::{self, IngressAddress};
 use super::proxy;
 use crate::domain::account::{Account, Profile, RuntimeState};
 use crate::supervisor::control::ProviderInfo;
@@ -31,10 +32,18 @@ pub struct AccountView {
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_digest: Option<String>,
     created_at: String,
+    /// Where its channel calls.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ingress: Vec<IngressAddress>,
 }
 
 impl AccountView {
-    pub fn new(account: Account, runtime: &RuntimeState, info: Option<&ProviderInfo>) -> Self {
+    pub fn new(
+        api: &Api,
+        account: Account,
+        runtime: &RuntimeState,
+        info: Option<&ProviderInfo>,
+    ) -> Self {
         let mut capabilities = vec!["receive_message".to_owned()];
         if let Some(info) = info {
             if info.can_send {
@@ -42,6 +51,7 @@ impl AccountView {
             }
             capabilities.extend(info.features.iter().map(|(name, _)| name.clone()));
         }
+        let ingress = ingress::addresses(api, &account);
         Self {
             id: account.id.to_string(),
             name: account.name,
@@ -59,13 +69,14 @@ impl AccountView {
             runtime_error: runtime_error(runtime),
             provider_digest: account.provider_digest,
             created_at: account.created_at.rfc3339(),
+            ingress,
         }
     }
 
     pub fn read(api: &Api, account: Account) -> Self {
         let runtime = api.control.runtime_state(&account.id);
         let info = api.control.provider(&account.provider);
-        Self::new(account, &runtime, info.as_deref())
+        Self::new(api, account, &runtime, info.as_deref())
     }
 }
 

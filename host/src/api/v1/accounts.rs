@@ -51,7 +51,7 @@ async fn list(State(api): State<Api>, key: Narrowed) -> Answer {
         .map(|account| {
             let runtime = api.control.runtime_state(&account.id);
             let info = providers.get(&account.provider);
-            AccountView::new(account, &runtime, info)
+            AccountView::new(&api, account, &runtime, info)
         })
         .collect();
     Reply::ok(&views)

@@ -149,6 +149,7 @@ impl Bench {
             kv: vec![],
             secrets: vec![],
             timers: vec![],
+            requests: vec![],
             sends: vec![],
             patch: AccountPatch::default(),
             kv_bytes: None,

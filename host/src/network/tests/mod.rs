@@ -1,6 +1,7 @@
 //! The network against real listeners on loopback. Every wait has an end, and none is a sleep.
 
 mod guard;
+mod http;
 mod plain;
 mod proxied;
 mod secured;
@@ -46,7 +47,9 @@ impl Subject {
                 port: *port,
                 tcp: true,
                 tls: true,
+                ..GrantedDestination::default()
             }],
+            placements: Vec::new(),
         };
         Self::open_granted(network, spec, grant, proxy)
     }

@@ -118,6 +118,18 @@ async fn check(kind: ProxyKind, running: Running, unreachable: &str) {
         .closed_because("unavailable: the other side closed the connection")
         .await;
 
+    // A request goes the same way.
+    let url = format!("http://127.0.0.1:{port}/through");
+    let through = proxy(kind, running.port, "s3cret-word");
+    let mut asking = super::http::ask(&network, super::http::get(url), through);
+    let mut server = accept(&listener).await;
+    let seen = super::http::read_request(&mut server).await;
+    assert!(seen.starts_with("GET /through HTTP/1.1\r\n"), "{seen}");
+    assert!(!seen.to_lowercase().contains("proxy"), "{seen}");
+    let text = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    super::http::answer(&mut server, text).await;
+    assert_eq!(asking.body().await, "ok");
+
     // A wrong password, which is named nowhere.
     let mut subject = Subject::open(&network, tcp(port), proxy(kind, running.port, "wr0ng-word"));
     let (reason, _) = subject.closed().await;

@@ -5,13 +5,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 
 /// An authority of our own and a server with its certificate for `localhost`.
-struct Authority {
+pub(super) struct Authority {
     directory: tempfile::TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -24,11 +24,11 @@ impl Authority {
         }
     }
 
-    fn network(&self) -> Arc<Network> {
+    pub(super) fn network(&self) -> Arc<Network> {
         network_with(vec![self.directory.path().join("ca.pem")])
     }
 
-    fn acceptor(&self, change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
+    pub(super) fn acceptor(&self, change: impl FnOnce(&mut CertificateParams)) -> TlsAcceptor {
         let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
@@ -244,7 +244,9 @@ async fn start_tls_needs_its_grant() {
             port,
             tcp: true,
             tls: false,
+            ..GrantedDestination::default()
         }],
+        placements: Vec::new(),
     };
     let mut subject = Subject::open_granted(&network(), tcp(port), grant, None);
     let _server = accept(&listener).await;

@@ -2,12 +2,14 @@
 //! may see or adds to what the turn asks for; none of them does anything.
 //!
 //! Offered: `turn`, `log`, `account`, `events`, `replies`, `sign-in-steps`, `kv`, `timers`,
-//! `connections`, `secrets` and the interfaces of types. `http`, `crypto` and `blobs` come with
+//! `http`, `connections`, `secrets` and the interfaces of types. `crypto` and `blobs` come with
 //! the first provider that needs them; a component that imports one is refused before it runs.
 
 mod account;
 mod connections;
 mod events;
+mod http;
+mod keys;
 mod kv;
 mod log;
 mod replies;
@@ -22,7 +24,7 @@ use anyport_contract::anyport::provider as host;
 use wasmtime::component::{HasSelf, Linker};
 
 /// Interfaces with functions that this host offers.
-pub const OFFERED: [&str; 10] = [
+pub const OFFERED: [&str; 11] = [
     "turn",
     "log",
     "account",
@@ -31,6 +33,7 @@ pub const OFFERED: [&str; 10] = [
     "sign-in-steps",
     "kv",
     "timers",
+    "http",
     "connections",
     "secrets",
 ];
@@ -59,6 +62,6 @@ pub fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         replies,
         sign_in_steps
     );
-    add!(kv, timers, connections, secrets);
+    add!(kv, timers, http, connections, secrets);
     Ok(())
 }

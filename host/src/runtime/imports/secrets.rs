@@ -1,5 +1,6 @@
 //! `secrets`: named by the manifest. `reveal` needs a grant of its own and is audited.
 
+use super::keys::{self, Algorithm, Hasher};
 use crate::domain::SecretBytes;
 use crate::domain::error::{Failure, FailureCode};
 use crate::runtime::convert;
@@ -7,8 +8,6 @@ use crate::runtime::guest::GuestState;
 use crate::runtime::limits::breach;
 use crate::runtime::turn::Turn;
 use anyport_contract::anyport::provider::{secrets, types};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256, Sha512};
 use wasmtime::Result;
 
 const SECRET_BYTES: usize = 64 * 1024;
@@ -81,21 +80,11 @@ impl secrets::Host for GuestState {
         let Some(key) = turn.ledger.secret(&name) else {
             return Ok(missing(&name));
         };
-        fn mac<M: Mac + KeyInit>(key: &[u8], data: &[u8]) -> Option<Vec<u8>> {
-            let mut mac = <M as KeyInit>::new_from_slice(key).ok()?;
-            mac.update(data);
-            Some(mac.finalize().into_bytes().to_vec())
-        }
-        let tag = match hash.as_str() {
-            "sha256" => mac::<Hmac<Sha256>>(key, &data),
-            "sha512" => mac::<Hmac<Sha512>>(key, &data),
-            _ => None,
-        };
-        Ok(match tag {
+        Ok(match keys::mac(&hash, key, &data) {
             Some(tag) => Ok(tag),
             None => refused(
                 FailureCode::Unsupported,
-                format!("`secrets.hmac` offers sha256 and sha512 here, not `{hash}`"),
+                format!("`secrets.hmac` offers sha1, sha256 and sha512, not `{hash}`"),
             ),
         })
     }
@@ -106,13 +95,12 @@ impl secrets::Host for GuestState {
         parts: Vec<secrets::Part>,
     ) -> Result<std::result::Result<Vec<u8>, types::Error>> {
         let turn = self.reads("secrets.digest")?;
-        if hash != "sha256" {
+        let Some(mut digest) = Hasher::new(&hash) else {
             return Ok(refused(
                 FailureCode::Unsupported,
-                format!("`secrets.digest` offers sha256 here, not `{hash}`"),
+                format!("`secrets.digest` offers md5, sha1 and sha256, not `{hash}`"),
             ));
-        }
-        let mut digest = Sha256::new();
+        };
         for part in parts {
             match part {
                 secrets::Part::Bytes(bytes) => digest.update(&bytes),
@@ -125,21 +113,30 @@ impl secrets::Host for GuestState {
                 }
             }
         }
-        Ok(Ok(digest.finalize().to_vec()))
+        Ok(Ok(digest.finish()))
     }
 
     fn sign(
         &mut self,
         name: String,
         algorithm: String,
-        _data: Vec<u8>,
+        data: Vec<u8>,
     ) -> Result<std::result::Result<Vec<u8>, types::Error>> {
         let turn = self.reads("secrets.sign")?;
         check_name(turn, &name)?;
-        Ok(refused(
-            FailureCode::Unsupported,
-            format!("this host does not offer `secrets.sign` with `{algorithm}` yet"),
-        ))
+        let Some(known) = Algorithm::parse(&algorithm) else {
+            return Ok(refused(
+                FailureCode::Unsupported,
+                format!("`secrets.sign` offers rs256, es256 and ed25519, not `{algorithm}`"),
+            ));
+        };
+        let Some(key) = turn.ledger.secret(&name) else {
+            return Ok(missing(&name));
+        };
+        Ok(keys::sign(known, key, &data).or_else(|problem| {
+            let message = format!("the secret `{name}` and {algorithm}: {problem}");
+            refused(FailureCode::Invalid, message)
+        }))
     }
 
     fn reveal(

@@ -194,6 +194,24 @@ impl SqlStore {
         rows.iter().map(|row| self.account_of(row)).collect()
     }
 
+    /// Of whatever workspace.
+    pub(super) async fn read_accounts_by_ref(
+        &self,
+        provider: &str,
+        reference: &str,
+    ) -> Result<Vec<Account>, StorageError> {
+        let mut connection = self.reader().await?;
+        let rows = query(select_account!(
+            "AND account.provider_account_ref = ? AND account.provider = ? \
+             AND account.deleting_at IS NULL ORDER BY account.id"
+        ))
+        .bind(reference.to_owned())
+        .bind(provider.to_owned())
+        .fetch_all(&mut connection)
+        .await?;
+        rows.iter().map(|row| self.account_of(row)).collect()
+    }
+
     fn account_of(&self, row: &Row) -> Result<Account, StorageError> {
         let id = AccountId::from_text(row.try_get::<String, _>(0)?);
         let key = self

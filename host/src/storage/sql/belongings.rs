@@ -1,4 +1,4 @@
-//! What belongs to an account: kv, secrets, timers. Of an account that is gone there is nothing.
+//! What belongs to an account: kv, secrets, timers, requests. Of an account that is gone there is nothing.
 
 use super::SqlStore;
 use super::error::damaged;
@@ -6,7 +6,8 @@ use super::query::query;
 use super::rows::time;
 use crate::domain::{AccountId, SecretBytes};
 use crate::storage::seal::Kind;
-use crate::storage::{DurableTimer, StorageError};
+use crate::storage::{DurableTimer, StorageError, StoredRequest};
+use uuid::Uuid;
 
 impl SqlStore {
     pub(super) async fn read_kv(
@@ -114,6 +115,36 @@ impl SqlStore {
                     .ok_or_else(|| damaged("timer"))?;
                 let at = time(row.try_get(1)?);
                 Ok((label, DurableTimer { at, context }))
+            })
+            .collect()
+    }
+
+    pub(super) async fn read_requests(
+        &self,
+        id: &AccountId,
+    ) -> Result<Vec<StoredRequest>, StorageError> {
+        let mut connection = self.reader().await?;
+        let Some(account) = self.keys.account(&mut connection, id).await? else {
+            return Ok(Vec::new());
+        };
+        let rows =
+            query("SELECT id, started, request_sealed FROM request WHERE account = ? ORDER BY id")
+                .bind(id.as_str())
+                .fetch_all(&mut connection)
+                .await?;
+        rows.iter()
+            .map(|row| {
+                let id = row.try_get::<&[u8], _>(0)?;
+                let id = Uuid::from_slice(id).map_err(|_| damaged("id of a request"))?;
+                let request = account
+                    .key
+                    .open(Kind::Request, id.as_bytes(), row.try_get(2)?)
+                    .ok_or_else(|| damaged("request"))?;
+                Ok(StoredRequest {
+                    id,
+                    started: row.try_get::<i64, _>(1)? != 0,
+                    request,
+                })
             })
             .collect()
     }

@@ -109,6 +109,8 @@ async fn sweep_deleted(connection: &mut Connection, now: Timestamp) -> Result<bo
          (SELECT account, key FROM kv WHERE account = ? LIMIT ?)",
         "DELETE FROM timer WHERE (account, label) IN \
          (SELECT account, label FROM timer WHERE account = ? LIMIT ?)",
+        "DELETE FROM request WHERE (account, id) IN \
+         (SELECT account, id FROM request WHERE account = ? LIMIT ?)",
         "DELETE FROM dedupe WHERE (account, key) IN \
          (SELECT account, key FROM dedupe WHERE account = ? LIMIT ?)",
         "DELETE FROM sent_message WHERE (account, message) IN \

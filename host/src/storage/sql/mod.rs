@@ -53,7 +53,7 @@ use super::lease::{HandOver, HostRow, Notice};
 use super::seal::{DataKey, TokenSealer};
 use super::{
     AccountUpdate, ApiKey, DurableTimer, Lease, Page, ProviderVersion, Retention, Rotation,
-    SecretWrite, StorageError, Store, Workspace, Write, Written,
+    SecretWrite, StorageError, Store, StoredRequest, Workspace, Write, Written,
 };
 use crate::domain::account::Account;
 use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};
@@ -330,6 +330,18 @@ impl Store for SqlStore {
 
     async fn timers(&self, id: &AccountId) -> Result<Vec<(String, DurableTimer)>, StorageError> {
         self.read_timers(id).await
+    }
+
+    async fn requests(&self, id: &AccountId) -> Result<Vec<StoredRequest>, StorageError> {
+        self.read_requests(id).await
+    }
+
+    async fn accounts_by_ref(
+        &self,
+        provider: &str,
+        reference: &str,
+    ) -> Result<Vec<Account>, StorageError> {
+        self.read_accounts_by_ref(provider, reference).await
     }
 
     async fn send(

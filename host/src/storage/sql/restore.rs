@@ -58,6 +58,10 @@ pub(in crate::storage) async fn mark(
     query("UPDATE account SET held = 1, wanted = 0 WHERE wanted <> 0 AND deleted_at IS NULL")
         .execute(connection)
         .await?;
+    // The original may have sent them.
+    query("UPDATE request SET started = 1 WHERE started = 0")
+        .execute(connection)
+        .await?;
     // Endpoints that have read everything skip the gap at once.
     query(
         "UPDATE cursor SET event_offset = event_offset + ? WHERE event_offset = \

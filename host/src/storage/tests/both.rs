@@ -3,12 +3,14 @@
 
 use super::postgres::TestDatabase;
 use super::world::*;
-use crate::domain::{PartitionId, Timestamp};
+use crate::domain::account::Account;
+use crate::domain::{AccountId, PartitionId, Timestamp};
 use crate::storage::key::KeySource;
 use crate::storage::seal::OperatorKey;
 use crate::storage::sqlite::SqliteSettings;
-use crate::storage::{DeliveryProgress, Retention, SecretWrite, StorageError};
+use crate::storage::{DeliveryProgress, RequestWrite, Retention, SecretWrite, StorageError};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Keeps nothing longer than somebody waits for it.
 const SHORT: Retention = Retention {
@@ -65,6 +67,66 @@ on_both! {
     a_copy_waits_until_it_is_resumed,
     a_deletion_is_a_state,
     what_nobody_waits_for_goes,
+    requests_wait_for_their_answer,
+    accounts_are_found_by_their_reference,
+}
+
+async fn requests_wait_for_their_answer(world: World) {
+    let store = &world.store;
+    let (account, other) = (world.account().await, world.account().await);
+    let ids: Vec<Uuid> = (0..4).map(|_| Uuid::now_v7()).collect();
+    let put = |index: usize| RequestWrite::Put {
+        id: ids[index],
+        request: format!("request {index}").into_bytes(),
+    };
+    let started = |index: usize| RequestWrite::Started { id: ids[index] };
+    let remove = |index: usize| RequestWrite::Remove { id: ids[index] };
+    let seen = async |account: &Account| -> Vec<(String, bool)> {
+        let stored = store.requests(&account.id).await.unwrap();
+        stored
+            .into_iter()
+            .map(|one| (String::from_utf8(one.request).unwrap(), one.started))
+            .collect()
+    };
+    let mut first = world.turn(&account, 1);
+    first.requests = vec![put(0), put(1), put(2), started(1), put(3), remove(3)];
+    // Of another account: the id is not its own.
+    let mut foreign = world.turn(&other, 1);
+    foreign.requests = vec![started(0), remove(2)];
+    world.commit(vec![first.into(), foreign.into()]).await;
+    let named = |index: usize, started| (format!("request {index}"), started);
+    assert_eq!(
+        seen(&account).await,
+        [named(0, false), named(1, true), named(2, false)]
+    );
+    assert!(seen(&other).await.is_empty());
+    let mut second = world.turn(&account, 2);
+    second.requests = vec![started(0), remove(1), started(1), started(3)];
+    world.commit(vec![second.into()]).await;
+    assert_eq!(seen(&account).await, [named(0, true), named(2, false)]);
+    // The original may have sent what its copy has.
+    store.mark_restored(Timestamp(1)).await.unwrap();
+    assert_eq!(seen(&account).await, [named(0, true), named(2, true)]);
+}
+
+async fn accounts_are_found_by_their_reference(world: World) {
+    let mut ids = Vec::new();
+    for (provider, reference) in [("a", "1"), ("a", "2"), ("b", "1")] {
+        let mut account = account_in(&world.workspace);
+        account.provider = provider.to_owned();
+        account.provider_account_ref = Some(reference.to_owned());
+        world.store.create_account(&account, &[]).await.unwrap();
+        ids.push(account.id);
+    }
+    let found = async |provider: &str, reference: &str| -> Vec<AccountId> {
+        let found = world.store.accounts_by_ref(provider, reference).await;
+        found.unwrap().into_iter().map(|one| one.id).collect()
+    };
+    assert_eq!(found("a", "1").await, ids[..1]);
+    assert_eq!(found("a", "3").await, []);
+    world.store.begin_deletion(&ids[0]).await.unwrap();
+    assert_eq!(found("a", "1").await, []);
+    assert_eq!(found("b", "1").await, ids[2..]);
 }
 
 async fn the_operators_key_changes(world: World) {

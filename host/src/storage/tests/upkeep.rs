@@ -484,7 +484,15 @@ async fn what_a_deleted_account_left_is_removed_little_by_little() {
     assert_eq!(world.store.kv_get(&account.id, "k1").await.unwrap(), None);
     tidy(&*world.store).await;
     let mut stranger = stranger(directory.path()).await;
-    for table in ["secret", "kv", "timer", "dedupe", "sent_message", "send"] {
+    for table in [
+        "secret",
+        "kv",
+        "timer",
+        "request",
+        "dedupe",
+        "sent_message",
+        "send",
+    ] {
         let sql = format!("SELECT count(*) FROM {table} WHERE account = ?");
         let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
             .bind(account.id.as_str())

@@ -56,6 +56,7 @@ impl World {
             kv: Vec::new(),
             secrets: Vec::new(),
             timers: Vec::new(),
+            requests: Vec::new(),
             sends: Vec::new(),
             patch: AccountPatch::default(),
             kv_bytes: None,

@@ -1,6 +1,6 @@
 //! Names and words for people of everything that is counted.
 
-use super::{Delivery, Families, Http, Network, Traces, Writer};
+use super::{Delivery, Families, Http, Ingress, Network, Traces, Writer};
 use prometheus_client::registry::Registry;
 
 pub fn counted(registry: &mut Registry, http: &Http, turns: &Families) {
@@ -116,6 +116,11 @@ pub fn rest(registry: &mut Registry, delivery: &Delivery, network: &Network, tra
         network.dialed.clone(),
     );
     registry.register(
+        "anyport_http_requests_sent",
+        "HTTP requests of accounts: answered (whatever the status), failed, denied by a policy",
+        network.requested.clone(),
+    );
+    registry.register(
         "anyport_spans_exported",
         "Spans that the receiver took",
         traces.exported.clone(),
@@ -124,5 +129,13 @@ pub fn rest(registry: &mut Registry, delivery: &Delivery, network: &Network, tra
         "anyport_spans_dropped",
         "Spans that were lost: too many waited, or the receiver did not take them",
         traces.dropped.clone(),
+    );
+}
+
+pub fn ingress(registry: &mut Registry, handles: &Ingress) {
+    registry.register(
+        "anyport_ingress_requests",
+        "Requests of channels, by provider, route and what became of them",
+        handles.requests.clone(),
     );
 }

@@ -9,12 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
 use crate::counters::{Counters, LatencySummary};
+use crate::http::Medium;
 use crate::journal::SentRecord;
 use crate::model::Body;
+use crate::play::{self, Play};
 use crate::protocol::Fault;
+use crate::request::Answer;
+use crate::requests::RequestRecord;
 use crate::samples;
 use crate::settings::{Behaviour, Traffic};
 use crate::user::{Order, User, UserState};
+use crate::webhook_control::{self, WebhookRequest};
+use crate::webhooks::{DeliveryRecord, SignedRequest};
 
 /// One request on a control connection; answered by one [`ControlReply`], in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,6 +106,13 @@ pub enum ControlRequest {
         user: String,
         fault: Option<Fault>,
     },
+    /// About tokens, webhooks and media.
+    Webhooks(WebhookRequest),
+    /// About what the user sees of the channel.
+    Play {
+        user: String,
+        play: Play,
+    },
 }
 
 /// What is no frame of this protocol.
@@ -130,12 +143,20 @@ pub enum ControlReply {
     Behaviour(Behaviour),
     /// How many connections or users it was done to.
     Count(u64),
+    Answer(Answer),
+    Token(String),
+    Deliveries(Vec<DeliveryRecord>),
+    SignedRequest(Option<SignedRequest>),
+    Medium(Option<Medium>),
+    Requests(Vec<RequestRecord>),
     Error(String),
 }
 
 pub(crate) fn handle(channel: &Channel, request: ControlRequest) -> ControlReply {
     use ControlRequest as Ask;
     match request {
+        Ask::Webhooks(request) => webhook_control::handle(channel, request),
+        Ask::Play { user, play } => play::play(channel, &user, play),
         Ask::Users {} => ControlReply::Users(
             channel
                 .users()
@@ -266,7 +287,7 @@ fn events(
 fn inject(channel: &Channel, user: &str, body: Body) -> ControlReply {
     let user: Arc<User> = channel.user(user);
     let mut state = user.state();
-    match channel.push_event(&mut state, body) {
+    match channel.push_event(&user, &mut state, body) {
         Ok(id) => {
             state.notify();
             ControlReply::Injected(id)

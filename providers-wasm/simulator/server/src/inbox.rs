@@ -14,6 +14,15 @@ use crate::wire::put_frame;
 /// Events are not written while more than this waits to leave, in bytes.
 pub(crate) const OUTPUT_LIMIT: usize = 64 * 1024;
 
+/// One event as it is posted to a webhook address.
+pub(crate) struct Given {
+    pub(crate) sequence: u64,
+    /// Of a [`crate::protocol::Event`].
+    pub(crate) json: Bytes,
+    /// It was given before.
+    pub(crate) again: bool,
+}
+
 struct Waiting {
     at_ms: u64,
     body: WaitingBody,
@@ -228,9 +237,47 @@ impl Inbox {
                 Some(_) => self.redelivered += 1,
             }
             entry.first_sent.get_or_insert(now);
-            put_frame(out, |out| write_event(out, epoch, sequence, entry));
+            put_frame(out, |out| {
+                out.put_slice(br#"{"event":"#);
+                write_event(out, epoch, sequence, entry);
+                out.put_u8(b'}');
+            });
         }
         written
+    }
+
+    /// The first events that were not acknowledged: so many, and no more bytes, but one always.
+    pub(crate) fn give(
+        &mut self,
+        epoch: &str,
+        most: usize,
+        bytes: usize,
+        now: Instant,
+    ) -> Vec<Given> {
+        let (mut given, mut written) = (Vec::new(), 0);
+        let waiting = (self.first..)
+            .zip(&mut self.queue)
+            .filter(|(_, entry)| !entry.acknowledged)
+            .take(most);
+        for (sequence, entry) in waiting {
+            let mut json = BytesMut::new();
+            write_event(&mut json, epoch, sequence, entry);
+            written += json.len();
+            if written > bytes && !given.is_empty() {
+                break;
+            }
+            let again = entry.first_sent.replace(now).is_some();
+            match again {
+                false => self.delivered += 1,
+                true => self.redelivered += 1,
+            }
+            given.push(Given {
+                sequence,
+                json: json.freeze(),
+                again,
+            });
+        }
+        given
     }
 
     pub(crate) fn next_due(&self) -> Option<Instant> {
@@ -241,10 +288,7 @@ impl Inbox {
 /// By hand, since benchmarks spend their time here.
 fn write_event(out: &mut BytesMut, epoch: &str, sequence: u64, entry: &Waiting) {
     let at = entry.at_ms;
-    let _ = write!(
-        out,
-        r#"{{"event":{{"id":"{epoch}-{sequence}","at":{at},"body":"#
-    );
+    let _ = write!(out, r#"{{"id":"{epoch}-{sequence}","at":{at},"body":"#);
     match &entry.body {
         WaitingBody::Given(json) => out.put_slice(json),
         WaitingBody::Traffic {
@@ -263,5 +307,5 @@ fn write_event(out: &mut BytesMut, epoch: &str, sequence: u64, entry: &Waiting) 
             out.put_slice(br#""}}}}"#);
         }
     }
-    out.put_slice(b"}}");
+    out.put_u8(b'}');
 }

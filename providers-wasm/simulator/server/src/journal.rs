@@ -84,6 +84,11 @@ pub(crate) struct Limits {
 }
 
 impl Journal {
+    /// A message was made of this token.
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        self.tokens.contains_key(token)
+    }
+
     pub(crate) fn refuse(
         &mut self,
         user: &str,

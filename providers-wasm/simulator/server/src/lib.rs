@@ -18,8 +18,11 @@
 //! # }
 //! ```
 
+pub mod limits;
 pub mod model;
 pub mod protocol;
+pub mod request;
+pub mod webhook;
 
 #[cfg(feature = "server")]
 mod channel;
@@ -32,11 +35,19 @@ mod control;
 #[cfg(feature = "server")]
 mod counters;
 #[cfg(feature = "server")]
+mod http;
+#[cfg(feature = "server")]
 mod inbox;
 #[cfg(feature = "server")]
 mod journal;
 #[cfg(feature = "server")]
+mod play;
+#[cfg(feature = "server")]
+mod requests;
+#[cfg(feature = "server")]
 pub mod samples;
+#[cfg(feature = "server")]
+mod sends;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "server")]
@@ -48,14 +59,25 @@ mod sign_in;
 #[cfg(feature = "server")]
 mod user;
 #[cfg(feature = "server")]
+mod webhook_control;
+#[cfg(feature = "server")]
+mod webhooks;
+#[cfg(feature = "server")]
 pub mod wire;
+#[cfg(feature = "server")]
+mod world;
 
 #[cfg(feature = "server")]
 pub use {
     client::ControlClient,
     control::{ControlReply, ControlRequest, Garbage},
     counters::{Counters, LatencySummary},
+    http::{Medium, generated},
     journal::{SentOutcome, SentRecord},
+    play::Play,
+    requests::{RequestFault, RequestRecord},
     server::{Simulator, run, serve},
-    settings::{Behaviour, Settings, SimulatorArgs, Traffic},
+    settings::{Behaviour, RateLimit, Settings, SimulatorArgs, Traffic},
+    webhooks::{DeliveryRecord, SignedRequest},
+    world::{Act, NewConversation},
 };

@@ -86,6 +86,23 @@ impl Content {
             ..Text::default()
         })
     }
+
+    /// What a chat list shows of it: its text, cut, or what it is.
+    pub fn summary(&self) -> String {
+        const CHARS: usize = 100;
+        let text = match self {
+            Self::Text(text) => &text.body,
+            Self::Media(media) => match &media.caption {
+                Some(caption) => &caption.body,
+                None => "media",
+            },
+            Self::Location(_) => "location",
+            Self::Contacts(_) => "contacts",
+            Self::Interactive(interactive) => &interactive.body,
+            Self::Custom(custom) => &custom.name,
+        };
+        text.chars().take(CHARS).collect()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -274,14 +291,22 @@ pub struct Conversation {
     pub id: String,
     pub kind: String,
     pub title: Option<String>,
+    pub username: Option<String>,
     pub description: Option<String>,
     pub unread: Option<u32>,
     pub members: Option<u32>,
+    /// False: marked as unread, also where no message is.
+    pub is_read: Option<bool>,
     pub is_pinned: Option<bool>,
     pub is_muted: Option<bool>,
+    /// Milliseconds since the Unix epoch. Muted without it: for good.
+    pub muted_until: Option<u64>,
     pub is_archived: Option<bool>,
+    pub created_at: Option<u64>,
     pub last_message_at: Option<u64>,
     pub last_message_text: Option<String>,
+    /// Ids.
+    pub labels: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -294,6 +319,23 @@ pub struct Contact {
     pub aliases: Vec<String>,
     pub is_bot: Option<bool>,
     pub is_blocked: Option<bool>,
+    /// Private: only the account sees it.
+    pub note: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Member {
+    pub contact: Contact,
+    /// `owner`, `admin` or `member`.
+    pub role: String,
+    pub joined_at: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    pub id: String,
+    pub name: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Body, Content, Quote};
+use crate::request::{Answer, Ask, Target};
 
 /// The longest frame that either side may send, in bytes without the prefix.
 pub const MAX_FRAME_BYTES: u32 = 4 * 1024 * 1024;
@@ -42,6 +43,10 @@ pub enum ClientFrame {
     Cancel {},
     /// A message. `token` is the client's own name for it; see [`Accepted::repeated`].
     Send(Outgoing),
+    /// A message that is there goes to another conversation; answered as a send is.
+    Forward(Forward),
+    /// Anything else; answered by `answered` or `denied` under the same id.
+    Ask { id: String, ask: Ask },
     /// The event with this id is safe at the client.
     Ack(String),
     /// Ends the session.
@@ -65,6 +70,8 @@ pub enum SignInMethod {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outgoing {
+    /// Empty where the request around it has a name of its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub token: String,
     pub conversation: String,
     pub content: Content,
@@ -74,6 +81,14 @@ pub struct Outgoing {
     pub thread: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub silent: bool,
+}
+
+/// `token`: as in [`Outgoing`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    pub token: String,
+    pub target: Target,
+    pub to: String,
 }
 
 /// What the server says.
@@ -105,6 +120,14 @@ pub enum ServerFrame {
     Accepted(Accepted),
     Rejected {
         token: String,
+        error: Fault,
+    },
+    Answered {
+        id: String,
+        answer: Answer,
+    },
+    Denied {
+        id: String,
         error: Fault,
     },
     Event(Event),
@@ -143,6 +166,9 @@ pub struct Profile {
     pub name: String,
     pub username: String,
     pub phone: String,
+    /// What the person says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -264,6 +264,6 @@ fn contact() -> Contact {
         phone: Some("15550002".to_owned()),
         aliases: vec!["lid:42".to_owned()],
         is_bot: Some(false),
-        is_blocked: None,
+        ..Contact::default()
     }
 }

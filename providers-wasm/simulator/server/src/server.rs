@@ -13,7 +13,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::channel::Channel;
 use crate::connection;
 use crate::control::{self, ControlReply, ControlRequest};
+use crate::http;
 use crate::settings::{Settings, SimulatorArgs};
+use crate::webhooks;
 
 /// A server in this process. Dropped without [`Simulator::stop`], it stops as well, but
 /// nobody waits for it.
@@ -30,6 +32,7 @@ impl Simulator {
         let address = listener.local_addr()?;
         let channel = Arc::new(Channel::new(settings));
         let (stopping, stopped) = watch::channel(false);
+        tokio::spawn(webhooks::run(Arc::clone(&channel), stopped.clone()));
         let task = tokio::spawn(accept(listener, Arc::clone(&channel), stopped));
         Ok(Self {
             address,
@@ -41,6 +44,14 @@ impl Simulator {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The HTTP API on a listener of its own, until the simulator stops.
+    pub fn serve_http(&self, listener: TcpListener) -> io::Result<SocketAddr> {
+        let address = listener.local_addr()?;
+        let stopped = self.stopping.subscribe();
+        tokio::spawn(http::accept(listener, Arc::clone(&self.channel), stopped));
+        Ok(address)
     }
 
     /// Control without a connection.
@@ -65,10 +76,14 @@ impl Simulator {
 /// Serves until `shutdown` completes.
 pub async fn serve(
     listener: TcpListener,
+    http: Option<TcpListener>,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let simulator = Simulator::start(listener, settings)?;
+    if let Some(http) = http {
+        simulator.serve_http(http)?;
+    }
     shutdown.await;
     simulator.stop().await;
     Ok(())
@@ -78,7 +93,15 @@ pub async fn serve(
 pub async fn run(args: SimulatorArgs) -> anyhow::Result<()> {
     let listener = TcpListener::bind(args.listen).await?;
     tracing::info!(address = %listener.local_addr()?, "the simulator listens");
-    serve(listener, args.settings(), async {
+    let http = match args.http {
+        Some(address) => {
+            let http = TcpListener::bind(address).await?;
+            tracing::info!(address = %http.local_addr()?, "the simulator's HTTP API listens");
+            Some(http)
+        }
+        None => None,
+    };
+    serve(listener, http, args.settings(), async {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::warn!(error = %error, "cannot wait for Ctrl-C; stopping");
         }

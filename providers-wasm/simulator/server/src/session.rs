@@ -9,9 +9,11 @@ use tokio::sync::Notify;
 use crate::channel::{Channel, now_ms};
 use crate::connection::Output;
 use crate::control::{self, ControlReply, ControlRequest};
-use crate::journal::{Arrival, Limits};
-use crate::model::{Body, Message};
-use crate::protocol::{ClientFrame, ECHO_CONVERSATION, Fault, Outgoing, ServerFrame};
+use crate::protocol::{ClientFrame, Fault, Outgoing, ServerFrame};
+use crate::request::Ask;
+use crate::requests::{self, RequestFault};
+use crate::sends::{self, Taken};
+use crate::settings::Behaviour;
 use crate::sign_in::{SignIn, Step};
 use crate::user::{Link, Order, User};
 use crate::wire::put_json;
@@ -92,6 +94,14 @@ impl Session {
             }
             ClientFrame::Send(sent) => output.put(&ServerFrame::Rejected {
                 token: sent.token,
+                error: Fault::new("unauthenticated", "say hello first"),
+            }),
+            ClientFrame::Forward(forward) => output.put(&ServerFrame::Rejected {
+                token: forward.token,
+                error: Fault::new("unauthenticated", "say hello first"),
+            }),
+            ClientFrame::Ask { id, .. } => output.put(&ServerFrame::Denied {
+                id,
                 error: Fault::new("unauthenticated", "say hello first"),
             }),
             ClientFrame::Ping(text) => output.put(&ServerFrame::Pong(text)),
@@ -221,6 +231,20 @@ impl Session {
                 state.inbox.acknowledge(sequence, &self.channel.latency);
             }
             ClientFrame::Send(sent) => self.send(user, sent, output),
+            ClientFrame::Forward(forward) => {
+                let sent = self
+                    .channel
+                    .world(user, &mut user.state())
+                    .forwarded(&forward);
+                match sent {
+                    Ok(sent) => self.send(user, sent, output),
+                    Err(error) => output.put(&ServerFrame::Rejected {
+                        token: forward.token,
+                        error,
+                    }),
+                }
+            }
+            ClientFrame::Ask { id, ask } => self.ask(user, id, ask, output),
             ClientFrame::Hello {
                 user: name,
                 session,
@@ -272,59 +296,36 @@ impl Session {
     }
 
     fn send(&self, user: &Arc<User>, sent: Outgoing, output: &mut Output) {
-        let channel = &self.channel;
         let mut state = user.state();
-        let behaviour = channel.behaviour_of(&state);
-        let delay = Duration::from_millis(u64::from(behaviour.answer_delay_ms));
-        let limits = Limits {
-            records: channel.settings.journal_limit,
-            tokens: channel.settings.token_limit,
-        };
-        let arrival = Arrival {
-            n: channel.next_arrival(),
-            connection: self.link.connection,
-            at_ms: now_ms(),
-        };
-        if let Some((count, fault)) = state.faults.refuse.take() {
-            state.faults.refuse = (count > 1).then(|| (count - 1, fault.clone()));
-            state
-                .journal
-                .refuse(&user.name, &sent, arrival, &fault, &limits);
-            return output.put_after(
-                delay,
-                &ServerFrame::Rejected {
-                    token: sent.token,
-                    error: fault,
-                },
-            );
+        let delay = answer_delay(&self.channel.behaviour_of(&state));
+        let token = sent.token.clone();
+        match sends::send(&self.channel, user, &mut state, sent, self.link.connection) {
+            Ok(Taken::Answer(accepted)) => {
+                output.put_after(delay, &ServerFrame::Accepted(accepted));
+            }
+            Ok(Taken::NoAnswer) => {}
+            Ok(Taken::Drop) => output.abort(),
+            Err(error) => output.put_after(delay, &ServerFrame::Rejected { token, error }),
         }
-        let accepted = state.journal.take(
-            &user.name,
-            &sent,
-            arrival,
-            &channel.epoch,
-            behaviour.dedupe,
-            &limits,
-        );
-        let repeated = accepted.repeated;
-        if state.faults.lose_answers > 0 {
-            state.faults.lose_answers -= 1;
-            output.abort();
-        } else if !behaviour.never_answer {
-            output.put_after(delay, &ServerFrame::Accepted(accepted));
-        }
-        if behaviour.echo && !repeated && sent.conversation == ECHO_CONVERSATION {
-            let echo = Message {
-                conversation: ECHO_CONVERSATION.to_owned(),
-                title: Some("Echo".to_owned()),
-                sender: ECHO_CONVERSATION.to_owned(),
-                sender_name: Some("Echo".to_owned()),
-                content: sent.content,
-                thread: sent.thread,
-                ..Message::default()
-            };
-            // A full inbox loses an echo, nothing else.
-            let _ = channel.push_event(&mut state, Body::Message(echo));
+    }
+
+    fn ask(&self, user: &Arc<User>, id: String, ask: Ask, output: &mut Output) {
+        let mut state = user.state();
+        let behaviour = self.channel.behaviour_of(&state);
+        let delay = answer_delay(&behaviour);
+        let (outcome, fault) = requests::take(&self.channel, user, &mut state, &id, ask);
+        let answer = match outcome {
+            Ok(answer) => ServerFrame::Answered { id, answer },
+            Err(error) => ServerFrame::Denied { id, error },
+        };
+        match fault {
+            Some(RequestFault::Drop {}) => output.abort(),
+            Some(RequestFault::Late(ms)) => {
+                output.put_after(delay + Duration::from_millis(u64::from(ms)), &answer);
+            }
+            Some(RequestFault::NoAnswer {}) => {}
+            _ if behaviour.never_answer => {}
+            _ => output.put_after(delay, &answer),
         }
     }
 
@@ -353,6 +354,10 @@ impl Session {
             .inbox
             .fill(&mut output.bytes, &self.channel.epoch, window, now);
     }
+}
+
+fn answer_delay(behaviour: &Behaviour) -> Duration {
+    Duration::from_millis(u64::from(behaviour.answer_delay_ms))
 }
 
 fn refuse(output: &mut Output, fault: Fault) {

@@ -17,6 +17,8 @@ pub struct Settings {
     pub journal_limit: usize,
     /// Tokens remembered per user for dropping repeats.
     pub token_limit: usize,
+    /// Messages remembered per conversation. Traffic that the server makes is not remembered.
+    pub history_limit: usize,
     /// Events that may wait per user; generated traffic pauses above it, and `inject`
     /// is refused.
     pub backlog_limit: usize,
@@ -33,6 +35,7 @@ impl Default for Settings {
             adopts_sessions: true,
             journal_limit: 100_000,
             token_limit: 100_000,
+            history_limit: 1_000,
             backlog_limit: 100_000,
             max_connections: 50_000,
             behaviour: Behaviour::default(),
@@ -56,6 +59,10 @@ pub struct Behaviour {
     pub never_answer: bool,
     /// Pause after each frame that was read: a slow reader.
     pub read_delay_ms: u32,
+    /// What is sent is received and read by the other side at once.
+    pub receipts: bool,
+    /// Sends and requests above it are refused as `rate-limited`.
+    pub rate_limit: Option<RateLimit>,
     /// QR codes count as scanned after so long. None: only by control.
     pub scan_after_ms: Option<u32>,
     /// A QR code is replaced by a fresh one after so long.
@@ -71,10 +78,20 @@ impl Default for Behaviour {
             answer_delay_ms: 0,
             never_answer: false,
             read_delay_ms: 0,
+            receipts: false,
+            rate_limit: None,
             scan_after_ms: Some(3_000),
             qr_valid_ms: 60_000,
         }
     }
+}
+
+/// So many in any window of so long, per user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    pub count: u32,
+    pub per_ms: u32,
 }
 
 /// Inbound messages that the server makes by itself, each with its sequence number.
@@ -108,6 +125,9 @@ pub struct SimulatorArgs {
     /// Where the simulated channel listens.
     #[arg(long, default_value = "127.0.0.1:7700")]
     pub listen: SocketAddr,
+    /// Where the HTTP API listens, which accounts with webhooks send by. None: there is none.
+    #[arg(long)]
+    pub http: Option<SocketAddr>,
     /// A token that comes twice makes two messages.
     #[arg(long)]
     pub no_dedupe: bool,

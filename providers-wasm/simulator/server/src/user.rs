@@ -11,7 +11,10 @@ use crate::counters::Counters;
 use crate::inbox::Inbox;
 use crate::journal::Journal;
 use crate::protocol::{Fault, Profile};
+use crate::requests::Requests;
 use crate::settings::Behaviour;
+use crate::webhooks::Hook;
+use crate::world::World;
 
 pub(crate) struct User {
     pub(crate) name: String,
@@ -32,6 +35,10 @@ pub(crate) struct UserState {
     sessions_made: u64,
     /// After a revocation, sessions of earlier runs are not good any more.
     adopts_sessions: bool,
+    /// Tokens of the HTTP API of an earlier one are not good any more.
+    pub(crate) token_generation: u64,
+    /// Where events are posted to.
+    pub(crate) hook: Option<Arc<Hook>>,
     pub(crate) online: Option<Link>,
     pub(crate) signing_in: Option<Link>,
     /// The QR code that is shown was scanned.
@@ -39,6 +46,9 @@ pub(crate) struct UserState {
     pub(crate) logins: u64,
     pub(crate) inbox: Inbox,
     pub(crate) journal: Journal,
+    pub(crate) requests: Requests,
+    /// None: nothing has happened in it yet. Ten thousand idle users need none.
+    pub(crate) world: Option<Box<World>>,
     /// None: the server's.
     pub(crate) behaviour: Option<Arc<Behaviour>>,
     pub(crate) faults: Faults,
@@ -63,18 +73,22 @@ pub(crate) enum Order {
 }
 
 impl User {
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str, hook: Option<Arc<Hook>>) -> Self {
         let state = UserState {
             password: None,
             sessions: HashSet::new(),
             sessions_made: 0,
             adopts_sessions: true,
+            token_generation: 0,
+            hook,
             online: None,
             signing_in: None,
             scanned: false,
             logins: 0,
             inbox: Inbox::new(),
             journal: Journal::default(),
+            requests: Requests::default(),
+            world: None,
             behaviour: None,
             faults: Faults::default(),
             orders: Vec::new(),
@@ -90,15 +104,28 @@ impl User {
     }
 
     pub(crate) fn profile(&self) -> Profile {
+        match &self.state().world {
+            Some(world) => world.me.clone(),
+            None => self.first_profile(),
+        }
+    }
+
+    /// As contacts and profiles have it.
+    pub(crate) fn id(&self) -> String {
+        format!("user:{}", self.name)
+    }
+
+    pub(crate) fn first_profile(&self) -> Profile {
         let digits = self
             .name
             .bytes()
             .fold(7_u64, |sum, byte| (sum * 31 + u64::from(byte)) % 10_000_000);
         Profile {
-            id: format!("user:{}", self.name),
+            id: self.id(),
             name: self.name.clone(),
             username: self.name.clone(),
             phone: format!("1555{digits:07}"),
+            about: None,
         }
     }
 
@@ -189,10 +216,14 @@ impl UserState {
     pub(crate) fn end_sessions(&mut self) {
         self.sessions.clear();
         self.adopts_sessions = false;
+        self.token_generation += 1;
     }
 
-    /// Makes the connection look at this state.
+    /// Makes the connection, or the courier, look at this state.
     pub(crate) fn notify(&self) {
+        if let Some(hook) = &self.hook {
+            hook.wake.notify_one();
+        }
         for link in [&self.online, &self.signing_in].into_iter().flatten() {
             link.wake.notify_one();
         }

@@ -7,10 +7,11 @@ use anyport_sdk::model::{Content, Custom, Message};
 use anyport_sdk::replies::SentMessage;
 use anyport_sdk::sign_in_steps::{self, Question};
 use anyport_sdk::types::{Error, Frame};
-use anyport_sdk::{connections, events, kv, logging, replies, secrets, timers, turn};
+use anyport_sdk::{connections, events, http, kv, logging, replies, secrets, timers, turn};
 use std::cell::RefCell;
 
 use crate::guest::{MAIN, Situation};
+use crate::web;
 
 thread_local! {
     static SECRET: RefCell<String> = const { RefCell::new(String::new()) };
@@ -167,6 +168,18 @@ pub fn run(line: &str, situation: Situation) -> Result<Outcome, Error> {
             kv::put(key, value.as_bytes());
         }
         "!close" => connections::close(MAIN),
+        // What `web::request` makes of it, under the label that is the first word.
+        "!http" => {
+            let (label, request) = argument.split_once(' ').unwrap_or((argument, "{}"));
+            http::submit(label, &web::request(request)?);
+        }
+        "!http-cancel" => http::cancel(argument),
+        "!https" => (0..number.unwrap_or(65)).for_each(|step| {
+            let request = web::request("{\"url\":\"http://127.0.0.1:1/\"}");
+            http::submit(&format!("r-{step}"), &request.expect("it is one"));
+        }),
+        "!scan" => web::scan(argument),
+        "!sign" => web::sign(argument)?,
         // Comes back as the rest of the line, as a command, after 50 ms.
         "!later" => timers::set(
             "later",

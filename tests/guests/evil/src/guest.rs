@@ -12,14 +12,16 @@ use anyport_sdk::{account, connections, events, kv, replies, secrets, sign_in_st
 use serde::Deserialize;
 
 use crate::commands::{self, Outcome};
+use crate::web;
 
 anyport_sdk::provider! {
     world: "anyport:evil/evil",
     path: ["../../../wit", "wit"],
     provider: Provider,
 }
+pub use bindings::exports::anyport::provider as exported;
 pub(crate) use exports::{conversation_actions, conversations};
-use exports::{lifecycle, messaging, reactor, sign_in};
+use exports::{ingress, lifecycle, messaging, reactor, sign_in};
 
 pub const MAIN: &str = "main";
 const LINES: &str = "lines";
@@ -118,7 +120,10 @@ impl lifecycle::Guest for Provider {
                     r#"{"type":"object","properties":{"password":{"type":"string"}}}"#.to_owned(),
                 ),
             }],
-            config_schema: r#"{"type":"object"}"#.to_owned(),
+            config_schema: r#"{"type":"object","properties":{
+                "token":{"type":"string","x-anyport-secret":"token"},
+                "app_secret":{"type":"string","x-anyport-secret":"app-secret"}}}"#
+                .to_owned(),
             state_version: 1,
             reads_state_versions: vec![1],
             extra: None,
@@ -198,6 +203,10 @@ impl reactor::Guest for Provider {
             reactor::Wake::Timer(fired) => {
                 commands::run(&String::from_utf8_lossy(&fired.context), situation)?;
             }
+            reactor::Wake::Http(answered) => {
+                commands::run(&String::from_utf8_lossy(&answered.context), situation)?;
+                web::answered(&answered);
+            }
             reactor::Wake::Reconnect => {
                 connections::close(MAIN);
                 connect(&config);
@@ -205,6 +214,14 @@ impl reactor::Guest for Provider {
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl ingress::Guest for Provider {
+    fn on_request(request: ingress::Request) -> Result<ingress::Response, Error> {
+        let (situation, _, _) = enter();
+        commands::run(&String::from_utf8_lossy(&request.body), situation)?;
+        Ok(web::called(&request))
     }
 }
 

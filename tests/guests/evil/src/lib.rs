@@ -17,6 +17,8 @@ mod asked;
 mod commands;
 #[cfg(not(feature = "wrong-shape"))]
 mod guest;
+#[cfg(not(feature = "wrong-shape"))]
+mod web;
 #[cfg(feature = "wrong-shape")]
 mod wrong_shape;
 

@@ -25,12 +25,13 @@ pub(super) async fn apply(
     kv(connection, plan).await?;
     secrets(connection, plan).await?;
     timers(connection, plan).await?;
+    super::requests::apply(connection, plan).await?;
     send_changes(connection, plan).await?;
     Ok(true)
 }
 
 /// The key of an account that the plan lets something be written for.
-fn key<'p>(plan: &Plan<'p>, account: &AccountId) -> Result<&'p DataKey, StorageError> {
+pub(super) fn key<'p>(plan: &Plan<'p>, account: &AccountId) -> Result<&'p DataKey, StorageError> {
     plan.key(account)
         .ok_or_else(|| super::super::error::damaged("account without a data key"))
 }

@@ -18,6 +18,7 @@ mod dedupe;
 mod delivery;
 mod load;
 mod plan;
+mod requests;
 mod token;
 
 pub(super) use apply::write_secret;

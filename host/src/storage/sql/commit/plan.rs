@@ -6,9 +6,12 @@ use crate::domain::event::NewEvent;
 use crate::domain::send::{SendChange, SendState};
 use crate::domain::{AccountId, PartitionId, SecretBytes, SendId, Timestamp, WorkspaceId};
 use crate::storage::seal::DataKey;
-use crate::storage::{AccountCommit, DeliveryProgress, DurableTimer, RecordSend, Write, Written};
+use crate::storage::{
+    AccountCommit, DeliveryProgress, DurableTimer, RecordSend, RequestWrite, Write, Written,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use uuid::Uuid;
 
 pub(super) struct Plan<'g> {
     picture: &'g Picture,
@@ -23,6 +26,7 @@ pub(super) struct Plan<'g> {
     pub kv: BTreeMap<(&'g AccountId, &'g str), Option<&'g [u8]>>,
     pub secrets: BTreeMap<(&'g AccountId, &'g str), Option<&'g [u8]>>,
     pub timers: BTreeMap<(&'g AccountId, &'g str), Option<&'g DurableTimer>>,
+    pub requests: BTreeMap<(&'g AccountId, Uuid), RequestChange<'g>>,
     /// With the keyed hash of the idempotency key.
     pub new_sends: Vec<(&'g RecordSend, Option<[u8; 16]>)>,
     pub idempotency: BTreeMap<(&'g WorkspaceId, [u8; 16]), IdempotencyRow>,
@@ -40,6 +44,12 @@ pub(super) struct PlannedEvent<'g> {
     /// None until it is known not to be a repeat, and for repeats.
     pub offset: Option<u64>,
     pub repeat: bool,
+}
+
+pub(super) enum RequestChange<'g> {
+    Put { request: &'g [u8], started: bool },
+    Started,
+    Remove,
 }
 
 #[derive(Default)]
@@ -73,6 +83,7 @@ impl<'g> Plan<'g> {
             kv: BTreeMap::new(),
             secrets: BTreeMap::new(),
             timers: BTreeMap::new(),
+            requests: BTreeMap::new(),
             new_sends: Vec::new(),
             idempotency: BTreeMap::new(),
             expired: Vec::new(),
@@ -150,6 +161,9 @@ impl<'g> Plan<'g> {
             self.timers
                 .insert((account, &write.label), write.timer.as_ref());
         }
+        for write in &commit.requests {
+            self.change_request(account, write);
+        }
         let change = self.accounts.entry(account).or_default();
         change.turn_seq = commit.turn.or(change.turn_seq);
         change.kv_bytes = commit.kv_bytes.or(change.kv_bytes);
@@ -166,6 +180,26 @@ impl<'g> Plan<'g> {
             events: first..self.events.len(),
             sends,
         }
+    }
+
+    /// What the group makes of a request together.
+    fn change_request(&mut self, account: &'g AccountId, write: &'g RequestWrite) {
+        let change = match write {
+            RequestWrite::Put { request, .. } => RequestChange::Put {
+                request,
+                started: false,
+            },
+            RequestWrite::Remove { .. } => RequestChange::Remove,
+            RequestWrite::Started { id } => match self.requests.get(&(account, *id)) {
+                Some(RequestChange::Put { request, .. }) => RequestChange::Put {
+                    request,
+                    started: true,
+                },
+                Some(RequestChange::Remove) => RequestChange::Remove,
+                Some(RequestChange::Started) | None => RequestChange::Started,
+            },
+        };
+        self.requests.insert((account, write.id()), change);
     }
 
     fn change_send(&mut self, account: &'g AccountId, change: &'g SendChange) -> bool {

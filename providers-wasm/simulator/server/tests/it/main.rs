@@ -4,7 +4,9 @@
 mod connection;
 mod faults;
 mod load;
+mod requests;
 mod sign_in;
+mod webhooks;
 
 use std::time::Duration;
 

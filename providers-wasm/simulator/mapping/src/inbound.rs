@@ -11,7 +11,7 @@ use anyport_sdk::model::{
 use anyport_simulator::model as channel;
 use anyport_simulator::protocol;
 
-use crate::session::error_from;
+use crate::answers;
 
 /// Its key is the channel's own id of the event, the same at every redelivery.
 pub fn emission(event: protocol::Event) -> Emission {
@@ -50,7 +50,7 @@ fn body(body: channel::Body, at: u64) -> (Option<String>, Event) {
             Event::MessageFailed(MessageFailure {
                 conversation: failed.conversation,
                 messages: failed.messages,
-                error: error_from(failed.error),
+                error: answers::error(failed.error),
             }),
         ),
         Body::Reaction(reaction) => (
@@ -145,7 +145,8 @@ fn body(body: channel::Body, at: u64) -> (Option<String>, Event) {
     }
 }
 
-fn message(said: channel::Message, at: u64) -> Message {
+/// `at`: when it was sent, unless the channel says it.
+pub fn message(said: channel::Message, at: u64) -> Message {
     let reply_context = Some(said.id.clone());
     Message {
         id: said.id,
@@ -270,7 +271,7 @@ fn labelled(values: Vec<channel::Labelled>) -> Vec<Labelled> {
         .collect()
 }
 
-fn contact(given: channel::Contact) -> Contact {
+pub fn contact(given: channel::Contact) -> Contact {
     Contact {
         display_name: given.name,
         username: given.username,
@@ -278,21 +279,40 @@ fn contact(given: channel::Contact) -> Contact {
         aliases: given.aliases,
         is_bot: given.is_bot,
         is_blocked: given.is_blocked,
+        extra: given
+            .note
+            .map(|note| serde_json::json!({ "note": note }).to_string()),
         ..Contact::new(given.id)
     }
 }
 
-fn conversation(given: channel::Conversation) -> Conversation {
+pub fn conversation(given: channel::Conversation) -> Conversation {
+    let mut extra = serde_json::Map::new();
+    if given.is_muted == Some(true) {
+        match given.muted_until {
+            Some(until) => extra.insert("mute_until".to_owned(), until.into()),
+            None => extra.insert("mute_forever".to_owned(), true.into()),
+        };
+    }
+    if let Some(read) = given.is_read {
+        extra.insert("read".to_owned(), read.into());
+    }
+    if !given.labels.is_empty() {
+        extra.insert("label_ids".to_owned(), given.labels.into());
+    }
     Conversation {
         title: given.title,
+        username: given.username,
         description: given.description,
         unread: given.unread,
         members: given.members,
         is_pinned: given.is_pinned,
         is_muted: given.is_muted,
         is_archived: given.is_archived,
+        created_at: given.created_at,
         last_message_at: given.last_message_at,
         last_message_text: given.last_message_text,
+        extra: (!extra.is_empty()).then(|| serde_json::Value::Object(extra).to_string()),
         ..Conversation::new(given.id, given.kind)
     }
 }

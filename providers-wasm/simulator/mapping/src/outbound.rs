@@ -1,49 +1,44 @@
 //! From the contract's messages to the channel's. Pure.
 
-use anyport_sdk::model::{Content, Labelled};
+use anyport_sdk::model::{Content, Labelled, Quote, Text};
 use anyport_sdk::types::Error;
 use anyport_simulator::model as channel;
-use anyport_simulator::protocol::{ClientFrame, Outgoing as Sending};
 
-use crate::exports::messaging::Outgoing;
-
-/// JSON, as it goes on the wire.
-pub fn frame(token: &str, message: Outgoing) -> Result<String, Error> {
-    let frame = ClientFrame::Send(Sending {
-        token: token.to_owned(),
-        conversation: message.conversation,
-        content: content(message.content)?,
-        quote: message.quote.map(|quote| channel::Quote {
-            message: quote.message,
-            sender: quote.sender,
-            text: quote.text,
-        }),
-        thread: message.thread,
-        silent: message.silent,
-    });
-    serde_json::to_string(&frame).map_err(|error| {
-        Error::invalid("the message cannot be written").with_detail(error.to_string())
+/// `reply_context`: what came with the quoted message, which the channel trusts more than the id.
+pub fn quote(quote: Option<Quote>, reply_context: Option<String>) -> Option<channel::Quote> {
+    let (message, sender, text) = match quote {
+        Some(quote) => (quote.message, quote.sender, quote.text),
+        None => (reply_context.clone()?, None, None),
+    };
+    Some(channel::Quote {
+        message: reply_context.unwrap_or(message),
+        sender,
+        text,
     })
 }
 
-fn content(content: Content) -> Result<channel::Content, Error> {
+pub fn text(text: Text) -> channel::Text {
+    channel::Text {
+        body: text.body,
+        format: if text.format == "plain" {
+            String::new()
+        } else {
+            text.format
+        },
+        mentions: text
+            .mentions
+            .into_iter()
+            .map(|mention| channel::Mention {
+                contact: mention.contact,
+                span: mention.span.map(|span| (span.offset, span.length)),
+            })
+            .collect(),
+    }
+}
+
+pub fn content(content: Content) -> Result<channel::Content, Error> {
     Ok(match content {
-        Content::Text(text) => channel::Content::Text(channel::Text {
-            body: text.body,
-            format: if text.format == "plain" {
-                String::new()
-            } else {
-                text.format
-            },
-            mentions: text
-                .mentions
-                .into_iter()
-                .map(|mention| channel::Mention {
-                    contact: mention.contact,
-                    span: mention.span.map(|span| (span.offset, span.length)),
-                })
-                .collect(),
-        }),
+        Content::Text(said) => channel::Content::Text(text(said)),
         Content::Media(_) => return Err(Error::unsupported("the simulator takes no media")),
         Content::Location(location) => channel::Content::Location(channel::Location {
             latitude: location.latitude,

@@ -1,5 +1,8 @@
 //! Control over TCP, with one method per request. For tests and benchmarks.
 
+mod play;
+mod webhooks;
+
 use std::io;
 use std::time::{Duration, Instant};
 

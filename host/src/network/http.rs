@@ -1,0 +1,189 @@
+//! HTTP requests of accounts: policy, secrets, connections, and an answer of bounded size.
+//!
+//! HTTP/1.1 over connections that are kept for a short time and belong to one account: what one
+//! account did on a connection tells the server nothing about another. Redirects are not followed.
+//! What is said of a failure names host and port, never the address or what the client library says.
+
+mod compose;
+mod exchange;
+mod pool;
+mod target;
+
+use self::compose::compose;
+use self::exchange::{Limits, exchange};
+use self::pool::Key;
+use self::target::Target;
+use super::Network;
+use super::dial::Dialer;
+use super::egress;
+use crate::domain::error::{Failure, FailureCode};
+use crate::domain::manifest::PlaceKind;
+use crate::runtime::port::http::{
+    HttpClient, HttpFlight, HttpResponse, HttpSink, OutgoingRequest, Place,
+};
+use crate::runtime::port::{EgressGrant, GrantedPlacement};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+pub use self::pool::Pools;
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_BYTES: u64 = 1 << 20;
+/// For connecting, within a request's own time.
+const CONNECT: Duration = Duration::from_secs(15);
+/// Between looks whether a request may leave that the lease holds back.
+const LEASE_LOOK: Duration = Duration::from_millis(100);
+
+struct Flight(Option<JoinHandle<()>>);
+
+impl HttpFlight for Flight {
+    fn detach(mut self: Box<Self>) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.abort();
+        }
+    }
+}
+
+impl HttpClient for Network {
+    fn send(&self, outgoing: OutgoingRequest, sink: Arc<dyn HttpSink>) -> Box<dyn HttpFlight> {
+        let admitted = self.admit_request(&outgoing);
+        let (dialer, pools) = (self.dialer(), self.pools.clone());
+        let metrics = self.metrics.clone();
+        let task = self.runtime.spawn(async move {
+            let outcome = match admitted {
+                Ok(admitted) => run(&dialer, &pools, outgoing, admitted, &*sink).await,
+                Err(failure) => Err(failure),
+            };
+            metrics.requested(match &outcome {
+                Ok(_) => "answered",
+                Err(failure) if failure.code == FailureCode::Denied => "denied",
+                Err(_) => "failed",
+            });
+            sink.answered(outcome);
+        });
+        Box::new(Flight(Some(task)))
+    }
+}
+
+/// What a request may do, as far as its address says it.
+struct Admitted {
+    target: Target,
+    /// What the path that leaves has to begin with, one of them; anything when empty.
+    paths: Vec<String>,
+}
+
+impl Network {
+    fn admit_request(&self, outgoing: &OutgoingRequest) -> Result<Admitted, Failure> {
+        let request = &outgoing.request;
+        let target = Target::parse(&request.url)?;
+        let asked = egress::Asked {
+            host: &target.host,
+            port: target.port,
+            transport: if target.https { "https" } else { "http" },
+        };
+        let paths = self.admit_asked(&asked, &request.method, &outgoing.grant)?;
+        for placement in &request.secrets {
+            if !may_place(
+                &outgoing.grant,
+                &placement.secret,
+                &placement.place,
+                &target,
+            ) {
+                return Err(Failure::new(
+                    FailureCode::Denied,
+                    format!(
+                        "the manifest does not grant the secret `{}` at this place of a request to {}",
+                        placement.secret, target.host
+                    ),
+                ));
+            }
+        }
+        Ok(Admitted { target, paths })
+    }
+}
+
+fn may_place(grant: &EgressGrant, secret: &str, place: &Place, target: &Target) -> bool {
+    let (kind, name) = match place {
+        Place::Header(name) => (PlaceKind::Header, name.clone()),
+        Place::Query(name) => (PlaceKind::Query, name.clone()),
+        Place::PathSegment(number) => (PlaceKind::PathSegment, number.to_string()),
+        Place::FormField(name) => (PlaceKind::FormField, name.clone()),
+        Place::JsonPointer(pointer) => (PlaceKind::JsonPointer, pointer.clone()),
+    };
+    let fits = |rule: &GrantedPlacement| {
+        rule.secret == secret
+            && rule.place == kind
+            && rule.name == name
+            && (if target.https { rule.https } else { rule.http })
+            && rule
+                .hosts
+                .iter()
+                .any(|host| egress::covers(host, &target.host))
+    };
+    grant.placements.iter().any(fits)
+}
+
+async fn run(
+    dialer: &Dialer,
+    pools: &Pools,
+    outgoing: OutgoingRequest,
+    admitted: Admitted,
+    sink: &dyn HttpSink,
+) -> Result<HttpResponse, Failure> {
+    let request = &outgoing.request;
+    let timeout = request
+        .timeout_ms
+        .map_or(DEFAULT_TIMEOUT, |ms| Duration::from_millis(ms.into()));
+    let Admitted { target, paths } = admitted;
+    if request.to_blob {
+        return Err(no_media("to-blob"));
+    }
+    let limits = Limits {
+        deadline: Instant::now() + timeout,
+        bytes: request.max_bytes.unwrap_or(DEFAULT_BYTES),
+    };
+    let composed = || -> Result<_, Failure> {
+        let composed = compose(request, &target, &outgoing.secrets)?;
+        let path = composed.path.path();
+        if !paths.is_empty() && !paths.iter().any(|prefix| path.starts_with(prefix)) {
+            return Err(Failure::new(
+                FailureCode::Denied,
+                format!(
+                    "this path of {} is not granted by the manifest",
+                    target.host
+                ),
+            ));
+        }
+        exchange::ready(composed)
+    };
+    let pool = pools.of(Key::new(
+        &outgoing.account,
+        &target,
+        outgoing.proxy.as_ref(),
+    ));
+    let dial = pool::Dial {
+        dialer: dialer.clone().with_timeout(CONNECT.min(timeout)),
+        proxy: outgoing.proxy.as_ref(),
+        target: &target,
+    };
+    // Without a lease nothing leaves; whoever lost it drops the flight soon.
+    while !sink.may_write() {
+        tokio::time::sleep(LEASE_LOOK).await;
+    }
+    exchange(&pool, &dial, &composed, request.repeatable, limits).await
+}
+
+fn no_media(what: &str) -> Failure {
+    Failure::new(
+        FailureCode::Unsupported,
+        format!("this host has no media store that requests can use: {what}"),
+    )
+}
