@@ -132,6 +132,7 @@ impl Arrivals {
         let mut seen = self.look().requests;
         let mut quiet = tokio::time::Instant::now();
         loop {
+            let begun = tokio::time::Instant::now();
             let requests = {
                 let arrived = self.look();
                 if holds(&arrived) {
@@ -146,7 +147,9 @@ impl Arrivals {
                 quiet.elapsed() < PATIENCE,
                 "nothing arrived for a long time, and waited in vain for: {what}"
             );
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            // Looking through all that came should not be what the receiver is busy with.
+            let pause = begun.elapsed() * 10;
+            tokio::time::sleep(pause.max(std::time::Duration::from_millis(20))).await;
         }
     }
 }
