@@ -205,6 +205,8 @@ fn identity(identity: &model::Identity) -> wit::model::Identity {
 struct Native;
 
 impl sdk::Host for Native {}
+impl sdk::blobs::Host for Native {}
+impl sdk::crypto::Host for Native {}
 
 impl sdk::turn::Host for Native {
     fn now(&self) -> u64 {

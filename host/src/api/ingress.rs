@@ -14,6 +14,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::X_CONTENT_TYPE_OPTIONS;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -64,7 +65,7 @@ pub fn routes() -> Routes {
 }
 
 /// An address to be given to the channel.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct IngressAddress {
     route: String,
     /// `path`: of this account alone. `app`: of all accounts of the provider.

@@ -38,12 +38,10 @@ pub struct Config {
     /// `postgres://user:password@host/database`; SQLite in `data` when absent.
     #[serde(serialize_with = "secret::shown")]
     pub database: Option<SecretString>,
-    /// How others reach this host.
+    /// Where the host is reached from outside, for addresses that others are given.
     pub public_url: Option<String>,
     /// The inbox for components; `providers` below `data` when absent.
     pub providers: Option<PathBuf>,
-    /// Where the host is reached from outside, for addresses that others are given.
-    pub public_url: Option<String>,
     pub network: NetworkConfig,
     pub ingress: IngressConfig,
     pub runtime: RuntimeConfig,
@@ -333,11 +331,6 @@ impl Config {
             (5..=3600).contains(&self.shutdown.within_s),
             "shutdown.within_s",
             "must be 5 to 3600 seconds",
-        );
-        rule(
-            self.public_url.as_deref().is_none_or(is_base_url),
-            "public_url",
-            "must be an http:// or https:// URL without user and query",
         );
         rule(
             self.media.max_bytes >= 1,

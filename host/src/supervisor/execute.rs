@@ -492,7 +492,10 @@ impl Core {
                 failure, certainty, ..
             } => Err(Unanswered::Failed { failure, certainty }),
             // It is never called again by itself, so these say nothing.
-            Reply::Deferred { .. } | Reply::Dispatched { .. } | Reply::Sent { .. } => return,
+            Reply::Deferred { .. }
+            | Reply::Dispatched { .. }
+            | Reply::Sent { .. }
+            | Reply::Media { .. } => return,
         };
         if self.command_answered(&request) {
             flush.commands.push((request, ended));

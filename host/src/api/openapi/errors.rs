@@ -13,7 +13,7 @@ pub type Errors = BTreeMap<u16, Vec<&'static str>>;
 pub fn of(operation: &Operation, doc: &Doc) -> Errors {
     let mut codes = doc.codes.clone();
     codes.extend([codes::INTERNAL_ERROR, codes::RATE_LIMITED]);
-    if operation.who != Who::Public {
+    if !matches!(operation.who, Who::Public | Who::Channel) {
         codes.extend([
             codes::MISSING_API_KEY,
             codes::INVALID_API_KEY,
@@ -23,7 +23,7 @@ pub fn of(operation: &Operation, doc: &Doc) -> Errors {
     match operation.who {
         Who::Workspace { .. } => codes.push(codes::INSUFFICIENT_SCOPE),
         Who::Operator => codes.push(codes::OPERATOR_KEY_REQUIRED),
-        Who::Public | Who::AnyKey => {}
+        Who::Public | Who::Channel | Who::AnyKey => {}
     }
     codes.extend(operation.hidden);
     if operation.path.contains('{') || doc.parameters.iter().any(|it| it.place == "query") {

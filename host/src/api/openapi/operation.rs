@@ -36,7 +36,7 @@ pub fn describe(known: &Known, schemas: &mut Schemas, responses: &mut Responses)
 /// The scopes are those of which the key must have one, beside `all`.
 fn security(operation: &Operation) -> Value {
     match operation.who {
-        Who::Public => json!([]),
+        Who::Public | Who::Channel => json!([]),
         Who::AnyKey => json!([{"workspaceKey": []}, {"operatorKey": []}]),
         Who::Workspace { any_of, .. } => {
             let mut scopes: Vec<Value> = any_of

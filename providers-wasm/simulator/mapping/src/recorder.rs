@@ -60,6 +60,9 @@ fn reply(name: &str, request: &str, with: String) {
 
 impl sdk::Host for Recorder {}
 
+impl sdk::blobs::Host for Recorder {}
+impl sdk::crypto::Host for Recorder {}
+
 impl sdk::turn::Host for Recorder {
     fn now(&self) -> u64 {
         1_700_000_000_000

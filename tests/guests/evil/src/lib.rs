@@ -18,8 +18,9 @@ mod commands;
 #[cfg(not(feature = "wrong-shape"))]
 mod guest;
 #[cfg(not(feature = "wrong-shape"))]
-mod web;
 mod media;
+#[cfg(not(feature = "wrong-shape"))]
+mod web;
 #[cfg(feature = "wrong-shape")]
 mod wrong_shape;
 
