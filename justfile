@@ -17,6 +17,17 @@ check:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy -p anyport-sdk -p simulator-provider -p simulator-webhook-provider -p irc-provider -p evil-provider --target wasm32-wasip2 --target-dir target/guests -- -D warnings
 
+# The description of the API as reviews see it.
+openapi:
+    cargo test --no-run
+    target/debug/anyport openapi > target/openapi.json
+    mv target/openapi.json docs/openapi.json
+
+# Every operation of a real host, called by schemathesis. Wants Python.
+prove-openapi:
+    cargo test --no-run
+    .ci/openapi/run target/debug/anyport
+
 # One provider as a component: just provider irc
 provider name:
     cargo build -p {{name}}-provider --target wasm32-wasip2 --profile provider --target-dir target/guests

@@ -1,56 +1,75 @@
-//! What adapter authors use: the guest side of the contract with constructors, and the
-//! macros that tie a provider to it.
+//! What adapter authors use: a provider is a struct and a trait for each interface that it
+//! exports.
 //!
-//! The modules of the contract stand at the root of this crate (`anyport_sdk::events`,
-//! `anyport_sdk::kv`, …). This crate must never hide a host call behind another name:
-//! what a provider asks of the host is to be seen in its source.
-//!
-//! A provider is a `cdylib` with a `wit/world.wit` of its own:
-//!
-//! ```wit
-//! package anyport:parrot;
-//!
-//! world parrot {
-//!     include anyport:provider/provider@0.1.0;
-//!     export anyport:provider/messaging@0.1.0;
-//! }
 //! ```
-//!
-//! ```ignore
-//! use anyport_sdk::events::{Emission, Event};
-//! use anyport_sdk::model::{Content, Message};
+//! use anyport_sdk::events::Emission;
+//! use anyport_sdk::lifecycle::Descriptor;
+//! use anyport_sdk::messaging::Outgoing;
+//! use anyport_sdk::model::Message;
 //! use anyport_sdk::replies::SentMessage;
-//! use anyport_sdk::types::Error;
-//! use anyport_sdk::{events, replies, turn};
+//! use anyport_sdk::{Messaging, Provider, Result, Start, events, replies, turn};
 //!
-//! anyport_sdk::manifest!("../provider.toml");
-//! anyport_sdk::provider! {
-//!     world: "anyport:parrot/parrot",
-//!     path: ["../../wit", "wit"],
-//!     provider: Parrot,
-//! }
-//! // The interfaces that the world exports stand in `exports` now.
-//! use exports::{lifecycle, messaging, reactor};
+//! // In a crate of its own: anyport_sdk::manifest!("../provider.toml");
+//! anyport_sdk::export!(Parrot: Messaging);
 //!
 //! struct Parrot;
 //!
-//! impl messaging::Guest for Parrot {
-//!     fn send(request: String, message: messaging::Outgoing) -> Result<(), Error> {
-//!         let now = turn::now();
-//!         replies::sent(&request, &SentMessage::new(format!("said-{request}"), now));
-//!         let said = Message::new(format!("heard-{request}"), &message.conversation, "parrot", now, message.content);
-//!         events::emit(&Emission::of_message(request, said));
+//! impl Provider for Parrot {
+//!     type Config = serde_json::Value;
+//!     type Snapshot = ();
+//!
+//!     fn describe() -> Descriptor {
+//!         Descriptor::new("Parrot").feature("send.text")
+//!     }
+//!
+//!     fn start(_start: &mut Start<Self>) -> Result<Self> {
+//!         Ok(Self)
+//!     }
+//!
+//!     fn snapshot(&self) -> Result {
 //!         Ok(())
 //!     }
 //! }
-//! // … and lifecycle::Guest and reactor::Guest.
+//!
+//! impl Messaging for Parrot {
+//!     fn send(&mut self, request: String, message: Outgoing) -> Result {
+//!         let now = turn::now();
+//!         replies::sent(&request, &SentMessage::new(format!("said-{request}"), now));
+//!         let heard = Message::new(
+//!             format!("heard-{request}"), &message.conversation, "parrot", now, message.content,
+//!         );
+//!         events::emit(&Emission::of_message(request, heard));
+//!         Ok(())
+//!     }
+//! }
+//! # fn main() {}
 //! ```
+//!
+//! The modules of the contract stand at the root: what a provider asks of the host
+//! (`anyport_sdk::events`, `anyport_sdk::kv`, …), and the types of what it exports
+//! (`anyport_sdk::messaging`, `anyport_sdk::reactor`, …). This crate must never hide a host call
+//! behind another name, but for [`stored`], which is `kv` by type.
+//!
+//! With the feature `testkit`, [`testkit::Stage`] runs a provider on the machine where it is
+//! written.
 
 mod constructors;
+mod contexts;
+mod description;
+#[doc(hidden)]
+pub mod driver;
 mod errors;
+mod export;
+#[doc(hidden)]
+pub mod exported;
+mod interfaces;
 pub mod logging;
 #[cfg(feature = "native")]
 pub mod native;
+mod provider;
+pub mod stored;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 mod bindings {
     #![allow(clippy::all, missing_docs, unsafe_code)]
@@ -64,72 +83,21 @@ mod bindings {
 pub use bindings::anyport::provider::*;
 #[cfg(feature = "native")]
 pub use native::{
-    account, connections, events, http, kv, log, replies, secrets, sign_in_steps, timers, turn,
+    account, blobs, connections, crypto, events, http, kv, log, replies, secrets, sign_in_steps,
+    timers, turn,
 };
+
+pub use exported::{
+    commands, contacts, conversation_actions, conversation_labels, conversations, groups, history,
+    ingress, lifecycle, media, message_actions, messaging, profile, reactor, sign_in,
+};
+pub use interfaces::{
+    Commands, Contacts, ConversationActions, ConversationLabels, Conversations, Groups, History,
+    Ingress, Media, MessageActions, Messaging, Profile, SignIn,
+};
+pub use provider::{Provider, Result, Start};
+pub use types::Error;
 
 /// For the code that [`provider!`] makes.
 #[doc(hidden)]
 pub use wit_bindgen;
-
-/// Embeds `provider.toml` into the component, so that its digest covers the manifest.
-/// The path is relative to the file that calls it.
-#[macro_export]
-macro_rules! manifest {
-    ($path:literal) => {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            const BYTES: &[u8] = include_bytes!($path);
-            #[allow(unsafe_code)]
-            #[unsafe(link_section = "anyport:manifest")]
-            #[used]
-            static MANIFEST: [u8; BYTES.len()] = *include_bytes!($path);
-        };
-    };
-}
-
-/// Generates what ties a provider to its world, with the contract's types taken from this
-/// crate, and exports `provider` as the component. The exported interfaces come as
-/// modules in `exports`; `provider` implements `Guest` of each of them.
-///
-/// `world` must include `anyport:provider/provider`; `path` lists the folders with the
-/// contract and with the world, relative to the crate's `Cargo.toml`.
-#[macro_export]
-macro_rules! provider {
-    (world: $world:literal, path: $path:tt, provider: $provider:ident $(,)?) => {
-        mod bindings {
-            #![allow(clippy::all, missing_docs, unsafe_code, unused_macros, unused_imports)]
-            $crate::wit_bindgen::generate!({
-                path: $path,
-                world: $world,
-                generate_all,
-                runtime_path: "anyport_sdk::wit_bindgen::rt",
-                additional_derives: [Clone, PartialEq],
-                with: {
-                    "anyport:provider/types@0.1.0": anyport_sdk::types,
-                    "anyport:provider/model@0.1.0": anyport_sdk::model,
-                    "anyport:provider/http-types@0.1.0": anyport_sdk::http_types,
-                    "anyport:provider/turn@0.1.0": anyport_sdk::turn,
-                    "anyport:provider/log@0.1.0": anyport_sdk::log,
-                    "anyport:provider/account@0.1.0": anyport_sdk::account,
-                    "anyport:provider/events@0.1.0": anyport_sdk::events,
-                    "anyport:provider/replies@0.1.0": anyport_sdk::replies,
-                    "anyport:provider/sign-in-steps@0.1.0": anyport_sdk::sign_in_steps,
-                    "anyport:provider/kv@0.1.0": anyport_sdk::kv,
-                    "anyport:provider/timers@0.1.0": anyport_sdk::timers,
-                    "anyport:provider/http@0.1.0": anyport_sdk::http,
-                    "anyport:provider/connections@0.1.0": anyport_sdk::connections,
-                    "anyport:provider/secrets@0.1.0": anyport_sdk::secrets,
-                    "anyport:provider/crypto@0.1.0": anyport_sdk::crypto,
-                    "anyport:provider/blobs@0.1.0": anyport_sdk::blobs,
-                },
-            });
-            use super::$provider;
-            #[cfg(target_arch = "wasm32")]
-            export!($provider with_types_in self);
-            // On other machines, where only tests run, there is nothing to export to.
-            #[cfg(not(target_arch = "wasm32"))]
-            const _: usize = size_of::<$provider>();
-        }
-        use bindings::exports::anyport::provider as exports;
-    };
-}

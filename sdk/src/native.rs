@@ -2,7 +2,8 @@
 //! same process answers them. For measuring and for tests of a provider's handlers; only with the
 //! feature `native`, which no component is built with.
 
-use std::sync::OnceLock;
+use std::cell::RefCell;
+use std::sync::{Arc, OnceLock};
 
 macro_rules! interfaces {
     ($($interface:ident { $(fn $name:ident($($argument:ident: $kind:ty),*) $(-> $answer:ty)?;)* })*) => {
@@ -12,11 +13,14 @@ macro_rules! interfaces {
 
                 /// Who answers this interface's functions.
                 pub trait Host {
-                    $(fn $name(&self, $($argument: $kind),*) $(-> $answer)?;)*
+                    $(fn $name(&self, $($argument: $kind),*) $(-> $answer)? {
+                        $(let _ = $argument;)*
+                        super::not_answered(stringify!($interface), stringify!($name))
+                    })*
                 }
 
                 $(pub fn $name($($argument: $kind),*) $(-> $answer)? {
-                    Host::$name(super::host(), $($argument),*)
+                    super::with(|host| Host::$name(host, $($argument),*))
                 })*
             }
         )*
@@ -59,6 +63,7 @@ interfaces! {
         fn with_labels(request: &str, page: &LabelPage);
         fn with_invitation(request: &str, invitation: &Invitation);
         fn with_join_requests(request: &str, join_requests: &[JoinRequest]);
+        fn with_media(request: &str, blob: &str);
         fn with_profile(request: &str, identity: &Identity);
         fn with_value(request: &str, value: &str);
     }
@@ -92,17 +97,61 @@ interfaces! {
         fn exists(name: &str) -> bool;
         fn put(name: &str, value: &[u8]);
         fn remove(name: &str);
+        fn hmac(name: &str, hash: &str, data: &[u8]) -> Result<Vec<u8>, Error>;
+        fn digest(hash: &str, parts: &[Part]) -> Result<Vec<u8>, Error>;
+        fn sign(name: &str, algorithm: &str, data: &[u8]) -> Result<Vec<u8>, Error>;
         fn reveal(name: &str) -> Result<Option<Vec<u8>>, Error>;
+    }
+    crypto {
+        fn pbkdf2(name: &str, hash: &str, password: &[u8], salt: &[u8], iterations: u32, length: u32);
+        fn mod_pow(name: &str, base: &[u8], exponent: &[u8], modulus: &[u8]);
+    }
+    blobs {
+        fn stat(blob: &str) -> Result<Info, Error>;
+        fn submit_read(name: &str, blob: &str, offset: u64, length: u32);
+        fn public_url(blob: &str, valid_ms: u32) -> Result<String, Error>;
+        fn create(name: &str, mime: Option<&str>, filename: Option<&str>);
+        fn append(name: &str, bytes: &[u8]);
+        fn seal(name: &str) -> Result<String, Error>;
+        fn discard(name: &str);
     }
 }
 
 static HOST: OnceLock<Box<dyn Host>> = OnceLock::new();
+
+thread_local! {
+    static HERE: RefCell<Option<Arc<dyn Host>>> = const { RefCell::new(None) };
+}
 
 /// Who answers from now on, once in a process.
 pub fn answer_with(host: Box<dyn Host>) {
     let _ = HOST.set(host);
 }
 
-fn host() -> &'static dyn Host {
-    HOST.get().expect("`answer_with` comes first").as_ref()
+/// Who answers what is called on this thread until `run` returns.
+pub fn answering<T>(host: Arc<dyn Host>, run: impl FnOnce() -> T) -> T {
+    struct Before(Option<Arc<dyn Host>>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            let before = self.0.take();
+            HERE.with_borrow_mut(|here| *here = before);
+        }
+    }
+    let _before = Before(HERE.with_borrow_mut(|here| here.replace(host)));
+    run()
+}
+
+fn with<T>(call: impl FnOnce(&dyn Host) -> T) -> T {
+    match HERE.with_borrow(Clone::clone) {
+        Some(host) => call(host.as_ref()),
+        None => call(
+            HOST.get()
+                .expect("a host function was called and no host is there: use `testkit::Stage`")
+                .as_ref(),
+        ),
+    }
+}
+
+fn not_answered(interface: &str, function: &str) -> ! {
+    panic!("this host does not answer `{interface}.{function}`")
 }

@@ -26,7 +26,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["providers", "keys", "workspaces", "admin"],
     ),
     ("Look after its data", &["backup", "restore", "migrate"]),
-    ("Your shell", &["completions", "man", "help"]),
+    ("Your shell", &["completions", "man", "openapi", "help"]),
 ];
 
 /// The same command line, whose help has headings.

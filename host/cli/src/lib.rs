@@ -26,9 +26,11 @@ mod stream;
 mod table;
 mod text;
 mod transport;
+mod workshop;
 
 pub use command::Command;
 pub use help::grouped;
+pub use workshop::{Finding, Report, Severity, Workshop};
 
 use crate::failure::{Failure, Outcome, exit};
 use crate::output::{ColorChoice, Output};
@@ -45,13 +47,19 @@ pub const VARIABLES: [&str; 6] = [
     "ANYPORT_URL",
 ];
 
-/// `root`: the whole command line, of which completions and man pages are made.
-pub fn run(command: &Command, root: clap::Command) -> ExitCode {
+/// `root`: the whole command line, of which completions and man pages are made. `workshop`: what
+/// the process can do beside speaking to a host.
+pub fn run(command: &Command, root: clap::Command, workshop: &dyn Workshop) -> ExitCode {
     let Some(options) = command.options() else {
         let output = Output::new(false, ColorChoice::Auto);
         return end(&output, shell(command, root, &output));
     };
     let output = Output::new(options.json, options.color);
+    if let Command::Providers(providers) = command
+        && let Some(ended) = providers.run_here(&output, workshop)
+    {
+        return end(&output, ended);
+    }
     let session = match Session::new(options, output) {
         Ok(session) => session,
         Err((output, failure)) => return end(&output, Err(failure)),

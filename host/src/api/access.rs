@@ -124,6 +124,10 @@ pub const OPERATIONS: &[Operation] = &[
     public("/livez"),
     public("/readyz"),
     operator("GET", "/metrics"),
+    public("/openapi.json"),
+    public("/docs"),
+    public("/docs/begin.js"),
+    public("/docs/scalar.js"),
 
     channel("GET", "/ingress/{account_id}/{token}/{route}"),
     channel("POST", "/ingress/{account_id}/{token}/{route}"),

@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -214,15 +215,17 @@ fn known(method: &Method) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
-struct ErrorEnvelope<'a> {
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ErrorEnvelope")]
+pub(super) struct ErrorEnvelope<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_request_id: Option<&'a str>,
     error: ErrorObject<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Error")]
 struct ErrorObject<'a> {
     code: &'a str,
     message: &'a str,

@@ -10,6 +10,7 @@ use crate::storage::{Conflict, StorageError};
 use crate::supervisor::control::Refusal;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// An answer that is an error. Becomes the envelope in `envelope::wrap`.
@@ -29,7 +30,7 @@ pub struct ApiError {
 }
 
 /// Keys of our own in the error object.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Serialize)]
 pub struct Details {
     /// Our id of the send that the error is about.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +56,7 @@ pub struct Details {
 }
 
 /// As `describe` declares it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 pub struct BrokenLimit {
     pub feature: String,
     pub name: &'static str,
@@ -210,6 +211,29 @@ impl Operation {
             FailureCode::Conflict => codes::CONFLICT,
             FailureCode::Internal => self.failed,
         }
+    }
+
+    /// The codes of `storage` for what an operation only reads.
+    pub fn reads(&self) -> [Code; 2] {
+        [self.failed, codes::STORAGE_UNAVAILABLE]
+    }
+
+    /// The codes of `refusal`, beside those that only sends have.
+    pub fn acts(&self) -> Vec<Code> {
+        let mut all = vec![
+            codes::PROVIDER_ADAPTER_NOT_FOUND,
+            self.unsupported,
+            codes::UNSUPPORTED_PROVIDER_AUTH_MODE,
+            codes::INVALID_REQUEST,
+            self.missing,
+            codes::OWNER_ELSEWHERE,
+            codes::ACCOUNT_ALREADY_AUTHORIZED,
+            codes::ACCOUNT_BINDING_NOT_FOUND,
+            codes::RATE_LIMITED,
+        ];
+        all.extend(FailureCode::ALL.map(|failure| self.code_of(failure)));
+        all.extend(self.reads());
+        all
     }
 
     pub fn failure(&self, failure: &Failure, certainty: Certainty) -> ApiError {

@@ -5,6 +5,7 @@
 use super::codes;
 use super::envelope::{Answer, Reply};
 use super::error::{ApiError, Operation};
+use super::openapi::Doc;
 use super::query::Query;
 use super::routes::Routes;
 use super::{Api, Operations};
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -35,7 +37,7 @@ pub struct Report {
     pub checks: Vec<Check>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize)]
 pub struct Check {
     pub name: &'static str,
     pub ok: bool,
@@ -73,12 +75,51 @@ impl Report {
 pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/livez", live)
+        .doc(Doc::new("getLiveness", "Is the process there?").ok::<Liveness>())
         .get("/readyz", ready)
+        .doc(
+            Doc::new("getReadiness", "May traffic come?")
+                .query(
+                    "standby",
+                    "`ok`: a standby that could take over is ready, too.",
+                    json!({"type": "string", "enum": ["ok"]}),
+                )
+                .ok::<ReadinessView>()
+                .fails([codes::NOT_READY, codes::STANDBY])
+                .fails(Operation::OWN.reads()),
+        )
         .get(METRICS, metrics)
+        .doc(
+            Doc::new("getMetrics", "What the host has counted")
+                .raw(&["application/openmetrics-text"]),
+        )
+        .about(
+            "Health",
+            "Whether the host is there and can work, and what it has counted.",
+        )
+}
+
+#[derive(JsonSchema, Serialize)]
+struct Liveness {
+    status: &'static str,
 }
 
 async fn live() -> Answer {
-    Reply::ok(&json!({"status": "ok"}))
+    Reply::ok(&Liveness { status: "ok" })
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Readiness")]
+struct ReadinessView {
+    /// `restored`: of a backup; its accounts rest until an operator lets them go on.
+    #[schemars(extend("enum" = ["ok", "restored"]))]
+    status: &'static str,
+    restored_at: Option<String>,
+    #[schemars(extend("enum" = ["active", "starting", "standby"]))]
+    ownership: &'static str,
+    /// Of the event log, that this host owns.
+    partitions: usize,
+    checks: Vec<Check>,
 }
 
 /// A standby is not ready: what needs the owner of an account is refused here. `?standby=ok` is for
@@ -106,13 +147,13 @@ async fn ready(State(api): State<Api>, query: Query) -> Answer {
     }
     let restored = api.store.restored().await;
     let restored = restored.map_err(|error| Operation::OWN.storage(error))?;
-    Reply::ok(&json!({
-        "status": if restored.is_some() { "restored" } else { "ok" },
-        "restored_at": restored.map(|at| at.rfc3339()),
-        "ownership": ownership,
-        "partitions": partitions,
-        "checks": report.checks,
-    }))
+    Reply::ok(&ReadinessView {
+        status: if restored.is_some() { "restored" } else { "ok" },
+        restored_at: restored.map(|at| at.rfc3339()),
+        ownership,
+        partitions,
+        checks: report.checks,
+    })
 }
 
 async fn metrics(State(api): State<Api>) -> Response {

@@ -10,8 +10,9 @@ use crate::domain::id::ApiKeyId;
 use crate::domain::key::{Permission, Permissions, PreviousHash, Rate};
 use crate::domain::{AccountId, Timestamp, WorkspaceId};
 use crate::storage::{ApiKey, KeyKind, StorageError};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The longest that a rotated key's text before stays good.
 const MAX_OVERLAP_MS: u64 = 7 * 24 * 60 * 60 * 1000;
@@ -54,13 +55,19 @@ pub struct Desk {
     pub missing: Code,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ApiKey", example = json!({
+    "id": "key_0197c2", "name": "Reservations", "key_prefix": "dk_live", "status": "active",
+    "scopes": ["read", "send"], "created_at": "2026-03-01T08:30:00Z",
+}))]
 pub struct KeyView {
     id: String,
     name: String,
     key_prefix: String,
+    #[schemars(extend("enum" = ["active", "inactive"]))]
     status: &'static str,
     // Our own additions.
+    #[schemars(extend("items" = {"enum": Permission::NAMES}))]
     scopes: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     account_id: Option<String>,
@@ -76,7 +83,8 @@ pub struct KeyView {
     rate_limit: Option<RateView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "RateLimit")]
 struct RateView {
     per_second: u32,
     burst: u32,
@@ -116,7 +124,8 @@ impl KeyView {
 }
 
 /// A key and its text, this once.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ApiKeyWithText")]
 pub struct KeyWithText {
     key: KeyView,
     api_key: String,

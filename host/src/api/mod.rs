@@ -18,9 +18,11 @@ pub mod health;
 mod in_flight;
 mod ingress;
 mod key_requests;
+mod key_schema;
 mod keys;
 mod limits;
 mod log_reader;
+mod openapi;
 mod page;
 mod prefer;
 mod query;
@@ -35,6 +37,7 @@ pub use admin::rotate_all;
 pub use ingress::{IngressState, IngressTokens};
 pub use keys::{KeyUse, NewKey, hash_key, mint_key};
 pub use limits::Limits;
+pub use openapi::written as description;
 pub use page::Sealer;
 
 use crate::delivery::Lag;
@@ -177,6 +180,7 @@ struct Shared {
     key_buckets: limits::Buckets<ApiKeyId>,
     peer_buckets: limits::Buckets<IpAddr>,
     in_flight: in_flight::InFlight,
+    texts: openapi::Texts,
     reader: log_reader::LogReader,
     streams: Arc<Semaphore>,
     /// Changes of endpoints read, change and write; one at a time.
@@ -210,6 +214,7 @@ pub fn router(state: ApiState) -> Router {
         key_buckets: limits::Buckets::default(),
         peer_buckets: limits::Buckets::default(),
         in_flight: in_flight::InFlight::default(),
+        texts: openapi::Texts::default(),
         endpoint_writes: tokio::sync::Mutex::new(()),
         admin_writes: tokio::sync::Mutex::new(()),
     });
@@ -232,11 +237,17 @@ fn all_routes() -> routes::Routes {
         .merge(admin::routes())
         .merge(health::routes())
         .merge(ingress::routes())
+        .merge(openapi::routes())
 }
 
 /// What is wrong between the routes and the table of [`access`]; empty when they are the same.
 pub fn unlisted_routes() -> Vec<String> {
     all_routes().differences()
+}
+
+/// What is wrong with the description of the API; empty when every route is in it.
+pub fn undescribed_routes() -> Vec<String> {
+    openapi::problems(&all_routes())
 }
 
 async fn unknown_route() -> Answer {

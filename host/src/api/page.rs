@@ -6,6 +6,7 @@ use super::error::ApiError;
 use super::query::Query;
 use crate::domain::AccountId;
 use crate::domain::chat::{Page, PageOf};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -16,7 +17,8 @@ const PURPOSE: &str = "page";
 const VERSION: u8 = 1;
 
 /// Part of a list, as clients get it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "{T}ListResult")]
 pub struct Listed<T> {
     pub items: Vec<T>,
     /// Empty on the last page.

@@ -104,8 +104,24 @@ impl Query {
 
     /// A page's size: at least 1; what is above `max` counts as `max`.
     pub fn limit(&self, default: u32, max: u32) -> Result<u32, ApiError> {
-        Ok(self
-            .integer("limit", 1..=u64::MAX)?
-            .map_or(default, |limit| limit.min(u64::from(max)) as u32))
+        let Some(text) = self.text("limit") else {
+            return Ok(default);
+        };
+        let text = text.strip_prefix('+').unwrap_or(text);
+        // Also what no integer of the machine's holds is above the maximum.
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(ApiError::field(
+                "limit",
+                fields::integer_rule(&(1..=u64::MAX)),
+            ));
+        }
+        match text.parse::<u64>() {
+            Ok(0) => Err(ApiError::field(
+                "limit",
+                fields::integer_rule(&(1..=u64::MAX)),
+            )),
+            Ok(limit) => Ok(limit.min(u64::from(max)) as u32),
+            Err(_) => Ok(max),
+        }
     }
 }

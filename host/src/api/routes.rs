@@ -3,6 +3,7 @@
 
 use super::Api;
 use super::access;
+use super::openapi::Doc;
 use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, on};
@@ -10,8 +11,21 @@ use axum::routing::{MethodFilter, on};
 #[derive(Default)]
 pub struct Routes {
     router: Router<Api>,
-    /// (method, path)
-    known: Vec<(&'static str, String)>,
+    known: Vec<Known>,
+    tags: Vec<Tag>,
+}
+
+/// A route, and what it says of itself.
+pub struct Known {
+    pub method: &'static str,
+    pub path: String,
+    pub doc: Option<Doc>,
+}
+
+/// A resource, under which operations are grouped for readers.
+pub struct Tag {
+    pub name: &'static str,
+    pub text: &'static str,
 }
 
 macro_rules! methods {
@@ -50,15 +64,45 @@ impl Routes {
         H: Handler<T, Api>,
         T: 'static,
     {
-        self.known.push((method, path.to_owned()));
+        self.known.push(Known {
+            method,
+            path: path.to_owned(),
+            doc: None,
+        });
         self.router = self.router.route(path, on(filter, handler));
+        self
+    }
+
+    /// Describes the route that was added last.
+    pub fn doc(mut self, doc: Doc) -> Self {
+        if let Some(known) = self.known.last_mut() {
+            known.doc = Some(doc);
+        }
+        self
+    }
+
+    /// Describes the resource that all these are about.
+    pub fn about(mut self, name: &'static str, text: &'static str) -> Self {
+        for doc in self.known.iter_mut().filter_map(|known| known.doc.as_mut()) {
+            doc.tagged(name);
+        }
+        self.tags.push(Tag { name, text });
         self
     }
 
     pub fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
         self.known.extend(other.known);
+        self.tags.extend(other.tags);
         self
+    }
+
+    pub fn known(&self) -> &[Known] {
+        &self.known
+    }
+
+    pub fn tags(&self) -> &[Tag] {
+        &self.tags
     }
 
     /// What is wrong between these and the table; empty when they are the same.
@@ -66,13 +110,16 @@ impl Routes {
         let unlisted = self
             .known
             .iter()
-            .filter(|(method, path)| access::of(method, path).is_none())
-            .map(|(method, path)| format!("{method} {path}: the table does not say who may"));
+            .filter(|known| access::of(known.method, &known.path).is_none())
+            .map(|known| {
+                let Known { method, path, .. } = known;
+                format!("{method} {path}: the table does not say who may")
+            });
         let unserved = access::OPERATIONS
             .iter()
             .filter(|operation| {
-                let is = |(method, path): &(&str, String)| {
-                    *method == operation.method && path == operation.path
+                let is = |known: &Known| {
+                    known.method == operation.method && known.path == operation.path
                 };
                 !self.known.iter().any(is)
             })

@@ -21,6 +21,7 @@ pub mod serve;
 mod tokens;
 mod traces;
 mod welcome;
+pub mod workshop;
 
 use crate::api;
 use crate::delivery::Delivery;

@@ -2,11 +2,12 @@
 
 use super::error::Failure;
 use super::{AccountId, PartitionId, Secret, Timestamp, WorkspaceId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// As the native API says it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthStatus {
     #[default]
@@ -42,7 +43,9 @@ impl AuthStatus {
 }
 
 /// The eight published values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, JsonSchema, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum RuntimeStatus {
     #[default]
@@ -111,7 +114,8 @@ impl fmt::Debug for Proxy {
 }
 
 /// Who the account is on its channel; keys of the contract's `ProviderProfile`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Serialize, Deserialize)]
+#[schemars(rename = "ProviderProfile")]
 pub struct Profile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,

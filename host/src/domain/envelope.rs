@@ -12,6 +12,7 @@ use super::event::NewEvent;
 use super::send::{Send, SendState, SentMessage};
 use super::sign_in::{Flow, Step};
 use super::{AccountId, EndpointId, EventId, SendId, Timestamp};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 /// What stands at the top of every envelope.
@@ -196,15 +197,7 @@ pub fn auth_failed(
     runtime_status: RuntimeStatus,
     last_error: Option<&str>,
 ) -> NewEvent {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        auth_status: &'a str,
-        runtime_status: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        last_error: Option<&'a str>,
-        event: EventBlock<'a>,
-    }
-    let data = Data {
+    let data = AuthFailedData {
         auth_status: AuthStatus::Failed.as_str(),
         runtime_status: runtime_status.as_str(),
         last_error,
@@ -247,33 +240,6 @@ impl<'a> Settled<'a> {
 /// `message.id`. A later `message.sent` or `message.failed` with the same `send_id` corrects a
 /// `message.unknown`.
 pub fn send_settled(stamp: Stamp<'_>, settled: Settled<'_>) -> NewEvent {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        send_id: String,
-        conversation: ConversationBlock<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        message: Option<MessageBlock<'a>>,
-        state: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        error: Option<ErrorData<'a>>,
-        event: EventBlock<'a>,
-        chat_id: &'a str,
-    }
-    #[derive(Serialize)]
-    struct ConversationBlock<'a> {
-        id: &'a str,
-        #[serde(rename = "type")]
-        kind: &'a str,
-    }
-    #[derive(Serialize)]
-    struct MessageBlock<'a> {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<&'a str>,
-        ids: &'a [String],
-        sent_at: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reply_token: Option<&'a str>,
-    }
     let (kind, word) = match settled.state {
         SendState::Sent => ("message.sent", "message_sent"),
         SendState::Failed => ("message.failed", "message_failed"),
@@ -283,13 +249,13 @@ pub fn send_settled(stamp: Stamp<'_>, settled: Settled<'_>) -> NewEvent {
         .sent
         .and_then(|sent| sent.conversation.as_deref())
         .unwrap_or(settled.conversation);
-    let data = Data {
+    let data = SettledData {
         send_id: settled.id.to_string(),
-        conversation: ConversationBlock {
+        conversation: SettledConversation {
             id: conversation,
             kind: settled.conversation_kind,
         },
-        message: settled.sent.map(|sent| MessageBlock {
+        message: settled.sent.map(|sent| SettledMessage {
             id: sent.messages.first().map(String::as_str),
             ids: &sent.messages,
             sent_at: sent.sent_at.rfc3339(),
@@ -306,13 +272,7 @@ pub fn send_settled(stamp: Stamp<'_>, settled: Settled<'_>) -> NewEvent {
 /// Something that came from the channel was left out because working on it killed the provider
 /// twice: `{subject, reason, event}`.
 pub fn input_skipped(stamp: Stamp<'_>, subject: &str, reason: &str) -> NewEvent {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        subject: &'a str,
-        reason: &'a str,
-        event: EventBlock<'a>,
-    }
-    let data = Data {
+    let data = InputSkippedData {
         subject,
         reason,
         event: EventBlock::of("account_input_skipped"),
@@ -328,21 +288,8 @@ pub fn endpoint_state_changed(
     state: EndpointState,
     reason: Option<&str>,
 ) -> NewEvent {
-    #[derive(Serialize)]
-    struct Data<'a> {
-        endpoint: EndpointBlock<'a>,
-        state: EndpointState,
-        previous: EndpointState,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<&'a str>,
-        event: EventBlock<'a>,
-    }
-    #[derive(Serialize)]
-    struct EndpointBlock<'a> {
-        id: &'a str,
-    }
-    let data = Data {
-        endpoint: EndpointBlock {
+    let data = EndpointStateData {
+        endpoint: EndpointOfEvent {
             id: endpoint.as_str(),
         },
         state,
@@ -369,7 +316,8 @@ fn host_event<D: Serialize>(
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(inline)]
 struct EventBlock<'a> {
     kind: &'a str,
 }
@@ -380,7 +328,8 @@ impl<'a> EventBlock<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(inline)]
 struct ErrorData<'a> {
     code: &'a str,
     message: &'a str,
@@ -398,7 +347,8 @@ impl<'a> ErrorData<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventAccountData")]
 struct AccountData<'a> {
     auth_status: &'a str,
     runtime_status: &'a str,
@@ -409,7 +359,8 @@ struct AccountData<'a> {
     event: EventBlock<'a>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Default, JsonSchema, Serialize)]
+#[schemars(inline)]
 struct AccountBlock<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_account_ref: Option<&'a str>,
@@ -432,7 +383,8 @@ impl<'a> AccountBlock<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventAuthRequiredData")]
 struct AuthRequiredData<'a> {
     auth_status: &'a str,
     runtime_status: &'a str,
@@ -444,7 +396,8 @@ struct AuthRequiredData<'a> {
     event: EventBlock<'a>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Default, JsonSchema, Serialize)]
+#[schemars(inline)]
 struct AuthPayload<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     qr_code: Option<&'a str>,
@@ -458,7 +411,8 @@ struct AuthPayload<'a> {
     notice: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(inline)]
 struct AuthField<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
@@ -466,6 +420,96 @@ struct AuthField<'a> {
     label: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     placeholder: Option<&'a str>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventAuthFailedData")]
+struct AuthFailedData<'a> {
+    auth_status: &'a str,
+    runtime_status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<&'a str>,
+    event: EventBlock<'a>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventSettledData")]
+struct SettledData<'a> {
+    send_id: String,
+    conversation: SettledConversation<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<SettledMessage<'a>>,
+    state: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorData<'a>>,
+    event: EventBlock<'a>,
+    chat_id: &'a str,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(inline)]
+struct SettledConversation<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(inline)]
+struct SettledMessage<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    ids: &'a [String],
+    sent_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_token: Option<&'a str>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventInputSkippedData")]
+struct InputSkippedData<'a> {
+    subject: &'a str,
+    reason: &'a str,
+    event: EventBlock<'a>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventEndpointStateData")]
+struct EndpointStateData<'a> {
+    endpoint: EndpointOfEvent<'a>,
+    state: EndpointState,
+    previous: EndpointState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    event: EventBlock<'a>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(inline)]
+struct EndpointOfEvent<'a> {
+    id: &'a str,
+}
+
+/// The schema of `data` in each event that the host itself makes.
+pub fn event_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+    let account = generator.subschema_for::<AccountData<'_>>();
+    let settled = generator.subschema_for::<SettledData<'_>>();
+    let required = generator.subschema_for::<AuthRequiredData<'_>>();
+    let failed = generator.subschema_for::<AuthFailedData<'_>>();
+    let endpoint = generator.subschema_for::<EndpointStateData<'_>>();
+    let skipped = generator.subschema_for::<InputSkippedData<'_>>();
+    vec![
+        ("account.status.updated", account.clone()),
+        ("account.started", account.clone()),
+        ("account.auth.required", required),
+        ("account.auth.succeeded", account),
+        ("account.auth.failed", failed),
+        ("message.sent", settled.clone()),
+        ("message.failed", settled.clone()),
+        ("message.unknown", settled),
+        ("endpoint.state.changed", endpoint),
+        ("account.input.skipped", skipped),
+    ]
 }
 
 #[cfg(test)]

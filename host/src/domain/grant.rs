@@ -2,11 +2,12 @@
 
 use super::ingress::IngressRoute;
 use super::manifest::{AskedLimits, EgressRule, Manifest, PlacementRule, PortRule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Everything that a manifest asks the host for. Grants of several versions add up.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Grant {
     /// Interfaces of the contract.

@@ -6,6 +6,7 @@ mod template;
 
 pub use template::{Part, Template};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -50,7 +51,7 @@ impl fmt::Debug for IngressResponse {
 }
 
 /// One route of a provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IngressRoute {
     /// Its name, and its place in the address: lower-case letters, digits and hyphens.
@@ -76,7 +77,7 @@ fn max_bytes() -> u32 {
 }
 
 /// Whose request it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "kebab-case")]
 pub enum Owner {
     /// Every account has an address of its own.
@@ -89,7 +90,7 @@ pub enum Owner {
     Header(OwnerHeader),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct OwnerPointer {
     /// A JSON pointer to a text or a number: into the body, or into each entry.
@@ -99,14 +100,14 @@ pub struct OwnerPointer {
     pub each: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct OwnerHeader {
     pub header: String,
 }
 
 /// What proves that it is the channel who calls.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Verify {
     HmacSha1(Signed),
@@ -126,7 +127,7 @@ pub enum Verify {
     None,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     #[default]
@@ -134,7 +135,7 @@ pub enum Encoding {
     Base64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SecretEncoding {
     /// As it is.
@@ -144,7 +145,7 @@ pub enum SecretEncoding {
     Base64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeUnit {
     #[default]
@@ -153,7 +154,7 @@ pub enum TimeUnit {
 }
 
 /// A signature, a MAC or a digest over what `signed` says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Signed {
     /// Where it is: a header or a query parameter.
@@ -174,6 +175,7 @@ pub struct Signed {
     pub public_key: Option<String>,
     /// See [`Template`]. `{body}` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub signed: Option<Template>,
     /// Where the time of the request is: a header, a name in the list of `header`, or a place in
     /// the JSON body.
@@ -190,7 +192,7 @@ pub struct Signed {
 }
 
 /// The secret as it is, in a header or a query parameter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Token {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -204,7 +206,7 @@ pub struct Token {
 }
 
 /// A question by which the channel learns that the address is ours. The host answers it by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Challenge {
     #[serde(default = "get")]

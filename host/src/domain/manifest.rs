@@ -1,6 +1,7 @@
 //! `provider.toml`, the manifest embedded in every component (`docs/manifest.md`).
 
 use super::ingress::IngressRoute;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ pub struct Manifest {
 }
 
 /// What "nothing is lost" means on this channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     Webhook,
@@ -39,14 +40,14 @@ pub enum Class {
     BestEffort,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resume {
     Snapshot,
     Reconnect,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct EgressRule {
     /// A name, `*.example.org`, or `config:/pointer`.
@@ -66,7 +67,7 @@ impl EgressRule {
     pub const TRANSPORTS: [&str; 4] = ["tcp", "tls", "http", "https"];
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum PortRule {
     Number(u16),
@@ -85,7 +86,7 @@ pub struct SecretNames {
 }
 
 /// A secret, a place in a request, and the destinations that may see it there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PlacementRule {
     pub secret: String,
@@ -103,7 +104,7 @@ fn https_only() -> Vec<String> {
     vec!["https".to_owned()]
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, JsonSchema, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlaceKind {
     Header,
@@ -125,7 +126,7 @@ impl PlaceKind {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct AskedLimits {
     #[serde(skip_serializing_if = "Option::is_none")]

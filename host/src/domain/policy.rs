@@ -3,11 +3,12 @@
 //! it.
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The operator's word on top of every manifest. The default leaves what manifests grant.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OperatorEgress {
     /// If given, only these are reachable.
@@ -17,7 +18,7 @@ pub struct OperatorEgress {
     pub deny: Vec<OperatorRule>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorRule {
     /// A name or address, `*.example.org`, or `*`.
@@ -28,17 +29,19 @@ pub struct OperatorRule {
 }
 
 /// Addresses beyond what the configuration file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AddressRules {
     /// Networks that may be reached as if the file named them in `network.allow`.
+    #[schemars(with = "Vec<String>")]
     pub allow: Vec<IpNet>,
     /// Networks that are never reached, whatever allows them, the file included.
+    #[schemars(with = "Vec<String>")]
     pub deny: Vec<IpNet>,
 }
 
 /// All of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, JsonSchema, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkPolicy {
     pub addresses: AddressRules,

@@ -29,6 +29,9 @@ impl SendState {
         }
     }
 
+    /// What `as_str` says of each.
+    pub const NAMES: [&'static str; 5] = ["recorded", "dispatched", "sent", "failed", "unknown"];
+
     pub fn parse(text: &str) -> Option<Self> {
         [
             Self::Recorded,

@@ -1,10 +1,12 @@
 //! What accounts use up.
 
 use super::{AccountId, WorkspaceId};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Counted while it happens; sums of sums are sums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, PartialEq, Eq, Serialize)]
+#[schemars(rename = "UsageSums")]
 pub struct Usage {
     pub turns: u64,
     /// Thread CPU time of the guest, microseconds.

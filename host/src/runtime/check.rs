@@ -19,8 +19,8 @@ pub const SIGN_IN: &str = "anyport:provider/sign-in@0.1.0";
 pub const INGRESS: &str = "anyport:provider/ingress@0.1.0";
 
 /// The contract that this host serves.
-const CONTRACT: (u64, u64) = (0, 1);
-const SECTION: &str = "anyport:manifest";
+pub(super) const CONTRACT: (u64, u64) = (0, 1);
+pub(super) const SECTION: &str = "anyport:manifest";
 const MANIFEST_BYTES: usize = 256 * 1024;
 
 /// A component that passed the check.

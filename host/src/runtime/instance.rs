@@ -286,7 +286,7 @@ impl Instance {
         self.begin(mode, &turn.facts.limits);
         let state = self.store.data_mut();
         state.clock.set(turn.now.0);
-        state.random.forget();
+        state.random.begin(turn.seed);
         state.turn = Some(turn);
     }
 

@@ -6,6 +6,7 @@
 pub mod check;
 mod convert;
 pub mod engine;
+pub mod explain;
 mod exports;
 mod guest;
 mod imports;

@@ -51,7 +51,7 @@ pub(super) fn dispatch(
     HOST.with_borrow_mut(|host| {
         host.mode = state.mode;
         host.turn = state.turn.take();
-        host.random.forget();
+        host.random.begin(None);
     });
     let result = guest.call(call);
     HOST.with_borrow_mut(|host| state.turn = host.turn.take());

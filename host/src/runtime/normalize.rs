@@ -32,6 +32,7 @@ use anyport_contract::anyport::provider::{events, model};
 use content::{direction, live_message, sender_kind};
 use limits::{check_batch, check_extra, check_id, check_key, check_name, hints};
 use message::LiveMessage;
+use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use shape::*;
@@ -129,6 +130,55 @@ struct Build<'a> {
     emission: &'a events::Emission,
     account: &'a AccountId,
     tokens: &'a dyn ReplyTokens,
+}
+
+/// The schema of `data` in each event that providers emit, by type; `provider.` stands for all of
+/// a provider's own.
+pub fn event_schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+    let message = generator.subschema_for::<MessageData<'_>>();
+    let about = generator.subschema_for::<AboutMessages<'_>>();
+    let gone = generator.subschema_for::<ConversationGoneData<'_>>();
+    vec![
+        ("message.received", message.clone()),
+        ("message.updated", message),
+        ("message.deleted", about.clone()),
+        ("message.read", about.clone()),
+        ("message.reaction", about.clone()),
+        ("message.delivered", about.clone()),
+        ("message.failed", about),
+        (
+            "message.activity",
+            generator.subschema_for::<ActivityData<'_>>(),
+        ),
+        (
+            "conversation.updated",
+            generator.subschema_for::<ConversationData<'_>>(),
+        ),
+        ("conversation.deleted", gone.clone()),
+        ("conversation.cleared", gone),
+        (
+            "conversation.history",
+            generator.subschema_for::<HistoryData<'_>>(),
+        ),
+        (
+            "contact.presence",
+            generator.subschema_for::<PresenceData<'_>>(),
+        ),
+        (
+            "contact.updated",
+            generator.subschema_for::<ContactData<'_>>(),
+        ),
+        ("group.updated", generator.subschema_for::<GroupData<'_>>()),
+        (
+            "group.join_request",
+            generator.subschema_for::<JoinRequestData<'_>>(),
+        ),
+        (
+            "account.history.synced",
+            generator.subschema_for::<HistorySyncedData<'_>>(),
+        ),
+        ("provider.", generator.subschema_for::<CustomData<'_>>()),
+    ]
 }
 
 impl Build<'_> {

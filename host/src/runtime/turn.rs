@@ -38,6 +38,8 @@ pub struct Turn {
     pub doomed: bool,
     /// What a person typed for this call; never logged.
     pub typed: Vec<SecretBytes>,
+    /// Randomness that a test can give again; none: fresh from the operating system.
+    pub seed: Option<[u8; 32]>,
     calls: u32,
     items: usize,
     bytes: usize,
@@ -182,6 +184,7 @@ impl Turn {
             revealed: Vec::new(),
             doomed: false,
             typed: Vec::new(),
+            seed: None,
             calls: 0,
             items: 0,
             bytes: 0,

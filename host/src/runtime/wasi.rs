@@ -53,10 +53,10 @@ impl HostMonotonicClock for TurnClock {
 pub struct TurnRandom(Arc<Mutex<Option<ChaCha20Rng>>>);
 
 impl TurnRandom {
-    /// The next turn draws a new seed, if it draws at all.
-    pub fn forget(&self) {
+    /// A turn begins: with this seed, or with a new one, drawn if it is needed at all.
+    pub fn begin(&self, seed: Option<[u8; 32]>) {
         if let Ok(mut generator) = self.0.lock() {
-            *generator = None;
+            *generator = seed.map(ChaCha20Rng::from_seed);
         }
     }
 

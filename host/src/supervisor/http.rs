@@ -37,7 +37,10 @@ enum Stage {
     Waiting,
     /// For the commit that says that it leaves.
     Marking(OwnedSemaphorePermit),
-    Flying(Box<dyn HttpFlight>),
+    Flying {
+        /// Dropped, it is cancelled.
+        _flight: Box<dyn HttpFlight>,
+    },
     /// It came to its answer, which waits for its turn.
     Answered,
 }
@@ -179,7 +182,9 @@ impl Core {
             id,
             permit: Mutex::new(Some(permit)),
         });
-        pending.stage = Stage::Flying(actor.shared.http.send(outgoing, sink));
+        pending.stage = Stage::Flying {
+            _flight: actor.shared.http.send(outgoing, sink),
+        };
     }
 
     /// Takes up what storage has: at a start without a ledger.
@@ -235,7 +240,7 @@ impl Core {
                 label: one.label,
                 id: one.id,
                 outcome: Err(failure),
-                room: None,
+                _room: None,
             });
         }
     }
@@ -316,7 +321,7 @@ impl HttpSink for AnswerSink {
             label: self.label.clone(),
             id: self.id,
             outcome: outcome.map(Arc::new),
-            room,
+            _room: room,
         });
     }
 

@@ -143,7 +143,7 @@ impl Supervisor {
             now: Timestamp::now(),
         };
         let refuse = |reason: Reason| {
-            self.tell(&found, reason);
+            self.tell_of_refusal(&found, reason);
             (reason.refusal(), reason.as_str())
         };
         let challenge = route.challenge.as_ref();
@@ -309,7 +309,7 @@ impl Supervisor {
     }
 
     /// A line for operators, not for every request: whoever knows the address can send many.
-    fn tell(&self, found: &Found, reason: Reason) {
+    fn tell_of_refusal(&self, found: &Found, reason: Reason) {
         static TOLD: Mutex<Option<HashMap<(String, String, &str), Instant>>> = Mutex::new(None);
         let (provider, route) = (&found.provider.manifest.id, &found.route.route);
         let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -320,7 +320,6 @@ impl Supervisor {
             return;
         }
         told.insert(key, now);
-        drop(told);
         tracing::warn!(
             provider,
             route,

@@ -146,7 +146,7 @@ pub enum Input {
         id: Uuid,
         outcome: Result<Arc<HttpResponse>, Failure>,
         /// Its place among those of all accounts, taken until the commit.
-        room: Option<OwnedSemaphorePermit>,
+        _room: Option<OwnedSemaphorePermit>,
     },
     /// The channel calls. Dropped without an answer, it is told to try again.
     Ingress {

@@ -23,7 +23,7 @@ pub mod operator_config;
 mod ownership;
 mod providers;
 mod replace;
-mod schema;
+pub mod schema;
 mod sends;
 pub mod service;
 mod sign_in;
@@ -32,6 +32,8 @@ mod strikes;
 mod waiters;
 mod workers;
 
+/// For the description of the API.
+pub use crate::runtime::normalize::{answers::message_schema, event_schemas};
 pub use operator_config::OperatorConfig;
 pub use service::Supervisor;
 

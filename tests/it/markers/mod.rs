@@ -5,8 +5,10 @@ mod search;
 
 use crate::evil::LineServer;
 use crate::support::arrivals::Arrivals;
+use crate::support::eventually;
 use crate::support::guests;
 use crate::support::host::Answer;
+use crate::support::peer::Peer;
 use crate::support::postgres::Cluster;
 use crate::support::process::{Client, Home};
 use crate::support::traffic::Channel;
@@ -39,6 +41,10 @@ struct Markers {
     code: Marker,
     operator_config: Marker,
     foreign_key: Marker,
+    placed: Marker,
+    request: Marker,
+    app_secret: Marker,
+    called: Marker,
 }
 
 impl Markers {
@@ -57,10 +63,14 @@ impl Markers {
             code: Marker::new("code"),
             operator_config: Marker::new("operator config"),
             foreign_key: Marker::new("foreign key"),
+            placed: Marker::new("placed secret"),
+            request: Marker::new("request"),
+            app_secret: Marker::new("app secret"),
+            called: Marker::new("called"),
         }
     }
 
-    fn all(&self) -> [&Marker; 13] {
+    fn all(&self) -> [&Marker; 17] {
         [
             &self.credential,
             &self.kv,
@@ -75,6 +85,10 @@ impl Markers {
             &self.code,
             &self.operator_config,
             &self.foreign_key,
+            &self.placed,
+            &self.request,
+            &self.app_secret,
+            &self.called,
         ]
     }
 }
@@ -140,6 +154,7 @@ async fn life(database: &str) -> Remains {
     operator.install(guests::evil()).await;
 
     let mut errors = Errors::default();
+    let peer = Peer::start().await;
     let mut lines = LineServer::start(vec![
         markers.text_in.text(),
         format!("!put kept {}", markers.kv.word()),
@@ -150,7 +165,7 @@ async fn life(database: &str) -> Remains {
         "the last line".to_owned(),
     ])
     .await;
-    let account = good_day(&client, &markers, &sink, &mut lines).await;
+    let account = good_day(&client, &markers, &sink, &mut lines, &peer).await;
     bad_requests(&client, &operator, &markers, &account, &mut errors).await;
     failing_accounts(&client, &markers, &mut errors).await;
     let metrics = client.send(client.request(Method::GET, "/metrics")).await;
@@ -292,6 +307,7 @@ async fn good_day(
     markers: &Markers,
     sink: &Arrivals,
     lines: &mut LineServer,
+    peer: &Peer,
 ) -> String {
     let receiver = bad_receiver(markers.webhook_answer.text()).await;
     for url in [&sink.url(), &receiver] {
@@ -308,7 +324,14 @@ async fn good_day(
     let account = json!({
         "provider": "evil",
         "auth_mode": "password",
-        "provider_data": {"server": "127.0.0.1", "port": lines.port},
+        "provider_data": {
+            "server": "127.0.0.1",
+            "port": lines.port,
+            "http_server": "127.0.0.1",
+            "http_port": peer.port,
+            "token": markers.placed.word(),
+            "app_secret": markers.app_secret.text(),
+        },
     });
     let made = client.post("/v1/accounts", account).await.expect(201);
     let id = made["data"]["id"].as_str().unwrap().to_owned();
@@ -337,7 +360,82 @@ async fn good_day(
         }));
     client.send(send).await.expect(200);
     assert_eq!(lines.read.recv().await.unwrap(), text);
+    requests(client, markers, sink, peer, &id).await;
+    calls(client, markers, &id).await;
     id
+}
+
+/// Requests that are answered, cut off, refused, and under way when the host ends.
+async fn requests(client: &Client, markers: &Markers, sink: &Arrivals, peer: &Peer, id: &str) {
+    peer.hold(true);
+    for (number, path) in ["/fine", "/cut", "/busy", "/hold/on"]
+        .into_iter()
+        .enumerate()
+    {
+        let request = json!({
+            "method": "POST",
+            "url": format!("{}?q={}", peer.url(path), markers.request.word()),
+            "headers": [["x-marker", markers.request.word()]],
+            "body": markers.request.text(),
+            "context": markers.request.word(),
+            "secrets": [
+                ["token", "header", "authorization", "Bearer ", ""],
+                ["token", "query", "access_token", "", ""],
+            ],
+            "repeatable": true,
+        });
+        let send = json!({
+            "account_id": id,
+            "to": {"id": "lines", "type": "user"},
+            "message": {"type": "text", "text": format!("!http marked-{number} {request}")},
+        });
+        client.post("/v1/messages", send).await.expect(200);
+    }
+    sink.wait_until("three answers", |arrived| {
+        let all = arrived.of("message.received", id);
+        all.filter(|event| {
+            event.body["text"]
+                .as_str()
+                .is_some_and(|text| text.contains("marked-"))
+        })
+        .count()
+            == 3
+    })
+    .await;
+    eventually("the last one is under way", async || {
+        let asked = peer.asked();
+        asked
+            .into_iter()
+            .find(|asked| asked.line.contains("/hold/on"))
+    })
+    .await;
+}
+
+/// What a channel sends, with a good proof and with bad ones.
+async fn calls(client: &Client, markers: &Markers, id: &str) {
+    let shown = client.get(&format!("/v1/accounts/{id}")).await.expect(200);
+    let routes = shown["data"]["ingress"].as_array().unwrap();
+    let path = |name: &str| {
+        let route = routes.iter().find(|route| route["route"] == name).unwrap();
+        format!(
+            "{}?q={}",
+            route["path"].as_str().unwrap(),
+            markers.called.word()
+        )
+    };
+    let call = async |path: &str, token: &str, status: u16| {
+        let request = client
+            .request(Method::POST, path)
+            .header("x-token", token)
+            .header("x-signature", format!("sha256={}", markers.called.word()))
+            .header("x-id", "called")
+            .body(markers.called.text());
+        let answer = client.send(request).await;
+        assert_eq!(answer.status, status, "{path}");
+    };
+    call(&path("shown"), &markers.placed.word(), 200).await;
+    call(&path("shown"), &markers.called.word(), 403).await;
+    call(&path("events"), "", 403).await;
 }
 
 /// Markers where they do not belong. What a caller wrote into a field that is no secret may be

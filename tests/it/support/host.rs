@@ -150,7 +150,12 @@ impl Host {
     }
 
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.unwrap();
+        let request = request.build().unwrap();
+        let (method, path) = (
+            request.method().to_string(),
+            request.url().path().to_owned(),
+        );
+        let response = self.client.execute(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
         let body = if bytes.is_empty() {
@@ -159,6 +164,8 @@ impl Host {
             serde_json::from_slice(&bytes)
                 .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()))
         };
+        let wrong = super::DESCRIPTION.wrong(&method, &path, status.as_u16(), &body);
+        assert_eq!(wrong, None);
         Answer {
             status,
             headers,

@@ -5,6 +5,8 @@
 
 pub mod arrivals;
 pub mod cut;
+#[path = "../../../host/src/api/tests/described.rs"]
+pub mod described;
 pub mod guests;
 pub mod host;
 pub mod peer;
@@ -14,7 +16,15 @@ pub mod random;
 pub mod sink;
 pub mod traffic;
 
+use described::Description;
+use std::sync::LazyLock;
 use std::time::Duration;
+
+/// Every answer that [`host::Host`] gets is held against it.
+pub static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| {
+    let text = anyport::api::description().unwrap();
+    Description::new(serde_json::from_slice(&text).unwrap())
+});
 
 /// The longest that a test waits for anything. Long, since nothing is measured by it: a test
 /// that gets what it waits for never sees it.

@@ -1,5 +1,8 @@
 //! `anyport providers`.
 
+mod bench;
+mod new;
+
 use super::admin::{read_json, show_json};
 use crate::api::Call;
 use crate::failure::{Failure, Outcome};
@@ -8,6 +11,7 @@ use crate::output::{Output, Tone};
 use crate::session::{Session, list, text, words};
 use crate::table::{Cell, Table};
 use crate::text::{local_time, printable};
+use crate::workshop::Workshop;
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
@@ -27,6 +31,12 @@ pub struct Providers {
 
 #[derive(Subcommand, Debug)]
 enum Action {
+    /// Write a provider to begin with: a project of your own
+    New(new::New),
+    /// Say in plain words what is wrong with a component, and how to mend it. Asks no host
+    Check(bench::Check),
+    /// Run a component as a host does: start, replay, hand-over, limits. Asks no host
+    Test(bench::Test),
     /// What is installed, and what was refused last
     List,
     /// Install a component; its provider's accounts move to it. Takes the operator's key
@@ -68,8 +78,19 @@ enum Action {
 }
 
 impl Providers {
+    /// Runs what asks no host; none: this one does.
+    pub fn run_here(&self, output: &Output, workshop: &dyn Workshop) -> Option<Outcome> {
+        Some(match &self.action {
+            Action::New(it) => it.run(output),
+            Action::Check(it) => it.run(output, workshop),
+            Action::Test(it) => it.run(output, workshop),
+            _ => return None,
+        })
+    }
+
     pub async fn run(&self, session: &Session) -> Outcome {
         match &self.action {
+            Action::New(_) | Action::Check(_) | Action::Test(_) => {}
             Action::List => {
                 session.answer(Call::get(&["providers"]), show_list).await?;
             }

@@ -7,11 +7,14 @@ use super::super::body::JsonBody;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::ApiError;
 use super::super::fields::{Fields, must_be};
+use super::super::openapi::Doc;
 use super::super::routes::Routes;
 use super::{put_setting, setting};
 use crate::domain::policy::{AddressRules, NetworkPolicy, OperatorEgress, OperatorRule};
 use axum::extract::State;
 use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 const NETWORKS: usize = 1_000;
@@ -20,7 +23,64 @@ const RULES: usize = 1_000;
 pub fn routes() -> Routes {
     Routes::new()
         .get("/admin/v1/network", read)
+        .doc(Doc::new("getNetworkPolicy", "Read what may be reached").ok::<NetworkPolicy>())
         .put("/admin/v1/network", replace)
+        .doc(
+            Doc::new(
+                "replaceNetworkPolicy",
+                "Replace what may be reached, as a whole",
+            )
+            .body::<NetworkRequest>()
+            .ok::<NetworkPolicy>(),
+        )
+        .about("Network", "What providers and webhooks may reach.")
+}
+
+/// A policy as a request has it: what is absent, or null, is empty.
+#[derive(JsonSchema)]
+#[schemars(rename = "NetworkPolicyRequest", extend("additionalProperties" = false), example = json!({
+    "addresses": {"allow": ["10.1.0.0/16"]},
+    "providers": {"harbor": {"allow": [{"host": "chat.example.org", "port": 6697}]}},
+}))]
+#[expect(dead_code, reason = "only its schema is used")]
+struct NetworkRequest {
+    addresses: Option<AddressRequest>,
+    egress: Option<EgressRequest>,
+    /// By the provider's id.
+    providers: Option<BTreeMap<String, Option<EgressRequest>>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "AddressRulesRequest", extend("additionalProperties" = false))]
+#[expect(dead_code, reason = "only its schema is used")]
+struct AddressRequest {
+    /// Networks such as `10.1.0.0/16`.
+    #[schemars(length(max = 1000))]
+    allow: Option<Vec<String>>,
+    #[schemars(length(max = 1000))]
+    deny: Option<Vec<String>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "OperatorEgressRequest", extend("additionalProperties" = false))]
+#[expect(dead_code, reason = "only its schema is used")]
+struct EgressRequest {
+    /// If given, only these are reachable.
+    #[schemars(length(max = 1000))]
+    allow: Option<Vec<RuleRequest>>,
+    #[schemars(length(max = 1000))]
+    deny: Option<Vec<RuleRequest>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "OperatorRuleRequest", extend("additionalProperties" = false))]
+#[expect(dead_code, reason = "only its schema is used")]
+struct RuleRequest {
+    /// A name, an address, `*.example.org` or `*`.
+    #[schemars(length(min = 1, max = 253))]
+    host: String,
+    #[schemars(range(min = 1))]
+    port: Option<u16>,
 }
 
 async fn read(State(api): State<Api>) -> Answer {

@@ -3,20 +3,52 @@
 
 use super::super::Api;
 use super::super::body::JsonBody;
+use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::ApiError;
+use super::super::openapi::Doc;
 use super::super::query::PathText;
 use super::super::routes::Routes;
 use super::{put_setting, refused, setting};
 use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 pub fn routes() -> Routes {
     const PATH: &str = "/admin/v1/providers/{provider}/config";
     Routes::new()
         .get(PATH, read)
+        .doc(described(
+            "getProviderConfig",
+            "Read the operator's configuration of a provider",
+        ))
         .put(PATH, replace)
+        .doc(
+            described("replaceProviderConfig", "Replace it")
+                .more("An object of the properties that the provider's schema has.")
+                .body::<Map<String, Value>>()
+                .fails([codes::CONFLICT]),
+        )
         .patch(PATH, merge)
+        .doc(
+            described(
+                "updateProviderConfig",
+                "Merge into it, key by key; null removes",
+            )
+            .body::<Map<String, Value>>()
+            .fails([codes::CONFLICT]),
+        )
+        .about(
+            "Provider Configuration",
+            "What all accounts of a provider have in common.",
+        )
+}
+
+fn described(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, summary)
+        .ok::<ConfigView<'_>>()
+        .fails([codes::NOT_FOUND])
 }
 
 fn name(provider: &str) -> String {
@@ -28,12 +60,7 @@ async fn id(api: &Api, name: &str) -> Result<String, ApiError> {
     super::super::v1::providers::installed(api, name)
         .await
         .map(|info| info.manifest.id.clone())
-        .map_err(|_| {
-            ApiError::new(
-                super::super::codes::NOT_FOUND,
-                "provider: there is no such provider",
-            )
-        })
+        .map_err(|_| ApiError::new(codes::NOT_FOUND, "provider: there is no such provider"))
 }
 
 async fn stored(api: &Api, id: &str) -> Result<Map<String, Value>, ApiError> {
@@ -45,12 +72,24 @@ async fn stored(api: &Api, id: &str) -> Result<Map<String, Value>, ApiError> {
 }
 
 /// What was set at run time; of secrets only their names.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ProviderConfig")]
+struct ConfigView<'a> {
+    provider: &'a str,
+    config: Map<String, Value>,
+    secrets: Vec<&'a String>,
+}
+
 fn view(id: &str, mut config: Map<String, Value>, secret: &[String]) -> Answer {
-    let set: Vec<&String> = secret
+    let secrets: Vec<&String> = secret
         .iter()
         .filter(|name| config.remove(*name).is_some())
         .collect();
-    Reply::ok(&json!({"provider": id, "config": config, "secrets": set}))
+    Reply::ok(&ConfigView {
+        provider: id,
+        config,
+        secrets,
+    })
 }
 
 async fn read(State(api): State<Api>, PathText(provider): PathText) -> Answer {

@@ -3,10 +3,12 @@
 use super::super::Api;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::Operation;
+use super::super::openapi::Doc;
 use super::super::routes::Routes;
 use crate::domain::account::RuntimeStatus;
 use crate::supervisor::operate::Standing;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -14,10 +16,14 @@ use std::collections::BTreeMap;
 const LISTED: usize = 100;
 
 pub fn routes() -> Routes {
-    Routes::new().get("/admin/v1/state", read)
+    Routes::new()
+        .get("/admin/v1/state", read)
+        .doc(Doc::new("getState", "How this host stands").ok::<StateView>())
+        .about("State", "How this host stands.")
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "HostState")]
 struct StateView {
     accounts: AccountsView,
     endpoints: EndpointsView,
@@ -26,7 +32,8 @@ struct StateView {
     partitions: Vec<u8>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "AccountsState")]
 struct AccountsView {
     total: usize,
     by_runtime_status: BTreeMap<&'static str, usize>,
@@ -35,12 +42,14 @@ struct AccountsView {
     in_trouble: Vec<AccountView>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "AccountState")]
 struct AccountView {
     account_id: String,
     workspace_id: String,
     provider: String,
     provider_digest: String,
+    #[schemars(with = "RuntimeStatus")]
     runtime_status: &'static str,
     runtime_error: String,
     strikes: u32,
@@ -48,14 +57,16 @@ struct AccountView {
     open_sends: usize,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EndpointsState")]
 struct EndpointsView {
     total: usize,
     /// Those that are behind, failing or switched off by the host.
     in_trouble: Vec<EndpointView>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EndpointStanding")]
 struct EndpointView {
     endpoint_id: String,
     workspace_id: String,
@@ -70,7 +81,8 @@ struct EndpointView {
     breaker_open: bool,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "StorageState")]
 struct StorageView {
     /// Why the database refuses writes right now.
     trouble: Option<String>,

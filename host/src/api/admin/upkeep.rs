@@ -2,12 +2,15 @@
 //! restore.
 
 use super::super::Api;
+use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
+use super::super::openapi::Doc;
 use super::super::routes::Routes;
 use crate::storage::{Rotation, StorageError, Store};
 use axum::extract::State;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +20,46 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub fn routes() -> Routes {
     Routes::new()
         .post("/admin/v1/keys/rotate-master", rotate)
+        .doc(
+            Doc::new(
+                "rotateMasterKey",
+                "Wrap all data keys by the operator's next key",
+            )
+            .ok::<RotatedView>()
+            .fails([codes::CONFLICT]),
+        )
         .get("/admin/v1/restore", restored)
+        .doc(Doc::new("getRestore", "Is this database made of a backup?").ok::<RestoredView>())
         .post("/admin/v1/restore/resume", resume)
+        .doc(
+            Doc::new(
+                "resumeRestore",
+                "Let the accounts of a restored database run",
+            )
+            .more("Says that the original is gone for good: two of one account may not run.")
+            .ok::<ResumedView>(),
+        )
+        .about("Upkeep", "What is done to the installation as a whole.")
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "RotatedMasterKey")]
+struct RotatedView {
+    version: i64,
+    keys_wrapped: u64,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Restored")]
+struct RestoredView {
+    restored_at: Option<String>,
+    accounts_held: bool,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Resumed")]
+struct ResumedView {
+    accounts_started: u64,
 }
 
 fn storage(error: StorageError) -> ApiError {
@@ -33,7 +74,10 @@ async fn rotate(State(api): State<Api>) -> Answer {
         .await
         .map_err(|error| ApiError::internal(format!("the rotation ended: {error}")))?
         .map_err(storage)?;
-    Reply::ok(&json!({"version": rotation.version, "keys_wrapped": wrapped}))
+    Reply::ok(&RotatedView {
+        version: rotation.version,
+        keys_wrapped: wrapped,
+    })
 }
 
 /// Short steps, so that writers are not held up.
@@ -58,14 +102,16 @@ pub async fn rotate_all(store: Arc<dyn Store>) -> Result<(Rotation, u64), Storag
 
 async fn restored(State(api): State<Api>) -> Answer {
     let at = api.store.restored().await.map_err(storage)?;
-    Reply::ok(&json!({
-        "restored_at": at.map(|at| at.rfc3339()),
-        "accounts_held": at.is_some(),
-    }))
+    Reply::ok(&RestoredView {
+        restored_at: at.map(|at| at.rfc3339()),
+        accounts_held: at.is_some(),
+    })
 }
 
 /// The original is gone for good, says the operator.
 async fn resume(State(api): State<Api>) -> Answer {
     let started = api.control.resume_restored().await.map_err(storage)?;
-    Reply::ok(&json!({"accounts_started": started}))
+    Reply::ok(&ResumedView {
+        accounts_started: started,
+    })
 }

@@ -3,29 +3,51 @@
 use super::super::Api;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
+use super::super::openapi::Doc;
 use super::super::query::Query;
 use super::super::routes::Routes;
 use crate::domain::usage::Usage;
 use crate::domain::{Timestamp, WorkspaceId};
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 const DAYS: u32 = 30;
 const DAY_MS: u64 = 86_400_000;
 
 pub fn routes() -> Routes {
-    Routes::new().get("/admin/v1/usage", read)
+    let day = || json!({"type": "string", "format": "date"});
+    Routes::new()
+        .get("/admin/v1/usage", read)
+        .doc(
+            Doc::new("getUsage", "What workspaces and accounts used")
+                .query(
+                    "from",
+                    "The first day (UTC); 30 days back when absent.",
+                    day(),
+                )
+                .query("to", "The last day; today when absent.", day())
+                .query(
+                    "workspace_id",
+                    "Of this one alone.",
+                    json!({"type": "string"}),
+                )
+                .ok::<UsageView>(),
+        )
+        .about("Usage", "What workspaces and accounts used.")
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Usage")]
 struct UsageView {
     from: String,
     to: String,
     workspaces: Vec<WorkspaceUsage>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct WorkspaceUsage {
     workspace_id: String,
     #[serde(flatten)]
@@ -33,7 +55,7 @@ struct WorkspaceUsage {
     accounts: Vec<AccountUsage>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct AccountUsage {
     account_id: String,
     #[serde(flatten)]

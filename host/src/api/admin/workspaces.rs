@@ -6,16 +6,19 @@ use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
-use super::super::key_requests::{self, Desk, Owner};
+use super::super::key_requests::{self, Desk, KeyView, KeyWithText, Owner};
+use super::super::key_schema::{KeyChange, KeyRotation, NewKeyByOperator};
+use super::super::openapi::Doc;
 use super::super::query::{PathPair, PathText};
 use super::super::routes::Routes;
 use super::super::workspace_changes;
 use crate::domain::WorkspaceId;
 use crate::storage::{Conflict, StorageError, Workspace};
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 const STATUSES: [&str; 3] = ["active", "inactive", "suspended"];
 
@@ -25,21 +28,82 @@ pub fn routes() -> Routes {
     const KEY: &str = "/admin/v1/workspaces/{workspace_id}/api-keys/{key_id}";
     Routes::new()
         .get("/admin/v1/workspaces", list)
+        .doc(Doc::new("listWorkspaces", "List the workspaces").ok::<Vec<WorkspaceView>>())
         .post("/admin/v1/workspaces", create)
+        .doc(
+            Doc::new("createWorkspace", "Make a workspace")
+                .body_with::<WorkspaceRequest>(&["name"])
+                .created::<WorkspaceView>(),
+        )
         .get(ONE, read)
+        .doc(one("getWorkspaceAsOperator", "Read a workspace").ok::<WorkspaceView>())
         .patch(ONE, update)
+        .doc(
+            one(
+                "updateWorkspaceAsOperator",
+                "Change a workspace; what is absent stays",
+            )
+            .body::<WorkspaceRequest>()
+            .ok::<WorkspaceView>(),
+        )
         .delete(ONE, remove)
+        .doc(
+            one("deleteWorkspace", "Delete a workspace that has no accounts")
+                .no_content()
+                .fails([codes::CONFLICT]),
+        )
         .get(KEYS, list_keys)
+        .doc(one("listWorkspaceKeys", "List its keys").ok::<Vec<KeyView>>())
         .post(KEYS, create_key)
+        .doc(
+            one("createWorkspaceKey", "Make a key of it")
+                .body::<NewKeyByOperator>()
+                .created::<KeyWithText>()
+                .fails([codes::CONFLICT]),
+        )
         .patch(KEY, change_key)
+        .doc(
+            one("updateWorkspaceKey", "Change a key of it")
+                .body::<KeyChange>()
+                .ok::<KeyView>(),
+        )
         .post(&format!("{KEY}/rotate"), rotate_key)
+        .doc(
+            one("rotateWorkspaceKey", "Give a key of it a new text")
+                .optional_body::<KeyRotation>()
+                .ok::<KeyWithText>(),
+        )
+        .about("Workspaces", "All workspaces of the host, and their keys.")
 }
 
-#[derive(Serialize)]
+fn one(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, summary).fails([codes::NOT_FOUND])
+}
+
+/// A workspace as an operator's request has it, for the description.
+#[derive(JsonSchema)]
+#[schemars(example = json!({"name": "Harbor Desk", "metadata": {"env": "prod"}, "account_quota": 25}))]
+#[expect(dead_code, reason = "only its schema is used")]
+struct WorkspaceRequest {
+    #[schemars(length(max = 200))]
+    name: Option<String>,
+    #[schemars(extend("enum" = ["active", "inactive", "suspended", null]))]
+    status: Option<String>,
+    metadata: Option<BTreeMap<String, String>>,
+    /// null: unlimited.
+    account_quota: Option<u32>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "WorkspaceOfOperator", example = json!({
+    "id": "ws_0197c2", "name": "Harbor Desk", "status": "active", "metadata": {"env": "prod"},
+    "account_quota": 25, "accounts": 3,
+}))]
 struct WorkspaceView {
     id: String,
     name: String,
     status: String,
+    #[schemars(with = "BTreeMap<String, String>")]
     metadata: Value,
     /// None: unlimited.
     account_quota: Option<u64>,

@@ -103,6 +103,7 @@ impl Control for FakeControl {
                 imports: vec![],
                 egress: vec![],
                 secrets: SecretNames::default(),
+                ingress: vec![],
                 limits: AskedLimits::default(),
             },
             digest: "ab".repeat(32),

@@ -6,20 +6,40 @@ use super::super::fields::Fields;
 use super::proxy;
 use crate::domain::account::Proxy;
 use crate::supervisor::control::ProviderInfo;
-use serde_json::{Map, Value};
+use schemars::JsonSchema;
+use serde_json::{Map, Value, json};
 
 /// As read; what is absent is none.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(example = json!({
+    "provider": "harbor", "region": "global", "name": "Reservations", "auth_mode": "code",
+    "provider_data": {"phone": "+1 555 0100"}, "metadata": {"desk": "harbor"},
+}))]
 pub struct AccountRequest {
+    #[schemars(length(max = 200))]
     pub name: Option<String>,
+    /// Its id or one of its aliases. Cannot be changed.
+    #[schemars(length(max = 64))]
     pub provider: Option<String>,
+    /// `global` when absent. Cannot be changed.
+    #[schemars(length(max = 64))]
     pub region: Option<String>,
+    /// Free text, `active` when absent; only an `active` account runs.
+    #[schemars(length(max = 64))]
     pub status: Option<String>,
+    /// `qrcode`, `code`, `session`, or another of the provider's; its first when absent.
+    #[schemars(length(max = 64))]
     pub auth_mode: Option<String>,
+    #[schemars(with = "Option<Map<String, Value>>")]
     pub metadata: Option<Value>,
+    #[schemars(length(max = 512))]
     pub provider_account_ref: Option<String>,
-    /// Without `proxy_config`; `phone` has only digits.
+    /// The account's configuration, as the provider's `config_schema` says; on a change merged
+    /// key by key, and null removes a key.
+    // Without `proxy_config`; `phone` has only digits.
     pub provider_data: Option<Map<String, Value>>,
+    /// `{}` or null takes it away.
+    #[schemars(with = "Option<proxy::ProxyRequest>")]
     pub proxy: Option<Option<Proxy>>,
 }
 

@@ -3,29 +3,42 @@
 use super::super::Api;
 use super::super::ingress::{self, IngressAddress};
 use super::proxy;
-use crate::domain::account::{Account, Profile, RuntimeState};
+use crate::domain::account::{Account, AuthStatus, Profile, RuntimeState, RuntimeStatus};
 use crate::supervisor::control::ProviderInfo;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Account", example = json!({
+    "id": "acc_7mZ2qK9t", "name": "Reservations", "provider": "harbor", "region": "global",
+    "status": "active", "runtime_status": "running", "auth_mode": "code",
+    "capabilities": ["send_message", "receive_message"], "metadata": {"desk": "harbor"},
+    "provider_account_ref": "15550100", "proxy": {}, "provider_profile": {"display_name": "Harbor Desk"},
+    "auth_status": "authorized", "runtime_error": "", "created_at": "2026-03-01T08:30:00Z",
+}))]
 pub struct AccountView {
     id: String,
     name: String,
     provider: String,
     region: String,
     status: String,
+    #[schemars(with = "RuntimeStatus")]
     runtime_status: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     auth_mode: String,
     /// Two words for what every client wants to know, then the provider's features.
     capabilities: Vec<String>,
+    #[schemars(with = "Map<String, Value>")]
     metadata: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_account_ref: Option<String>,
+    /// Without the password; `{}`: none.
+    #[schemars(with = "Map<String, Value>")]
     proxy: Value,
     provider_profile: Profile,
     // Our own additions.
+    #[schemars(with = "AuthStatus")]
     auth_status: &'static str,
     /// Why it is disconnected or in error; empty when it is neither.
     runtime_error: String,

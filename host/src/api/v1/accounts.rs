@@ -6,6 +6,7 @@ use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::keys::{Narrowed, WorkspaceKey};
+use super::super::openapi::Doc;
 use super::super::query::PathText;
 use super::super::routes::Routes;
 use super::account_request::{self, AccountRequest};
@@ -27,10 +28,55 @@ pub fn routes() -> Routes {
     const ONE: &str = "/v1/accounts/{account_id}";
     Routes::new()
         .get("/v1/accounts", list)
+        .doc(
+            Doc::new("listAccounts", "List the accounts")
+                .ok::<Vec<AccountView>>()
+                .fails(LIST.reads()),
+        )
         .post("/v1/accounts", create)
+        .doc(
+            Doc::new("createAccount", "Make an account at a channel")
+                .body_with::<AccountRequest>(&["provider"])
+                .created::<AccountView>()
+                .fails(CREATE.acts())
+                .fails([
+                    codes::INVALID_PROVIDER,
+                    codes::NO_ALLOCATABLE_SERVER,
+                    codes::AUTH_MODE_PHONE_REQUIRED,
+                    codes::WORKSPACE_ACCOUNT_QUOTA_EXCEEDED,
+                    codes::DUPLICATE_PROVIDER_ACCOUNT,
+                ]),
+        )
         .get(ONE, read)
+        .doc(
+            Doc::new("getAccount", "Read an account")
+                .ok::<AccountView>()
+                .fails(READ.reads()),
+        )
         .patch(ONE, update)
+        .doc(
+            Doc::new("updateAccount", "Change an account; what is absent stays")
+                .body::<AccountRequest>()
+                .ok::<AccountView>()
+                .fails(UPDATE.acts())
+                .fails([
+                    codes::AUTH_MODE_PHONE_REQUIRED,
+                    codes::DUPLICATE_PROVIDER_ACCOUNT,
+                ]),
+        )
         .delete(ONE, remove)
+        .doc(
+            Doc::new(
+                "deleteAccount",
+                "Delete an account, signing it out if the channel can",
+            )
+            .no_content()
+            .fails(DELETE.acts()),
+        )
+        .about(
+            "Accounts",
+            "An account is one login at one channel, served by one runtime.",
+        )
 }
 
 async fn list(State(api): State<Api>, key: Narrowed) -> Answer {

@@ -8,6 +8,7 @@ use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
 use super::super::keys::WorkspaceKey;
+use super::super::openapi::Doc;
 use super::super::query::PathText;
 use super::super::routes::Routes;
 use super::account_request::method_for;
@@ -20,7 +21,8 @@ use crate::supervisor::control::{AccountChange, ProviderInfo, SignInCall};
 use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+use schemars::JsonSchema;
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 const READ: Operation = Operation::of_account(codes::GET_AUTH_STATE_FAILED);
@@ -32,23 +34,122 @@ const INPUT: usize = 256 * 1024;
 pub fn routes() -> Routes {
     // The older spellings stand below `auth/session`; there the method tells reading the state
     // from importing a session.
+    let state_doc = Doc::new("getAccountAuthState", "Read how the sign-in stands")
+        .ok::<AccountSession>()
+        .fails(READ.reads());
+    let import_doc = action_doc::<SessionImport>(
+        "importAccountAuthSession",
+        "Sign in with a session or a token from elsewhere",
+    );
     let routes = Routes::new()
         .get("/v1/accounts/{account_id}/auth", state)
+        .doc(state_doc.clone())
         .get("/v1/accounts/{account_id}/auth/session", state)
+        .doc(state_doc.older())
         .post("/v1/accounts/{account_id}/auth/session", import)
-        .post("/v1/accounts/{account_id}/auth/session/import", import);
-    ["auth", "auth/session"]
-        .into_iter()
-        .fold(routes, |routes, base| {
+        .doc(import_doc.clone())
+        .post("/v1/accounts/{account_id}/auth/session/import", import)
+        .doc(import_doc.older());
+    let routes = [("auth", false), ("auth/session", true)].into_iter().fold(
+        routes,
+        |routes, (base, older)| {
             let path = |action: &str| format!("/v1/accounts/{{account_id}}/{base}/{action}");
+            let of = |doc: Doc| if older { doc.older() } else { doc };
+            let [starts, starts_qr, checks, codes, passwords, cancels] = action_docs().map(of);
             routes
                 .post(&path("start"), start)
+                .doc(starts)
                 .post(&path("qr/start"), start_qr)
+                .doc(starts_qr)
                 .post(&path("qr/check"), check)
+                .doc(checks)
                 .post(&path("code"), code)
+                .doc(codes)
                 .post(&path("password"), password)
+                .doc(passwords)
                 .post(&path("cancel"), cancel)
-        })
+                .doc(cancels)
+        },
+    );
+    routes.about("Account Auth", "Signing an account in at its channel.")
+}
+
+fn action_doc<B: JsonSchema>(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, summary)
+        .optional_body::<B>()
+        .ok::<AccountSession>()
+        .fails(ACT.acts())
+}
+
+fn action_docs() -> [Doc; 6] {
+    [
+        action_doc::<SignInStart>("startAccountAuth", "Begin by the account's `auth_mode`"),
+        action_doc::<SignInStart>("startAccountQrAuth", "Begin by QR code, or get a fresh one"),
+        action_doc::<SignInStep>("checkAccountQrAuth", "Read how the sign-in stands"),
+        action_doc::<CodeAnswer>("submitAccountAuthCode", "Give the code that the person got"),
+        action_doc::<PasswordAnswer>("submitAccountAuthPassword", "Give the second factor"),
+        action_doc::<SignInStep>(
+            "cancelAccountAuth",
+            "Drop the sign-in; of a signed-in account, sign out",
+        ),
+    ]
+}
+
+/// Older clients nest everything under `params`; what stands at the top wins.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct Nested {
+    params: Option<Map<String, Value>>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct SignInStep {
+    #[serde(flatten)]
+    nested: Nested,
+}
+
+/// Beside these, the inputs that the sign-in method names.
+#[derive(JsonSchema)]
+#[schemars(example = json!({"phone": "15550100"}))]
+#[expect(dead_code, reason = "only its schema is used")]
+struct SignInStart {
+    #[serde(flatten)]
+    nested: Nested,
+    proxy: Option<proxy::ProxyRequest>,
+}
+
+/// The answers to what the sign-in asks for, each under its question's `name`.
+#[derive(JsonSchema)]
+#[schemars(example = json!({"code": "123456"}))]
+#[expect(dead_code, reason = "only its schema is used")]
+struct CodeAnswer {
+    #[serde(flatten)]
+    nested: Nested,
+    code: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(example = json!({"password": "correct horse battery staple"}))]
+#[expect(dead_code, reason = "only its schema is used")]
+struct PasswordAnswer {
+    #[serde(flatten)]
+    nested: Nested,
+    password: Option<String>,
+}
+
+/// One of the three.
+#[derive(JsonSchema)]
+#[schemars(example = json!({"token": "token-example"}))]
+#[expect(dead_code, reason = "only its schema is used")]
+struct SessionImport {
+    #[serde(flatten)]
+    nested: Nested,
+    session: Option<String>,
+    /// A `data:` address with base64 content.
+    session_url: Option<String>,
+    token: Option<String>,
 }
 
 async fn state(

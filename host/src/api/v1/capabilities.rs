@@ -5,20 +5,33 @@ use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::Operation;
 use super::super::keys::WorkspaceKey;
+use super::super::openapi::Doc;
 use super::super::query::PathText;
 use super::super::routes::Routes;
 use super::subject::provider;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const READ: Operation = Operation::of_command(codes::COMMAND_FAILED, codes::NOT_FOUND);
 
 pub fn routes() -> Routes {
-    Routes::new().get("/v1/accounts/{account_id}/capabilities", read)
+    Routes::new()
+        .get("/v1/accounts/{account_id}/capabilities", read)
+        .doc(
+            Doc::new(
+                "getAccountCapabilities",
+                "What the account can do, by the version that it runs",
+            )
+            .ok::<Capabilities>()
+            .fails(READ.reads())
+            .fails([codes::PROVIDER_ADAPTER_NOT_FOUND]),
+        )
+        .about("Capabilities", "What an account can do.")
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Capabilities {
     account_id: String,
     provider: String,
@@ -28,9 +41,11 @@ pub struct Capabilities {
 }
 
 /// As `describe` declares it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ProviderFeature")]
 pub struct FeatureView {
     pub name: String,
+    #[schemars(with = "Option<Map<String, Value>>")]
     pub limits: Option<Value>,
 }
 

@@ -10,14 +10,16 @@ use super::super::keys::WorkspaceKey;
 use super::super::page::Listed;
 use super::super::query::{PathText, Query};
 use super::super::routes::Routes;
+use super::command_doc::{asks, does, id, lists};
 use super::conversation_view::{name_of, with_phone};
 use super::subject::{ID, Subject, answer_of, wrong_answer};
 use crate::domain::Timestamp;
 use crate::domain::chat::{Contact, Page, PageOf};
 use crate::domain::command::{self, Command};
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 const LIST: Operation = Operation::of_list(codes::LIST_CONTACTS_FAILED);
 const BLOCKLIST: Operation = Operation::of_list(codes::LIST_BLOCKLIST_FAILED);
@@ -41,15 +43,61 @@ pub fn routes() -> Routes {
     let below = |rest: &str| format!("{ALL}/{rest}");
     Routes::new()
         .get(ALL, list)
+        .doc(
+            lists::<Listed<ContactView>>("listContacts", "List the contacts", &LIST)
+                .query("q", "Only those whose name has this in it.", id())
+                .query(
+                    "updated_since",
+                    "Of the contract; lists are whole.",
+                    json!({"type": "string", "format": "date-time"}),
+                ),
+        )
         .get(&below("info"), get)
+        .doc(
+            asks::<ContactView>("getContact", "Read a contact", &GET).required_query(
+                "contact_id",
+                "The contact.",
+                id(),
+            ),
+        )
         .get(&below("resolve"), resolve)
+        .doc(
+            asks::<ContactView>("resolveContact", "Find who has an address", &RESOLVE)
+                .required_query(
+                    "address",
+                    "A phone number, a user name, or what else the channel has.",
+                    id(),
+                ),
+        )
         .get(&below("blocklist"), blocklist)
+        .doc(asks::<ContactBlocklistResult>(
+            "listContactBlocklist",
+            "List who is blocked",
+            &BLOCKLIST,
+        ))
         .post(&below("block"), block)
+        .doc(does::<ContactIdRequest>(
+            "blockContact",
+            "Block a contact",
+            &BLOCK,
+        ))
         .post(&below("unblock"), unblock)
+        .doc(does::<ContactIdRequest>(
+            "unblockContact",
+            "Unblock a contact",
+            &UNBLOCK,
+        ))
         .post(&below("note"), note)
+        .doc(does::<ContactNoteRequest>(
+            "setContactNote",
+            "Write a note about a contact",
+            &NOTE,
+        ))
+        .about("Contacts", "Whom the account knows at its channel.")
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Contact")]
 pub struct ContactView {
     id: String,
     conversation_id: String,
@@ -174,7 +222,7 @@ async fn one(subject: &Subject, field: &str, command: Command) -> Answer {
     Reply::ok(&ContactView::from(*found))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct ContactBlocklistResult {
     blocklist: Vec<String>,
 }
@@ -210,8 +258,9 @@ async fn blocklist(
     ))
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ContactIdRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub contact_id: String,
 }
 
@@ -246,10 +295,12 @@ blocking! {
     unblock UNBLOCK false;
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ContactNoteRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub contact_id: String,
     /// Empty: cleared.
+    #[schemars(length(max = 65536))]
     pub note: String,
 }
 

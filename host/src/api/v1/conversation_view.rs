@@ -5,14 +5,17 @@ use super::super::fields;
 use super::super::query::Query;
 use super::super::{codes, page::Listed};
 use crate::domain::chat::{Contact, Conversation, Extra, Label, Member};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub const KINDS: [&str; 3] = ["user", "group", "channel"];
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Conversation")]
 pub struct ConversationView {
     conversation_id: String,
+    #[schemars(extend("enum" = KINDS))]
     r#type: String,
     title: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +68,8 @@ impl From<Conversation> for ConversationView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ConversationMember")]
 pub struct MemberView {
     peer_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +97,8 @@ impl From<Member> for MemberView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "ConversationLabel")]
 pub struct LabelView {
     pub id: String,
     pub name: String,

@@ -10,6 +10,7 @@ use super::super::keys::WorkspaceKey;
 use super::super::page::Listed;
 use super::super::query::{PathText, Query};
 use super::super::routes::Routes;
+use super::command_doc::{asks, does, id, kind, lists, makes};
 use super::conversation_view::{self, ConversationListResult, ConversationView, MemberView};
 use super::subject::{ID, Subject, answer_of, page_of};
 use crate::domain::capability;
@@ -17,8 +18,11 @@ use crate::domain::chat::{Conversation, Page, PageOf};
 use crate::domain::command::{self, Command};
 use crate::domain::send::MessageRef;
 use crate::domain::{Timestamp, WorkspaceId};
+use crate::supervisor;
 use axum::extract::State;
-use serde_json::Value;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
+use std::borrow::Cow;
 
 macro_rules! operations {
     ($($name:ident $failed:ident;)*) => {
@@ -45,20 +49,109 @@ pub fn routes() -> Routes {
     let below = |rest: &str| format!("{ALL}/{rest}");
     Routes::new()
         .get(ALL, list)
+        .doc(
+            lists::<ConversationListResult>("listConversations", "List the conversations", &LIST)
+                .query(
+                    "type",
+                    "Some of `user`, `group`, `channel`, with commas between.",
+                    json!({"type": "string"}),
+                )
+                .query("label_id", "Only those with this label.", id())
+                .fails([codes::INVALID_CONVERSATION_TYPE]),
+        )
         .get(&below("info"), get)
+        .doc(
+            asks::<ConversationView>("getConversation", "Read a conversation", &GET)
+                .required_query("conversation_id", "The conversation.", id())
+                .query("type", "`user`, `group` or `channel`.", kind())
+                .fails([codes::INVALID_CONVERSATION_TYPE]),
+        )
         .get(&below("members"), members)
+        .doc(
+            lists::<Listed<MemberView>>("listConversationMembers", "List its members", &MEMBERS)
+                .required_query("conversation_id", "The conversation.", id())
+                .query("type", "`user`, `group` or `channel`.", kind())
+                .fails([
+                    codes::INVALID_CONVERSATION_TYPE,
+                    codes::UNSUPPORTED_CONVERSATION_TYPE,
+                ]),
+        )
         .get(&below("messages"), messages)
+        .doc(
+            lists::<Listed<MessageShape>>(
+                "listConversationMessages",
+                "List what the channel still has, newest first",
+                &OWN,
+            )
+            .required_query("conversation_id", "The conversation.", id()),
+        )
         .post(&below("read"), read)
+        .doc(does::<ConversationReadRequest>(
+            "markConversationRead",
+            "Mark it as read",
+            &READ,
+        ))
         .post(&below("unread"), unread)
+        .doc(does::<ConversationIdRequest>(
+            "markConversationUnread",
+            "Mark it as unread",
+            &UNREAD,
+        ))
         .post(&below("mute"), mute)
+        .doc(does::<ConversationMuteRequest>(
+            "muteConversation",
+            "Mute it",
+            &MUTE,
+        ))
         .post(&below("unmute"), unmute)
+        .doc(does::<ConversationIdRequest>(
+            "unmuteConversation",
+            "Unmute it",
+            &UNMUTE,
+        ))
         .post(&below("pin"), pin)
+        .doc(does::<ConversationIdRequest>(
+            "pinConversation",
+            "Pin it",
+            &PIN,
+        ))
         .post(&below("unpin"), unpin)
+        .doc(does::<ConversationIdRequest>(
+            "unpinConversation",
+            "Unpin it",
+            &UNPIN,
+        ))
         .post(&below("archive"), archive)
+        .doc(does::<ConversationIdRequest>(
+            "archiveConversation",
+            "Archive it",
+            &OWN,
+        ))
         .post(&below("unarchive"), unarchive)
+        .doc(does::<ConversationIdRequest>(
+            "unarchiveConversation",
+            "Take it out of the archive",
+            &OWN,
+        ))
         .post(&below("delete"), remove)
+        .doc(does::<ConversationIdRequest>(
+            "deleteConversation",
+            "Delete it",
+            &OWN,
+        ))
         .post(&below("activity"), activity)
+        .doc(does::<ConversationActivityRequest>(
+            "showConversationActivity",
+            "Show that the account is typing, or the like",
+            &OWN,
+        ))
         .post(&below("open"), open)
+        .doc(makes::<ConversationOpenRequest, ConversationView>(
+            "openConversation",
+            "Open a conversation with somebody",
+            &OWN,
+        ))
+        .about("Conversations", "What the account sees at its channel.")
 }
 
 async fn list(
@@ -171,8 +264,26 @@ async fn messages(
     Reply::ok(&listed)
 }
 
-#[derive(Debug)]
+/// A message of the channel, for the description.
+struct MessageShape;
+
+impl JsonSchema for MessageShape {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Message".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        supervisor::message_schema(generator)
+    }
+}
+
+#[derive(Debug, JsonSchema)]
 pub struct ConversationIdRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub conversation_id: String,
 }
 
@@ -184,11 +295,14 @@ impl Read for ConversationIdRequest {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ConversationReadRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub conversation_id: String,
     /// Both of these, or neither.
+    #[schemars(length(max = 512))]
     pub up_to_message_id: Option<String>,
+    #[schemars(length(max = 512))]
     pub up_to_message_sender_id: Option<String>,
 }
 
@@ -228,11 +342,14 @@ async fn read(
     Reply::ok(&subject.act(command).await?)
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ConversationMuteRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub conversation_id: String,
     /// Seconds; 0 is for good.
+    #[schemars(range(max = LONGEST_MUTE_S))]
     pub duration: Option<u64>,
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub mute_until: Option<Timestamp>,
 }
 
@@ -328,12 +445,15 @@ actions! {
     remove OWN |id| Command::RemoveConversation(id);
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ConversationActivityRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub conversation_id: String,
     /// `typing`, `recording`, `uploading`.
+    #[schemars(extend("enum" = ["typing", "recording", "uploading"]))]
     pub kind: &'static str,
     /// True when absent.
+    #[schemars(with = "Option<bool>")]
     pub active: bool,
 }
 
@@ -366,8 +486,9 @@ async fn activity(
     Reply::ok(&subject.act(command).await?)
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ConversationOpenRequest {
+    #[schemars(length(min = 1, max = 1000))]
     pub contact_ids: Vec<String>,
 }
 

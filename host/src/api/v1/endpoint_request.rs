@@ -5,23 +5,62 @@ use super::super::fields::{self, Fields};
 use crate::domain::Secret;
 use crate::domain::endpoint::{Ordering, RetryProfile};
 use crate::domain::event::{OWN_TYPES, PUBLISHED_TYPES, STATUS_ALIAS, is_provider_name};
-use serde_json::{Map, Value};
+use schemars::JsonSchema;
+use serde_json::{Map, Value, json};
 
 /// As read; what is absent is none.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "WebhookEndpointRequest", example = json!({
+    "url": "https://hooks.example.net/anyport", "subscribed_events": ["message.received"],
+    "signing_secret": "whsec_example_only_4f1d", "retry_policy": {"max_attempts": 3},
+}))]
 pub struct EndpointRequest {
+    /// http or https, without user name, password and fragment.
+    #[schemars(length(max = 2048), extend("format" = "uri"))]
     pub url: Option<String>,
+    #[schemars(
+        rename = "status",
+        with = "Option<String>",
+        extend("enum" = ["active", "inactive", "disabled", null])
+    )]
     pub active: Option<bool>,
+    /// Names, or `*`; empty: all published ones.
+    #[schemars(length(max = 64))]
     pub subscribed_events: Option<Vec<String>>,
+    /// Only events of these.
+    #[schemars(length(max = 1000))]
     pub accounts: Option<Vec<String>>,
-    /// `Some(None)`: an empty string, which switches signing off.
+    /// Write-only; an empty string switches signing off.
+    // `Some(None)`: an empty string.
+    #[schemars(rename = "signing_secret", with = "Option<String>", length(max = 512))]
     pub secret: Option<Option<Secret>>,
-    /// How long the secret before signs too.
+    /// Milliseconds for which the secret before signs as well.
+    #[schemars(
+        rename = "signing_secret_overlap_ms",
+        with = "Option<u64>",
+        range(max = 604_800_000)
+    )]
     pub overlap_ms: u64,
+    #[schemars(rename = "retry_policy", with = "Option<RetryRequest>")]
     pub max_attempts: Option<u32>,
+    #[schemars(skip)]
     pub profile: Option<RetryProfile>,
+    #[schemars(skip)]
     pub timeout_ms: Option<u32>,
     pub ordering: Option<Ordering>,
+}
+
+/// `retry_policy`, for the description.
+#[derive(JsonSchema)]
+#[schemars(rename = "RetryPolicyRequest")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct RetryRequest {
+    /// Re-deliveries after the first; 0 delivers once.
+    #[serde(default)]
+    max_attempts: u32,
+    profile: Option<RetryProfile>,
+    #[schemars(range(min = 1_000, max = 60_000))]
+    timeout_ms: Option<u32>,
 }
 
 impl EndpointRequest {

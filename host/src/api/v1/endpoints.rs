@@ -6,6 +6,7 @@ use super::super::codes::{self, Code};
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::keys::WorkspaceKey;
+use super::super::openapi::Doc;
 use super::super::query::PathText;
 use super::super::routes::Routes;
 use super::endpoint_request::EndpointRequest;
@@ -13,27 +14,67 @@ use crate::domain::endpoint::{Endpoint, EndpointState, Ordering, RetryPolicy};
 use crate::domain::{AccountId, EndpointId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub fn routes() -> Routes {
     const ONE: &str = "/v1/webhook-endpoints/{endpoint_id}";
     Routes::new()
         .get("/v1/webhook-endpoints", list)
+        .doc(
+            Doc::new("listWebhookEndpoints", "List the endpoints")
+                .ok::<Vec<EndpointView>>()
+                .fails([codes::LIST_WEBHOOK_ENDPOINTS_FAILED]),
+        )
         .post("/v1/webhook-endpoints", create)
+        .doc(
+            Doc::new("createWebhookEndpoint", "Make an endpoint")
+                .body_with::<EndpointRequest>(&["url"])
+                .created::<EndpointView>()
+                .fails([codes::CREATE_WEBHOOK_ENDPOINT_FAILED]),
+        )
         .get(ONE, read)
+        .doc(
+            Doc::new("getWebhookEndpoint", "Read an endpoint")
+                .ok::<EndpointView>()
+                .fails([codes::GET_WEBHOOK_ENDPOINT_FAILED]),
+        )
         .patch(ONE, update)
+        .doc(
+            Doc::new(
+                "updateWebhookEndpoint",
+                "Change an endpoint; what is absent stays",
+            )
+            .body::<EndpointRequest>()
+            .ok::<EndpointView>(),
+        )
         .delete(ONE, remove)
+        .doc(Doc::new("deleteWebhookEndpoint", "Delete an endpoint").no_content())
         .post("/v1/webhook-endpoints/{endpoint_id}/deactivate", deactivate)
+        .doc(
+            Doc::new("deactivateWebhookEndpoint", "Switch an endpoint off")
+                .optional_body::<Map<String, Value>>()
+                .ok::<EndpointView>(),
+        )
+        .about("Webhook Endpoints", "Where events are delivered to.")
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "WebhookEndpoint", example = json!({
+    "id": "we_0197c2", "url": "https://hooks.example.net/anyport", "status": "active",
+    "subscribed_events": ["message.received"], "signing_enabled": true,
+    "retry_policy": {"profile": "standard", "timeout_ms": 15000}, "accounts": [],
+    "ordering": "conversation", "state": "enabled", "created_at": "2026-03-01T08:30:00Z",
+}))]
 struct EndpointView {
     id: String,
     url: String,
+    #[schemars(extend("enum" = ["active", "inactive", "disabled"]))]
     status: &'static str,
     subscribed_events: Vec<String>,
     signing_enabled: bool,
+    #[schemars(with = "Map<String, Value>")]
     retry_policy: Value,
     // Our own additions.
     accounts: Vec<String>,

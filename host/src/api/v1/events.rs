@@ -7,6 +7,8 @@ use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::keys::Narrowed;
 use super::super::log_reader::Filter;
+use super::super::openapi::Doc;
+use super::super::openapi::EventShape;
 use super::super::query::Query;
 use super::super::routes::Routes;
 use super::{endpoint_request, event_stream};
@@ -15,7 +17,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use std::time::{Duration, Instant};
 
@@ -26,7 +30,53 @@ const MAX_WAIT_SECONDS: u64 = 60;
 pub fn routes() -> Routes {
     Routes::new()
         .get("/v1/events", pull_or_stream)
+        .doc(
+            reading("listEvents", "Read the event log, page by page")
+                .more("With `Accept: text/event-stream` the same as `/v1/events/stream`.")
+                .query(
+                    "limit",
+                    "What is above 1000 counts as 1000.",
+                    json!({"type": "integer", "minimum": 1, "default": DEFAULT_LIMIT}),
+                )
+                .query(
+                    "wait",
+                    "Seconds that the answer may wait for a first event.",
+                    json!({"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0}),
+                )
+                .ok_or::<EventPage>("text/event-stream"),
+        )
         .get("/v1/events/stream", event_stream::stream)
+        .doc(
+            reading("streamEvents", "Follow the event log as server-sent events")
+                .more("`id` is a cursor, `event` the type, `data` the envelope as webhooks get it.")
+                .raw(&["text/event-stream"]),
+        )
+        .about("Events", "The durable log of everything that happened.")
+}
+
+fn reading(id: &'static str, summary: &'static str) -> Doc {
+    Doc::new(id, summary)
+        .query(
+            "after",
+            "A `next_cursor`, `earliest` or `latest`.",
+            json!({"type": "string"}),
+        )
+        .query(
+            "types",
+            "Only these, with commas between.",
+            json!({"type": "string"}),
+        )
+        .query(
+            "account_id",
+            "Only of this account.",
+            json!({"type": "string"}),
+        )
+        .header(
+            "Last-Event-ID",
+            "Of a stream: where it was; goes before `after`.",
+            json!({"type": "string"}),
+        )
+        .fails([codes::CURSOR_EXPIRED, codes::TOO_MANY_STREAMS])
 }
 
 /// Where to begin and what to show; from the query, and `Last-Event-ID` before `after`.
@@ -101,8 +151,9 @@ pub async fn refuse_missed(api: &Api, from: &Position, filter: &Filter) -> Resul
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct EventPage {
+    #[schemars(with = "Vec<EventShape>")]
     items: Vec<Box<RawValue>>,
     has_more: bool,
     /// Always there: where to go on, also when there is nothing now.

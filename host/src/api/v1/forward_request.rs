@@ -11,9 +11,11 @@ use crate::domain::WorkspaceId;
 use crate::domain::account::Account;
 use crate::domain::send::{Content, Outgoing};
 use crate::supervisor::control::ProviderInfo;
+use schemars::JsonSchema;
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct MessageForwardRequest {
+    #[serde(flatten)]
     pub target: MessageTarget,
     pub to: Recipient,
 }

@@ -3,10 +3,12 @@
 use super::conversation_view::with_phone;
 use crate::domain::Timestamp;
 use crate::domain::chat::{Conversation, JoinRequest};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "Group")]
 pub struct GroupView {
     id: String,
     conversation_id: String,
@@ -53,24 +55,25 @@ fn moment(value: &Value) -> Option<Timestamp> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct GroupCreateResult {
     pub id: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct GroupInviteCode {
     pub invite_url: String,
     pub invite_code: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct GroupJoinRequestsResult {
     pub group_id: String,
     pub items: Vec<GroupJoinRequestView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "GroupJoinRequest")]
 pub struct GroupJoinRequestView {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]

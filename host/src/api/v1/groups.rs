@@ -10,6 +10,7 @@ use super::super::keys::WorkspaceKey;
 use super::super::page::Listed;
 use super::super::query::{PathText, Query};
 use super::super::routes::Routes;
+use super::command_doc::{asks, does, id, lists, makes};
 use super::conversations::{check_ids, ids};
 use super::group_view::{
     GroupCreateResult, GroupInviteCode, GroupJoinRequestView, GroupJoinRequestsResult, GroupView,
@@ -18,6 +19,7 @@ use super::subject::{ID, Subject, answer_of, page_of};
 use crate::domain::capability;
 use crate::domain::command::{self, Command};
 use axum::extract::State;
+use schemars::JsonSchema;
 
 macro_rules! operations {
     ($($name:ident $failed:ident;)*) => {
@@ -48,15 +50,70 @@ pub fn routes() -> Routes {
     let below = |rest: &str| format!("{ALL}/{rest}");
     Routes::new()
         .get(ALL, list)
+        .doc(lists::<Listed<GroupView>>(
+            "listGroups",
+            "List the groups",
+            &LIST,
+        ))
         .get(&below("info"), get)
+        .doc(
+            asks::<GroupView>("getGroup", "Read a group", &GET).required_query(
+                "group_id",
+                "The group.",
+                id(),
+            ),
+        )
         .post(&below("create"), create)
+        .doc(makes::<GroupCreateRequest, GroupCreateResult>(
+            "createGroup",
+            "Make a group",
+            &CREATE,
+        ))
         .post(&below("leave"), leave)
+        .doc(does::<GroupIdRequest>(
+            "leaveGroup",
+            "Leave a group",
+            &LEAVE,
+        ))
         .post(&below("members"), members)
+        .doc(does::<GroupMemberUpdateRequest>(
+            "updateGroupMembers",
+            "Add, remove, promote or demote a member",
+            &MEMBERS,
+        ))
         .post(&below("update-info"), update_info)
+        .doc(does::<GroupInfoUpdateRequest>(
+            "updateGroupInfo",
+            "Change name, description or picture",
+            &INFO,
+        ))
         .get(&below("join-requests"), join_requests)
+        .doc(
+            asks::<GroupJoinRequestsResult>(
+                "listGroupJoinRequests",
+                "List who wants to join",
+                &JOIN_REQUESTS,
+            )
+            .required_query("group_id", "The group.", id()),
+        )
         .post(&below("join-requests/update"), decide)
+        .doc(does::<GroupJoinRequestsUpdateRequest>(
+            "updateGroupJoinRequests",
+            "Let them in, or not",
+            &DECIDE,
+        ))
         .post(&below("join-approval-mode"), approval)
+        .doc(does::<GroupJoinApprovalModeRequest>(
+            "setGroupJoinApprovalMode",
+            "Do members come in by themselves?",
+            &APPROVAL,
+        ))
         .get(&below("invite-code"), invitation)
+        .doc(
+            asks::<GroupInviteCode>("getGroupInviteCode", "Read the invitation", &INVITATION)
+                .required_query("group_id", "The group.", id()),
+        )
+        .about("Groups", "Groups at the channel.")
 }
 
 async fn list(
@@ -86,9 +143,11 @@ async fn get(
     Reply::ok(&GroupView::from(*found))
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct GroupCreateRequest {
+    #[schemars(length(min = 1, max = 100))]
     pub name: String,
+    #[schemars(with = "Option<Vec<String>>", length(max = 1000))]
     pub members: Vec<String>,
 }
 
@@ -124,8 +183,9 @@ async fn create(
     Reply::ok(&GroupCreateResult { id })
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct GroupIdRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub group_id: String,
 }
 
@@ -148,11 +208,14 @@ async fn leave(
     Reply::ok(&subject.act(command).await?)
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct GroupMemberUpdateRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub group_id: String,
     /// `add`, `remove`, `promote`, `demote`.
+    #[schemars(extend("enum" = ["add", "remove", "promote", "demote"]))]
     pub action: &'static str,
+    #[schemars(length(min = 1, max = 512))]
     pub member_id: String,
 }
 
@@ -182,12 +245,16 @@ async fn members(
 }
 
 /// Exactly one of the three.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct GroupInfoUpdateRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub group_id: String,
+    #[schemars(length(max = 100))]
     pub name: Option<String>,
     /// Empty: cleared.
+    #[schemars(length(max = 65536))]
     pub description: Option<String>,
+    #[schemars(length(max = 8192))]
     pub avatar_url: Option<String>,
 }
 
@@ -258,11 +325,14 @@ async fn join_requests(
     })
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct GroupJoinRequestsUpdateRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub group_id: String,
     /// `approve` or `reject`.
+    #[schemars(extend("enum" = ["approve", "reject"]))]
     pub action: &'static str,
+    #[schemars(length(min = 1, max = 1000))]
     pub member_ids: Vec<String>,
 }
 
@@ -297,8 +367,9 @@ async fn decide(
     Reply::ok(&subject.act(command).await?)
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct GroupJoinApprovalModeRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub group_id: String,
     pub enabled: bool,
 }

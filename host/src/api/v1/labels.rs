@@ -10,12 +10,14 @@ use super::super::keys::WorkspaceKey;
 use super::super::page::Listed;
 use super::super::query::{PathText, Query};
 use super::super::routes::Routes;
+use super::command_doc::{lists, makes};
 use super::conversation_view::LabelView;
 use super::conversations::ids;
 use super::subject::{ID, Subject, answer_of, page_of};
 use crate::domain::capability;
 use crate::domain::command::{self, Command};
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 const LIST: Operation = Operation::of_list(codes::LIST_CONVERSATION_LABELS_FAILED);
@@ -27,9 +29,34 @@ pub fn routes() -> Routes {
     const ALL: &str = "/v1/accounts/{account_id}/conversations/labels";
     Routes::new()
         .get(ALL, list)
+        .doc(lists::<Listed<LabelView>>(
+            "listConversationLabels",
+            "List the labels",
+            &LIST,
+        ))
         .post(ALL, assign)
+        .doc(makes::<
+            ConversationLabelMembersRequest,
+            ConversationLabelMembersResult,
+        >(
+            "setConversationLabelMembers",
+            "Label conversations, or take the label off",
+            &ASSIGN,
+        ))
         .post(&format!("{ALL}/upsert"), upsert)
+        .doc(makes::<ConversationLabelUpsertRequest, LabelView>(
+            "upsertConversationLabel",
+            "Make or rename a label",
+            &UPSERT,
+        ))
         .post(&format!("{ALL}/delete"), remove)
+        .doc(makes::<
+            ConversationLabelDeleteRequest,
+            ConversationLabelDeleteResult,
+        >(
+            "deleteConversationLabel", "Delete a label", &DELETE
+        ))
+        .about("Labels", "Labels of conversations.")
 }
 
 async fn list(
@@ -46,11 +73,14 @@ async fn list(
     Reply::ok(&listed)
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ConversationLabelMembersRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub label_id: String,
     /// `add` or `remove`.
+    #[schemars(extend("enum" = ["add", "remove"]))]
     pub action: &'static str,
+    #[schemars(length(min = 1, max = 1000))]
     pub conversation_ids: Vec<String>,
 }
 
@@ -64,9 +94,10 @@ impl Read for ConversationLabelMembersRequest {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct ConversationLabelMembersResult {
     label_id: String,
+    #[schemars(extend("enum" = ["add", "remove"]))]
     action: &'static str,
     conversation_ids: Vec<String>,
 }
@@ -100,10 +131,12 @@ async fn assign(
     })
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ConversationLabelUpsertRequest {
     /// None: a new one.
+    #[schemars(length(max = 512))]
     pub label_id: Option<String>,
+    #[schemars(length(min = 1, max = 512))]
     pub name: String,
 }
 
@@ -148,8 +181,9 @@ async fn upsert(
     })
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ConversationLabelDeleteRequest {
+    #[schemars(length(min = 1, max = 512))]
     pub label_id: String,
 }
 
@@ -161,7 +195,7 @@ impl Read for ConversationLabelDeleteRequest {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct ConversationLabelDeleteResult {
     label_id: String,
     deleted: bool,

@@ -9,6 +9,7 @@ use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
 use super::super::keys::Narrowed;
 use super::super::routes::Routes;
+use super::command_doc::does;
 use super::subject::{ID, Subject};
 use crate::domain::account::Account;
 use crate::domain::capability;
@@ -16,6 +17,7 @@ use crate::domain::command::Command;
 use crate::domain::send::{MessageRef, Send, SendState};
 use crate::domain::{SendId, WorkspaceId};
 use axum::extract::State;
+use schemars::JsonSchema;
 
 const EDIT: Operation = Operation::of_message(codes::EDIT_MESSAGE_FAILED);
 const REVOKE: Operation = Operation::of_message(codes::REVOKE_MESSAGE_FAILED);
@@ -29,21 +31,51 @@ const EMOJI: usize = 64;
 pub fn routes() -> Routes {
     Routes::new()
         .post("/v1/messages/edit", edit)
+        .doc(does::<MessageEditRequest>(
+            "editMessage",
+            "Change what a message says",
+            &EDIT,
+        ))
         .post("/v1/messages/revoke", revoke)
+        .doc(does::<MessageRevokeRequest>(
+            "revokeMessage",
+            "Take a message back",
+            &REVOKE,
+        ))
         .post("/v1/messages/reaction", react)
+        .doc(does::<MessageReactionRequest>(
+            "reactMessage",
+            "React to a message, or take it back",
+            &REACT,
+        ))
         .post("/v1/messages/pin", pin)
+        .doc(does::<MessagePinRequest>(
+            "pinMessage",
+            "Pin or unpin a message",
+            &PIN,
+        ))
+        .about(
+            "Message Actions",
+            "What is done to messages that are there.",
+        )
 }
 
 /// `MessageTargetRequest` of the contract.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(inline)]
 pub struct MessageTarget {
+    #[schemars(length(min = 1, max = 512))]
     pub account_id: String,
+    #[schemars(length(min = 1, max = 512))]
     pub conversation_id: String,
     /// The channel's, or ours (`msg_…`).
+    #[schemars(length(min = 1, max = 512))]
     pub message_id: String,
     /// None: the account itself.
+    #[schemars(length(max = 512))]
     pub sender_id: Option<String>,
     /// Our own: of that message, for channels that need more than its id.
+    #[schemars(length(max = 8192))]
     pub reply_token: Option<String>,
 }
 
@@ -166,9 +198,11 @@ async fn subject(
     Ok((subject, found))
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct MessageEditRequest {
+    #[serde(flatten)]
     pub target: MessageTarget,
+    #[schemars(length(min = 1, max = 262_144))]
     pub content: String,
 }
 
@@ -199,10 +233,12 @@ async fn edit(
     Reply::ok(&subject.act(command).await?)
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct MessageRevokeRequest {
+    #[serde(flatten)]
     pub target: MessageTarget,
     /// Our own; true when absent.
+    #[schemars(with = "Option<bool>")]
     pub for_everyone: bool,
 }
 
@@ -229,10 +265,12 @@ async fn revoke(
     Reply::ok(&subject.act(command).await?)
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct MessageReactionRequest {
+    #[serde(flatten)]
     pub target: MessageTarget,
     /// None, or empty: taken back.
+    #[schemars(length(max = 64))]
     pub emoji: Option<String>,
 }
 
@@ -263,8 +301,9 @@ async fn react(
     Reply::ok(&subject.act(command).await?)
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct MessagePinRequest {
+    #[serde(flatten)]
     pub target: MessageTarget,
     pub pinned: bool,
     pub duration_seconds: Option<u32>,

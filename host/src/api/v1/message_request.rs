@@ -10,6 +10,7 @@ use crate::domain::AccountId;
 use crate::domain::capability;
 use crate::domain::send::{ContactCard, Content, Outgoing, Quote};
 use crate::supervisor::control::ProviderInfo;
+use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 const ID: usize = 512;
@@ -27,10 +28,12 @@ pub struct SendRequest {
 }
 
 /// Where a message goes.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct Recipient {
+    #[schemars(length(min = 1, max = 512))]
     pub id: String,
     /// `user`, `group` or `channel`.
+    #[schemars(rename = "type", extend("enum" = KINDS))]
     pub kind: &'static str,
 }
 

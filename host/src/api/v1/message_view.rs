@@ -5,15 +5,23 @@ use super::super::{Api, ReplyTarget};
 use crate::domain::account::Account;
 use crate::domain::error::Certainty;
 use crate::domain::send::{Content, Send, SendState};
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
 /// `SendMessageResult`, with what we know beside it.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "SendMessageResult", example = json!({
+    "message_id": "3EB0C0FFEE10", "account_id": "acc_7mZ2qK9t", "status": "accepted",
+    "id": "msg_0197c2d4", "state": "sent", "message_ids": ["3EB0C0FFEE10"],
+    "sent_at": "2026-03-01T08:30:00Z",
+}))]
 pub struct SendResult {
     /// The channel's first id; ours as long as it is not known.
     message_id: String,
     account_id: String,
     /// The contract's one value.
+    #[schemars(extend("const" = "accepted"))]
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_ref: Option<String>,
@@ -21,6 +29,7 @@ pub struct SendResult {
     reply_token: Option<String>,
     /// Ours, good in every later call.
     id: String,
+    #[schemars(extend("enum" = ["recorded", "dispatched", "sent"]))]
     state: &'static str,
     message_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,11 +135,17 @@ fn failed(send: &Send, certainty: Certainty) -> ApiError {
 }
 
 /// A send as `GET /v1/messages` shows it. The content is not repeated.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Message", example = json!({
+    "id": "msg_0197c2d4", "message_id": "3EB0C0FFEE10", "account_id": "acc_7mZ2qK9t", "state": "sent",
+    "to": {"id": "15550100023", "type": "user"}, "type": "text", "message_ids": ["3EB0C0FFEE10"],
+    "recorded_at": "2026-03-01T08:30:00Z", "sent_at": "2026-03-01T08:30:00Z",
+}))]
 pub struct MessageView {
     id: String,
     message_id: String,
     account_id: String,
+    #[schemars(extend("enum" = SendState::NAMES))]
     state: &'static str,
     to: To,
     r#type: &'static str,
@@ -148,13 +163,15 @@ pub struct MessageView {
     error: Option<FailureView>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "MessageTo")]
 struct To {
     id: String,
     r#type: String,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "MessageFailure")]
 struct FailureView {
     /// As `POST /v1/messages` answers it.
     code: &'static str,

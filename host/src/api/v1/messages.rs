@@ -5,14 +5,16 @@ use super::super::body::{JsonBody, Read};
 use super::super::codes;
 use super::super::envelope::{Answer, IDEMPOTENT_REPLAYED, PREFERENCE_APPLIED, Reply};
 use super::super::error::{ApiError, Operation};
-use super::super::fields::Fields;
+use super::super::fields::{self, Fields};
 use super::super::in_flight;
 use super::super::keys::Narrowed;
+use super::super::openapi::Doc;
 use super::super::prefer::{self, Preference};
 use super::super::query::{PathText, Query};
 use super::super::routes::Routes;
 use super::forward_request::MessageForwardRequest;
 use super::message_request::SendRequest;
+use super::message_schema::SendMessageRequest;
 use super::message_view::{self, MessageView, SendResult};
 use crate::domain::account::Account;
 use crate::domain::send::{Idempotency, Send, SendState};
@@ -23,8 +25,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
 
@@ -34,9 +37,85 @@ const KEY_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
 pub fn routes() -> Routes {
     Routes::new()
         .post("/v1/messages", send)
+        .doc(send_doc())
         .post("/v1/messages/forward", forward)
+        .doc(
+            send_doc()
+                .renamed("forwardMessage")
+                .body::<MessageForwardRequest>()
+                .fails([codes::NOT_FOUND]),
+        )
         .get("/v1/messages", list)
+        .doc(
+            Doc::new("listMessages", "List sends, newest first")
+                .query(
+                    "state",
+                    "Only those in this state.",
+                    json!({"type": "string", "enum": SendState::NAMES}),
+                )
+                .query(
+                    "account_id",
+                    "Only those of this account.",
+                    json!({"type": "string"}),
+                )
+                .query(
+                    "cursor",
+                    "A `next_cursor` of this list.",
+                    json!({"type": "string"}),
+                )
+                .query(
+                    "limit",
+                    "What is above 200 counts as 200.",
+                    json!({"type": "integer", "minimum": 1, "default": 50}),
+                )
+                .ok::<MessagePage>(),
+        )
         .get("/v1/messages/{message_id}", read)
+        .doc(
+            Doc::new("getMessage", "Look up what became of a send")
+                .query(
+                    "account_id",
+                    "Required with the channel's id of a message.",
+                    json!({"type": "string"}),
+                )
+                .ok::<MessageView>(),
+        )
+        .about("Messages", "Sending, and what became of sends.")
+}
+
+fn send_doc() -> Doc {
+    Doc::new("sendMessage", "Send a message")
+        .more(
+            "The send is durable before anything leaves the host; then the request waits for the \
+             channel's own message id. **504 `send_outcome_unknown`** means that the channel may have \
+             sent it: do not repeat it blindly.",
+        )
+        .header(
+            "Idempotency-Key",
+            "A repeat with this key and the same body sends nothing and answers the send's present \
+             state. A quoted string (`\"order-42\"`) or the bare characters.",
+            json!({"type": "string", "minLength": 1, "maxLength": 255}),
+        )
+        .header(
+            "Prefer",
+            "`wait=N` (seconds, 0 to 60), `respond-async` (RFC 7240). What is unknown is ignored.",
+            json!({"type": "string", "examples": ["wait=30", "respond-async"]}),
+        )
+        .body::<SendMessageRequest>()
+        .ok::<SendResult>()
+        .with_headers(&["Idempotent-Replayed", "Preference-Applied"])
+        .answers::<SendResult>(202)
+        .with_headers(&["Idempotent-Replayed", "Preference-Applied"])
+        .fails(SEND.acts())
+        .fails([
+            codes::INVALID_CONVERSATION_TYPE,
+            codes::UNSUPPORTED_CONVERSATION_TYPE,
+            codes::UNSUPPORTED_MESSAGE_TYPE,
+            codes::INVALID_REPLY_TOKEN,
+            codes::IDEMPOTENCY_IN_FLIGHT,
+            codes::IDEMPOTENCY_KEY_REUSED,
+            codes::SEND_OUTCOME_UNKNOWN,
+        ])
 }
 
 /// What is to be sent.
@@ -268,7 +347,7 @@ async fn read(
     Reply::ok(&MessageView::new(&send))
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct MessagePage {
     items: Vec<MessageView>,
     has_more: bool,
@@ -280,12 +359,8 @@ async fn list(State(api): State<Api>, key: Narrowed, query: Query) -> Answer {
     let state = query
         .text("state")
         .map(|text| {
-            SendState::parse(text).ok_or_else(|| {
-                ApiError::field(
-                    "state",
-                    "must be one of recorded, dispatched, sent, failed, unknown",
-                )
-            })
+            SendState::parse(text)
+                .ok_or_else(|| ApiError::field("state", fields::one_of(&SendState::NAMES)))
         })
         .transpose()?;
     let limit = query.limit(50, 200)?;

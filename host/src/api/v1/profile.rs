@@ -9,11 +9,14 @@ use super::super::fields::Fields;
 use super::super::keys::WorkspaceKey;
 use super::super::query::{PathPair, PathText};
 use super::super::routes::Routes;
+use super::command_doc::{asks, does, makes};
 use super::subject::{ID, Subject, answer_of, odd};
+use crate::domain::account::Profile;
 use crate::domain::command::{self, Command};
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const OWN: Operation = Operation::of_command(codes::COMMAND_FAILED, codes::NOT_FOUND);
 const BIO: usize = 64 * 1024;
@@ -22,9 +25,36 @@ pub fn routes() -> Routes {
     const PROFILE: &str = "/v1/accounts/{account_id}/profile";
     Routes::new()
         .get(PROFILE, get)
+        .doc(asks::<Profile>(
+            "getAccountProfile",
+            "Read the account's person on its channel",
+            &OWN,
+        ))
         .patch(PROFILE, update)
+        .doc(does::<ProfileUpdateRequest>(
+            "updateAccountProfile",
+            "Change it; what is absent stays",
+            &OWN,
+        ))
         .post(&format!("{PROFILE}/presence"), presence)
+        .doc(does::<PresenceRequest>(
+            "setAccountPresence",
+            "Show the account as online or not",
+            &OWN,
+        ))
         .post("/v1/accounts/{account_id}/commands/{name}", run)
+        .doc(
+            makes::<Map<String, Value>, CommandResult>(
+                "runAccountCommand",
+                "Do what only one channel has",
+                &OWN,
+            )
+            .optional_body::<Map<String, Value>>(),
+        )
+        .about(
+            "Profile",
+            "The account's person on its channel, and what only one channel has.",
+        )
 }
 
 async fn get(
@@ -38,10 +68,12 @@ async fn get(
 }
 
 /// What is absent stays.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ProfileUpdateRequest {
+    #[schemars(length(max = 512))]
     pub display_name: Option<String>,
     /// Empty: cleared.
+    #[schemars(length(max = 65536))]
     pub bio: Option<String>,
 }
 
@@ -83,7 +115,7 @@ async fn update(
     Reply::ok(&subject.act(command).await?)
 }
 
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct PresenceRequest {
     pub online: bool,
 }
@@ -109,7 +141,7 @@ async fn presence(
     Reply::ok(&subject.act(command).await?)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct CommandResult {
     /// What it gave back; null: nothing.
     value: Value,

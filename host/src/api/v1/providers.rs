@@ -6,6 +6,7 @@ use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::ApiError;
 use super::super::keys::WorkspaceKey;
+use super::super::openapi::Doc;
 use super::super::query::{PathText, Query};
 use super::super::routes::Routes;
 use super::capabilities::FeatureView;
@@ -14,8 +15,9 @@ use crate::storage::lease::OwnershipState;
 use crate::supervisor::control::{Installed, ProviderInfo, Refused};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,9 +35,49 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 pub fn routes() -> Routes {
     Routes::new()
         .get("/v1/providers", list)
+        .doc(list_doc())
         .post("/v1/providers", upload)
+        .doc(upload_doc())
         .get("/v1/providers/{provider}", read)
+        .doc(
+            Doc::new("getProvider", "Read what is installed of one provider")
+                .ok::<ProviderView>()
+                .fails([codes::NOT_FOUND]),
+        )
         .get("/v1/providers/{provider}/regions", regions)
+        .doc(
+            Doc::new(
+                "listProviderRegions",
+                "Where accounts of a provider can be placed",
+            )
+            .ok::<Regions>()
+            .fails([codes::INVALID_PROVIDER, codes::LIST_PROVIDER_REGIONS_FAILED]),
+        )
+        .about("Providers", "The components that speak to channels.")
+}
+
+pub fn list_doc() -> Doc {
+    Doc::new("listProviders", "List what is installed").ok::<Vec<Listed>>()
+}
+
+pub fn upload_doc() -> Doc {
+    Doc::new("installProvider", "Install a component")
+        .more("202: it asks for more than was granted, is kept, and runs when that is approved.")
+        .query(
+            "approve",
+            "Grant what it asks for by the same act.",
+            json!({"type": "string", "enum": ["true", "false"]}),
+        )
+        .bytes("application/wasm")
+        .ok::<InstalledView>()
+        .created::<InstalledView>()
+        .answers::<InstalledView>(202)
+        .fails([
+            codes::INVALID_COMPONENT,
+            codes::STANDBY,
+            codes::NOT_FOUND,
+            codes::CONFLICT,
+        ])
 }
 
 /// The provider of this name, for a request that names it; otherwise the published error.
@@ -63,13 +105,33 @@ async fn regions(
         Err(error) if error.code == codes::NO_ALLOCATABLE_SERVER => false,
         Err(error) => return Err(error),
     };
-    Reply::ok(&json!({
-        "provider": provider,
-        "regions": [{"region": REGION, "supported": available, "allocatable": available}],
-    }))
+    Reply::ok(&Regions {
+        provider,
+        regions: [Region {
+            region: REGION,
+            supported: available,
+            allocatable: available,
+        }],
+    })
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ProviderRegions")]
+struct Regions {
+    provider: String,
+    regions: [Region; 1],
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "RegionAvailability")]
+struct Region {
+    region: &'static str,
+    supported: bool,
+    allocatable: bool,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Provider")]
 struct ProviderView {
     provider: String,
     aliases: Vec<String>,
@@ -84,11 +146,38 @@ struct ProviderView {
     can_send: bool,
     can_sign_in: bool,
     features: Vec<FeatureView>,
-    sign_in_methods: Vec<Value>,
+    sign_in_methods: Vec<SignInMethodView>,
     config_schema: Value,
+    /// Of the whole host.
     accounts: u64,
-    other_versions: Vec<Value>,
-    last_refusal: Option<Value>,
+    other_versions: Vec<OtherVersion>,
+    last_refusal: Option<RefusalView>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "SignInMethod")]
+struct SignInMethodView {
+    name: String,
+    title: String,
+    auth_mode: String,
+    /// JSON Schema of what it wants to know beforehand.
+    inputs: Option<Value>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ProviderOtherVersion")]
+struct OtherVersion {
+    digest: String,
+    accounts: u64,
+}
+
+/// A component that was refused.
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ProviderRefusal")]
+struct RefusalView {
+    at: String,
+    source: String,
+    reason: String,
 }
 
 impl From<ProviderInfo> for ProviderView {
@@ -110,8 +199,13 @@ impl From<ProviderInfo> for ProviderView {
                 .sign_in_methods
                 .into_iter()
                 .map(|(name, title, inputs)| {
-                    let auth_mode = super::account_request::mode_of(&name);
-                    json!({"name": name, "title": title, "auth_mode": auth_mode, "inputs": inputs})
+                    let auth_mode = super::account_request::mode_of(&name).to_owned();
+                    SignInMethodView {
+                        name,
+                        title,
+                        auth_mode,
+                        inputs,
+                    }
                 })
                 .collect(),
             config_schema: info.config_schema,
@@ -119,29 +213,30 @@ impl From<ProviderInfo> for ProviderView {
             other_versions: info
                 .other_versions
                 .into_iter()
-                .map(|(digest, accounts)| json!({"digest": digest, "accounts": accounts}))
+                .map(|(digest, accounts)| OtherVersion { digest, accounts })
                 .collect(),
             last_refusal: info.last_refusal.map(refusal),
         }
     }
 }
 
-fn refusal(refused: Refused) -> Value {
-    json!({
-        "at": refused.at.rfc3339(),
-        "source": refused.source,
-        "reason": refused.reason,
-    })
+fn refusal(refused: Refused) -> RefusalView {
+    RefusalView {
+        at: refused.at.rfc3339(),
+        source: refused.source,
+        reason: refused.reason,
+    }
 }
 
 /// Installed, or only tried.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "ListedProvider")]
 #[serde(untagged)]
 enum Listed {
     Installed(Box<ProviderView>),
     Refused {
         provider: Option<String>,
-        last_refusal: Value,
+        last_refusal: RefusalView,
     },
 }
 
@@ -174,7 +269,8 @@ async fn read(State(api): State<Api>, PathText(name): PathText) -> Answer {
     Reply::ok(&ProviderView::from(info))
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "InstalledProvider")]
 struct InstalledView {
     provider: String,
     version: String,

@@ -4,7 +4,25 @@ use super::super::error::ApiError;
 use super::super::fields::Fields;
 use crate::domain::Secret;
 use crate::domain::account::{Proxy, ProxyKind};
+use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
+
+/// An account's proxy as a request has it, for the description.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub struct ProxyRequest {
+    #[schemars(length(max = 253))]
+    host: Option<String>,
+    #[schemars(range(min = 1))]
+    port: Option<u16>,
+    /// `http` when absent; `https` is the same, reached without TLS. Also called `type`.
+    #[schemars(extend("enum" = ["http", "https", "socks5", null]))]
+    proxy_type: Option<String>,
+    #[schemars(length(max = 1024))]
+    username: Option<String>,
+    #[schemars(length(max = 1024))]
+    password: Option<String>,
+}
 
 /// `proxy`, or the older `proxy_config`: an object, or an object as JSON text. None: neither is
 /// there. `Some(None)`: an empty object or null, which takes the proxy away.

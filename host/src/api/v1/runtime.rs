@@ -6,6 +6,7 @@ use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::Operation;
 use super::super::keys::WorkspaceKey;
+use super::super::openapi::Doc;
 use super::super::query::PathText;
 use super::super::routes::Routes;
 use super::account_view::runtime_error;
@@ -13,24 +14,50 @@ use crate::domain::WorkspaceId;
 use crate::domain::account::RuntimeStatus;
 use crate::supervisor::control::RuntimeAction;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 const ACT: Operation = Operation::of_runtime(codes::RUN_RUNTIME_ACTION_FAILED);
 
 pub fn routes() -> Routes {
+    let action = |id: &'static str, summary: &'static str| {
+        Doc::new(id, summary)
+            .optional_body::<Map<String, Value>>()
+            .ok::<RuntimeActionResult>()
+            .fails(ACT.acts())
+    };
     Routes::new()
         .post("/v1/accounts/{account_id}/runtime/refresh", refresh)
+        .doc(action("refreshAccountRuntime", "Look how the runtime is"))
         .post("/v1/accounts/{account_id}/runtime/start", start)
+        .doc(action("startAccountRuntime", "Start the runtime"))
         .post("/v1/accounts/{account_id}/runtime/stop", stop)
+        .doc(action(
+            "stopAccountRuntime",
+            "Stop the runtime until it is started again",
+        ))
         .post("/v1/accounts/{account_id}/runtime/reconnect", reconnect)
+        .doc(action(
+            "reconnectAccountRuntime",
+            "Close the connections and open them anew",
+        ))
+        .about("Account Runtime", "The live instance of one account.")
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(example = json!({
+    "account_id": "acc_7mZ2qK9t", "provider": "harbor", "action": "start",
+    "operation_status": "succeeded", "runtime_status": "running", "runtime_error": "",
+}))]
 struct RuntimeActionResult {
     account_id: String,
     provider: String,
+    #[schemars(extend("enum" = ["refresh_status", "start", "stop", "reconnect"]))]
     action: &'static str,
+    #[schemars(extend("enum" = ["succeeded", "failed"]))]
     operation_status: &'static str,
+    #[schemars(with = "RuntimeStatus")]
     runtime_status: &'static str,
     runtime_error: String,
 }

@@ -4,12 +4,19 @@ use crate::domain::Timestamp;
 use crate::domain::account::{Account, AuthStatus};
 use crate::domain::error::Failure;
 use crate::domain::sign_in::{Flow, Question, Step};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(example = json!({
+    "account_id": "acc_7mZ2qK9t", "status": "awaiting_code", "auth_payload": {},
+    "auth_fields": [{"type": "code", "required": true, "label": "Code", "placeholder": "123456", "name": "code"}],
+    "expires_at": "2026-03-01T08:35:00Z", "last_error": "",
+}))]
 pub struct AccountSession {
     account_id: String,
+    #[schemars(with = "AuthStatus")]
     status: &'static str,
     auth_fields: Vec<AuthField>,
     auth_payload: Map<String, Value>,
@@ -22,7 +29,7 @@ pub struct AccountSession {
     last_error_message: String,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
 struct AuthField {
     /// `phone`, `email`, `username`, `code`, `password`, `token`, `file`, `choice`, `text`.
     r#type: String,

@@ -11,6 +11,7 @@ use crate::domain::account::Account;
 use crate::domain::chat::{Page, PageOf};
 use crate::domain::command::{Answer, Command};
 use crate::supervisor::control::ProviderInfo;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -18,8 +19,10 @@ use std::sync::Arc;
 pub const ID: usize = 512;
 
 /// `OkData` of the contract.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "OkData")]
 pub struct Done {
+    #[schemars(extend("const" = true))]
     ok: bool,
 }
 

@@ -7,26 +7,65 @@ use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
 use super::super::keys::WorkspaceKey;
+use super::super::openapi::Doc;
 use super::super::routes::Routes;
 use super::super::workspace_changes;
 use crate::domain::WorkspaceId;
 use crate::storage::Workspace;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const READ: Operation = Operation::of_account(codes::GET_WORKSPACE_FAILED);
 
 pub fn routes() -> Routes {
     Routes::new()
         .get("/v1/workspace", read)
+        .doc(
+            Doc::new("getWorkspace", "Read the workspace that the key opens")
+                .ok::<WorkspaceView>()
+                .fails(READ.reads())
+                .fails([codes::NOT_FOUND]),
+        )
         .patch("/v1/workspace", update)
+        .doc(
+            Doc::new(
+                "updateWorkspace",
+                "Change the workspace's name, status and metadata",
+            )
+            .body::<WorkspaceUpdate>()
+            .ok::<WorkspaceView>()
+            .fails([codes::NOT_FOUND]),
+        )
+        .about("Workspace", "The workspace that the key opens.")
 }
 
-#[derive(Serialize)]
+/// What a change of the workspace holds, for the description.
+#[derive(JsonSchema)]
+#[schemars(rename = "WorkspaceUpdateRequest", example = json!({
+    "name": "Harbor Desk", "status": "active", "metadata": {"env": "prod"},
+}))]
+#[expect(dead_code, reason = "only its schema is used")]
+struct WorkspaceUpdate {
+    #[schemars(length(min = 1, max = 200))]
+    name: String,
+    #[schemars(extend("enum" = ["active", "inactive"]))]
+    status: String,
+    /// As it was when absent.
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Workspace", example = json!({
+    "name": "Harbor Desk", "status": "active", "metadata": {"env": "prod"},
+    "account_quota": 25, "account_quota_unlimited": false,
+}))]
 struct WorkspaceView {
     name: String,
     status: String,
+    #[schemars(with = "BTreeMap<String, String>")]
     metadata: Value,
     /// 0 when unlimited.
     account_quota: u64,

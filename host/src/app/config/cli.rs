@@ -28,6 +28,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show or check the configuration.
     Config(ConfigArgs),
+    /// Print the description of the REST API (OpenAPI 3.1), as a host serves it at /openapi.json.
+    Openapi,
     /// Ask a running host whether it is alive and ready.
     Health(HealthArgs),
     /// Copy the database of a host, which may be running, to a file.

@@ -58,7 +58,8 @@ impl Template {
         Ok(Self { parts })
     }
 
-    fn text(&self) -> String {
+    /// As it is written.
+    pub fn text(&self) -> String {
         self.parts.iter().map(Part::text).collect()
     }
 }

@@ -47,7 +47,7 @@ pub struct Composed {
 pub enum Piece {
     Bytes(Bytes),
     /// A blob of the media store.
-    Blob(String),
+    Blob(#[allow(dead_code)] String),
 }
 
 pub fn compose(

@@ -11,6 +11,7 @@ use crate::domain::chat::{
 };
 use crate::domain::{AccountId, Timestamp};
 use anyport_contract::anyport::provider::{model, replies};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -158,11 +159,16 @@ pub fn value(json: &str) -> Checked<Value> {
 }
 
 /// A message as `conversation.history` tells of it, with a token to answer it.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "PastMessage")]
 struct Told<'a> {
     #[serde(flatten)]
     message: PastMessage<'a>,
     reply_token: String,
+}
+
+pub fn message_schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<Told<'_>>()
 }
 
 pub fn message(

@@ -1,11 +1,13 @@
 //! What one message looks like in an event. Keys after the published ones are ours.
 
 use super::shape::{AttachmentBlock, PersonBlock};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// What stands in `data.message` of received and edited ones.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventMessage")]
 pub(super) struct LiveMessage<'a> {
     pub id: &'a str,
     #[serde(rename = "type")]
@@ -23,7 +25,8 @@ pub(super) struct LiveMessage<'a> {
 }
 
 /// A message of the history.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventPastMessage")]
 pub(super) struct PastMessage<'a> {
     pub id: &'a str,
     #[serde(rename = "type")]
@@ -40,7 +43,8 @@ pub(super) struct PastMessage<'a> {
 }
 
 /// Our own keys of a message.
-#[derive(Default, Serialize)]
+#[derive(Default, JsonSchema, Serialize)]
+#[schemars(inline)]
 pub(super) struct More<'a> {
     /// `markdown` or `html`; left out for plain text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +68,8 @@ pub(super) struct More<'a> {
 }
 
 /// Places are in Unicode scalar values.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventMention")]
 pub(super) struct MentionBlock<'a> {
     pub id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,7 +78,8 @@ pub(super) struct MentionBlock<'a> {
     pub length: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventQuote")]
 pub(super) struct QuoteBlock<'a> {
     pub message_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +88,8 @@ pub(super) struct QuoteBlock<'a> {
     pub text: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventLocation")]
 pub(super) struct LocationBlock<'a> {
     pub latitude: f64,
     pub longitude: f64,
@@ -92,7 +99,8 @@ pub(super) struct LocationBlock<'a> {
     pub address: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventInteractive")]
 pub(super) struct InteractiveBlock<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<&'a str>,
@@ -103,14 +111,16 @@ pub(super) struct InteractiveBlock<'a> {
     pub sections: Vec<SectionBlock<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventInteractiveSection")]
 pub(super) struct SectionBlock<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<&'a str>,
     pub choices: Vec<ChoiceBlock<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventChoice")]
 pub(super) struct ChoiceBlock<'a> {
     pub id: &'a str,
     pub title: &'a str,
@@ -120,7 +130,8 @@ pub(super) struct ChoiceBlock<'a> {
     pub url: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventCustom")]
 pub(super) struct CustomBlock<'a> {
     pub name: &'a str,
     pub value: Option<&'a RawValue>,

@@ -4,10 +4,12 @@
 use super::message::{LiveMessage, PastMessage};
 use crate::domain::Timestamp;
 use anyport_contract::anyport::provider::types;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-#[derive(Clone, Copy, Default, Serialize)]
+#[derive(Clone, Copy, Default, JsonSchema, Serialize)]
+#[schemars(rename = "EventWord")]
 pub(super) struct EventBlock<'a> {
     pub kind: &'a str,
     /// The emoji; empty: taken back.
@@ -25,7 +27,8 @@ impl<'a> EventBlock<'a> {
 }
 
 /// `type` is left out where the provider only told the id.
-#[derive(Default, Serialize)]
+#[derive(Default, JsonSchema, Serialize)]
+#[schemars(rename = "EventConversation")]
 pub(super) struct ConversationBlock<'a> {
     pub id: &'a str,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -61,7 +64,8 @@ impl<'a> ConversationBlock<'a> {
     }
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, JsonSchema, Serialize)]
+#[schemars(rename = "EventPerson")]
 pub(super) struct PersonBlock<'a> {
     pub id: &'a str,
     #[serde(rename = "type")]
@@ -83,7 +87,8 @@ impl<'a> PersonBlock<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventAttachment")]
 pub(super) struct AttachmentBlock<'a> {
     /// `image`, `video`, `audio`, `document`, `sticker`, `unknown`.
     #[serde(rename = "type")]
@@ -112,7 +117,8 @@ pub(super) struct AttachmentBlock<'a> {
     pub extra: Option<&'a RawValue>,
 }
 
-#[derive(Default, PartialEq, Serialize)]
+#[derive(Default, JsonSchema, PartialEq, Serialize)]
+#[schemars(rename = "EventMetadata")]
 pub(super) struct MetadataBlock {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_big_file: Option<bool>,
@@ -121,7 +127,8 @@ pub(super) struct MetadataBlock {
     pub voice: bool,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventMessageData")]
 pub(super) struct MessageData<'a> {
     pub conversation: ConversationBlock<'a>,
     pub sender: PersonBlock<'a>,
@@ -131,7 +138,8 @@ pub(super) struct MessageData<'a> {
 }
 
 /// What happened to messages that the receiver knows.
-#[derive(Default, Serialize)]
+#[derive(Default, JsonSchema, Serialize)]
+#[schemars(rename = "EventAboutMessages")]
 pub(super) struct AboutMessages<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation: Option<ConversationBlock<'a>>,
@@ -151,7 +159,8 @@ pub(super) struct AboutMessages<'a> {
     pub chat_id: Option<&'a str>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Default, JsonSchema, Serialize)]
+#[schemars(rename = "EventTarget")]
 pub(super) struct TargetBlock<'a> {
     /// The last of a batch: the one that was read or delivered last.
     pub id: &'a str,
@@ -187,7 +196,8 @@ impl<'a> TargetBlock<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventError")]
 pub(super) struct ErrorBlock<'a> {
     pub code: &'static str,
     pub message: &'a str,
@@ -218,7 +228,8 @@ impl<'a> ErrorBlock<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventActivityData")]
 pub(super) struct ActivityData<'a> {
     pub conversation: ConversationBlock<'a>,
     pub sender: Option<PersonBlock<'a>>,
@@ -227,13 +238,15 @@ pub(super) struct ActivityData<'a> {
     pub chat_id: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventActivity")]
 pub(super) struct ActivityBlock<'a> {
     pub kind: &'a str,
     pub active: bool,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventPresenceData")]
 pub(super) struct PresenceData<'a> {
     pub contact: PersonBlock<'a>,
     pub online: bool,
@@ -243,7 +256,8 @@ pub(super) struct PresenceData<'a> {
 }
 
 /// Only what changed is there.
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventConversationData")]
 pub(super) struct ConversationData<'a> {
     pub conversation: ConversationBlock<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -262,7 +276,8 @@ pub(super) struct ConversationData<'a> {
     pub chat_id: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventConversationGoneData")]
 pub(super) struct ConversationGoneData<'a> {
     pub conversation: ConversationBlock<'a>,
     pub delete_media: bool,
@@ -270,13 +285,15 @@ pub(super) struct ConversationGoneData<'a> {
     pub chat_id: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventContactData")]
 pub(super) struct ContactData<'a> {
     pub contact: ContactBlock<'a>,
     pub event: EventBlock<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventContact")]
 pub(super) struct ContactBlock<'a> {
     pub id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -297,7 +314,8 @@ pub(super) struct ContactBlock<'a> {
     pub extra: Option<&'a RawValue>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventGroupData")]
 pub(super) struct GroupData<'a> {
     pub conversation: ConversationBlock<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -309,7 +327,8 @@ pub(super) struct GroupData<'a> {
     pub chat_id: &'a str,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Default, JsonSchema, Serialize)]
+#[schemars(rename = "EventChange")]
 pub(super) struct ChangeBlock<'a> {
     pub kind: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -329,7 +348,8 @@ impl<'a> ChangeBlock<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventJoinRequestData")]
 pub(super) struct JoinRequestData<'a> {
     pub conversation: ConversationBlock<'a>,
     pub requester: PersonBlock<'a>,
@@ -339,7 +359,8 @@ pub(super) struct JoinRequestData<'a> {
     pub chat_id: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventHistoryData")]
 pub(super) struct HistoryData<'a> {
     pub conversation: ConversationBlock<'a>,
     pub messages: Vec<PastMessage<'a>>,
@@ -347,19 +368,22 @@ pub(super) struct HistoryData<'a> {
     pub chat_id: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventHistorySyncedData")]
 pub(super) struct HistorySyncedData<'a> {
     pub summary: SummaryBlock,
     pub event: EventBlock<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventSummary")]
 pub(super) struct SummaryBlock {
     pub conversations: u32,
     pub messages: u32,
 }
 
-#[derive(Serialize)]
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "EventCustomData")]
 pub(super) struct CustomData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation: Option<ConversationBlock<'a>>,

@@ -181,7 +181,7 @@ fn verify_signed(
         Verify::DigestSha512(_) => same(sha(&digest::SHA512, &message)),
         Verify::Ed25519(_) => {
             let key = public_key(signed, secrets, 32)?;
-            Box::new(move |given| {
+            Box::new(move |given: &[u8]| {
                 UnparsedPublicKey::new(&ED25519, &key)
                     .verify(&message, given)
                     .is_ok()
@@ -189,7 +189,7 @@ fn verify_signed(
         }
         Verify::EcdsaP256(_) => {
             let key = public_key(signed, secrets, 65)?;
-            Box::new(move |given| {
+            Box::new(move |given: &[u8]| {
                 let asn1 = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &key);
                 let fixed = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key);
                 asn1.verify(&message, given).is_ok() || fixed.verify(&message, given).is_ok()
@@ -222,13 +222,13 @@ fn mac<'m>(
         SecretEncoding::Base64 => Zeroizing::new(base64(raw).ok_or(Reason::NoSecret)?),
     };
     let key = hmac::Key::new(algorithm, &key);
-    Ok(Box::new(move |given| {
+    Ok(Box::new(move |given: &[u8]| {
         hmac::verify(&key, message, given).is_ok()
     }))
 }
 
 fn same<'m>(digest: Vec<u8>) -> Fits<'m> {
-    Box::new(move |given| bool::from(given.ct_eq(&digest)))
+    Box::new(move |given: &[u8]| bool::from(given.ct_eq(&digest)))
 }
 
 fn sha(algorithm: &'static digest::Algorithm, message: &[u8]) -> Vec<u8> {
