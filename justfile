@@ -59,6 +59,10 @@ prove-storage:
 prove-takeover:
     ANYPORT_PROVE=1 CI=true cargo test --test it -- --nocapture two_hosts
 
+# A file of 200 MB up and down, the host's memory watched.
+prove-media:
+    ANYPORT_PROVE=1 cargo test --test it -- --nocapture media
+
 # IRC against ngircd and InspIRCd, long.
 prove-irc:
     ANYPORT_PROVE=1 CI=true cargo test --test it -- --nocapture irc

@@ -2,6 +2,9 @@
 //! comes in goes through the account's mailbox and the workers, no socket is in between.
 
 use anyport::domain::{AccountId, WorkspaceId};
+use anyport::media::{self, Media, Place};
+use anyport::network::fetch::MediaFetcher;
+use anyport::network::{Network, NetworkSettings};
 use anyport::runtime::normalize::ReplyTokens;
 use anyport::runtime::port::http::{HttpClient, HttpFlight, HttpSink, OutgoingRequest};
 use anyport::runtime::port::{
@@ -12,6 +15,7 @@ use anyport::storage::lease::Ownership;
 use anyport::storage::sqlite::SqliteSettings;
 use anyport::storage::writer::{Writer, WriterSettings};
 use anyport::storage::{Store, Workspace};
+use anyport::supervisor::MediaParts;
 use anyport::supervisor::control::{Control, NewAccount, SignInCall};
 use anyport::supervisor::{Settings, Supervisor, service::Parts};
 use std::sync::{Arc, Mutex};
@@ -130,6 +134,15 @@ impl World {
         store.put_workspace(&workspace).await?;
         let ownership = Ownership::for_ever(&store.acquire().await?);
         let writer = Writer::start(store.clone(), WriterSettings::default());
+        let place = Place::Local(directory.path().join("media"));
+        let media = Media::open(store.clone(), place, media::Settings::default())?;
+        let network = Network::new(NetworkSettings::default())?;
+        let media = MediaParts {
+            blobs: Arc::new(media.clone()),
+            rows: media.rows(),
+            fetcher: Arc::new(MediaFetcher::new(network.dialer())),
+            keep_ms: media.settings().keep_ms,
+        };
         let (sinks, credits) = (Sinks::default(), Arc::new(Semaphore::new(CREDITS as usize)));
         let supervisor = Supervisor::start(Parts {
             store,
@@ -140,6 +153,7 @@ impl World {
             }),
             http: Arc::new(NoHttp),
             reply_tokens: Arc::new(NoTokens),
+            media,
             engine: engine(),
             ownership,
             settings: Settings::new(Arc::new(|_, _| EgressGrant::default())),

@@ -8,6 +8,7 @@ pub mod api;
 pub mod app;
 pub mod delivery;
 pub mod domain;
+pub mod media;
 pub mod network;
 pub mod runtime;
 pub mod storage;

@@ -19,7 +19,13 @@ fn the_router_and_the_table_are_the_same() {
         let same =
             |other: &Operation| other.method == operation.method && other.path == operation.path;
         assert!(!OPERATIONS[..index].iter().any(same), "{operation:?} twice");
-        let named = ["{account_id}", "{key_id}", "{endpoint_id}", "{message_id}"];
+        let named = [
+            "{account_id}",
+            "{key_id}",
+            "{endpoint_id}",
+            "{message_id}",
+            "{media_id}",
+        ];
         let names = named.iter().any(|part| operation.path.contains(part));
         let of_workspace = matches!(operation.who, Who::Workspace { .. });
         assert!(
@@ -62,6 +68,7 @@ struct World {
     key_id: String,
     operator_key_id: String,
     message: String,
+    medium: String,
     digest: String,
     /// (what it is, its text): good for nothing.
     dead: Vec<(&'static str, String)>,
@@ -117,6 +124,7 @@ impl World {
             key_id: of(KeyKind::Workspace).id.to_string(),
             operator_key_id: of(KeyKind::Operator).id.to_string(),
             message: id(&sent),
+            medium: Self::medium_of(&host).await,
             digest: provider["data"]["versions"][0]["digest"]
                 .as_str()
                 .unwrap()
@@ -139,6 +147,11 @@ impl World {
         let new = json!({"provider": "simulator", "auth_mode": "code",
                          "provider_data": {"user": "ada"}});
         id(&host.post("/v1/accounts", new).await.expect(201))
+    }
+
+    async fn medium_of(host: &Host) -> String {
+        let request = host.request(Method::POST, "/v1/media").body("some bytes");
+        id(&host.send(request).await.expect(201))
     }
 
     async fn endpoint_of(host: &Host) -> String {
@@ -265,6 +278,8 @@ impl World {
             .replace("{endpoint_id}", &self.endpoint)
             .replace("{key_id}", key)
             .replace("{message_id}", &self.message)
+            .replace("{media_id}", &self.medium)
+            .replace("{token}", "no-such-token")
             .replace("{provider}", "simulator")
             .replace("{digest}", &self.digest)
             .replace("{name}", "wave")
@@ -272,6 +287,9 @@ impl World {
         // What is named in the query counts as named.
         let in_query = ["/v1/messages", "/v1/events", "/v1/events/stream"];
         if operation.method == "GET" && in_query.contains(&operation.path) {
+            return format!("{path}?account_id={}", self.account);
+        }
+        if (operation.method, operation.path) == ("POST", "/v1/media") {
             return format!("{path}?account_id={}", self.account);
         }
         if operation.method == "GET" && asks_the_provider(operation) {
@@ -371,8 +389,14 @@ impl World {
     }
 
     /// The ids that nobody else may see.
-    fn own_ids(&self) -> [&str; 4] {
-        [&self.account, &self.endpoint, &self.key_id, &self.message]
+    fn own_ids(&self) -> [&str; 5] {
+        [
+            &self.account,
+            &self.endpoint,
+            &self.key_id,
+            &self.message,
+            &self.medium,
+        ]
     }
 }
 
@@ -476,6 +500,11 @@ async fn nobody_does_what_is_not_theirs() {
         let path = world.path(operation);
         let call = async |key: Option<&str>| world.call(operation, &path, key).await;
         let what = |who: &str| format!("{} {} with {who}", operation.method, operation.path);
+        if operation.path == "/media/{token}" {
+            // The token is the right; without one of ours there is nothing.
+            refused(&call(None).await, 404, "not_found", &what("no token"));
+            continue;
+        }
         // No route is there for what the path names: nobody is let in, and no key helps.
         if operation.who == Who::Channel {
             for key in [None, Some(world.host.key.as_str())] {
@@ -565,6 +594,7 @@ async fn nobody_does_what_is_not_theirs() {
                         .replace(&world.account, "acc_nothing")
                         .replace(&world.endpoint, "we_nothing")
                         .replace(&world.key_id, "ak_nothing")
+                        .replace(&world.medium, "med_nothing")
                         .replace(&world.message, "msg_00000000000070008000000000000000");
                     if nothing != path {
                         let none = world.call(operation, &nothing, Some(&world.foreign)).await;
@@ -585,6 +615,9 @@ async fn nobody_does_what_is_not_theirs() {
 async fn everybody_does_what_is_theirs() {
     let mut world = World::start().await;
     for operation in OPERATIONS {
+        if operation.path == "/media/{token}" {
+            continue;
+        }
         let key = match operation.who {
             Who::Operator => world.host.operator_key.clone(),
             _ => world.host.key.clone(),
@@ -630,6 +663,9 @@ async fn everybody_does_what_is_theirs() {
             }
             if operation.path.contains("{endpoint_id}") {
                 world.endpoint = World::endpoint_of(&world.host).await;
+            }
+            if operation.path.contains("{media_id}") {
+                world.medium = World::medium_of(&world.host).await;
             }
             if operation.path.contains("{workspace_id}") {
                 let keys = world.host.running.store.api_keys().await.unwrap();

@@ -15,6 +15,7 @@ mod held;
 mod irc;
 mod markers;
 mod native_api;
+mod media;
 mod operations;
 mod postgres;
 mod retention;

@@ -237,6 +237,12 @@ pub const OPERATIONS: &[Operation] = &[
     part("GET", "/v1/messages", READ, NOT_FOUND),
     part("GET", "/v1/messages/{message_id}", READ_OR_SEND, NOT_FOUND),
 
+    part("POST", "/v1/media", SEND, NOT_FOUND),
+    part("GET", "/v1/media/{media_id}", READ_OR_SEND, NOT_FOUND),
+    part("GET", "/v1/media/{media_id}/content", READ_OR_SEND, NOT_FOUND),
+    part("DELETE", "/v1/media/{media_id}", SEND, NOT_FOUND),
+    public("/media/{token}"),
+
     whole("GET", "/v1/webhook-endpoints", READ, None),
     whole("POST", "/v1/webhook-endpoints", ALL, None),
     whole("GET", "/v1/webhook-endpoints/{endpoint_id}", READ, NOT_FOUND),

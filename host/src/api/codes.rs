@@ -122,11 +122,15 @@ codes! { own:
     QUOTA_EXCEEDED "quota_exceeded" 409;
     CONFLICT "conflict" 409;
     CURSOR_EXPIRED "cursor_expired" 410;
+    MEDIA_GONE "media_gone" 410;
     PAYLOAD_TOO_LARGE "payload_too_large" 413;
+    UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" 415;
+    RANGE_NOT_SATISFIABLE "range_not_satisfiable" 416;
     IDEMPOTENCY_KEY_REUSED "idempotency_key_reused" 422;
     RATE_LIMITED "rate_limited" 429;
     COMMAND_FAILED "command_failed" 500;
     INTERNAL_ERROR "internal_error" 500;
+    MEDIA_FETCH_FAILED "media_fetch_failed" 502;
     STORAGE_UNAVAILABLE "storage_unavailable" 503;
     NOT_READY "not_ready" 503;
     PROVIDER_UNAVAILABLE "provider_unavailable" 503;

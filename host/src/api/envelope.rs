@@ -109,8 +109,8 @@ pub async fn wrap(
         .get::<MatchedPath>()
         .map_or("none", MatchedPath::as_str)
         .to_owned();
-    // Who knows the address of an account's channel may call it.
-    let path = if route.starts_with("/ingress/") {
+    // Who knows the address of an account's channel may call it, who knows a medium's may get it.
+    let path = if route.starts_with("/ingress/") || route == super::public_media::PATH {
         route.clone()
     } else {
         request.uri().path().to_owned()

@@ -24,7 +24,9 @@ mod limits;
 mod log_reader;
 mod openapi;
 mod page;
+mod media_content;
 mod prefer;
+mod public_media;
 mod query;
 mod request_id;
 mod routes;
@@ -42,7 +44,10 @@ pub use page::Sealer;
 
 use crate::delivery::Lag;
 use crate::domain::id::ApiKeyId;
-use crate::domain::{AccountId, EndpointId};
+use crate::domain::media::BlobId;
+use crate::domain::{AccountId, EndpointId, Timestamp};
+use crate::media::Blobs;
+use crate::storage::blobs::BlobRows;
 use crate::storage::{StorageError, Store};
 use crate::supervisor::control::Control;
 use crate::supervisor::operate::Operate;
@@ -86,6 +91,8 @@ pub struct ApiState {
     pub reply_tokens: Arc<dyn ReplyTokens>,
     pub sealer: Arc<dyn Sealer>,
     pub ingress: IngressState,
+    pub blobs: Arc<dyn Blobs>,
+    pub blob_rows: Arc<dyn BlobRows>,
     pub settings: Settings,
 }
 
@@ -108,6 +115,10 @@ pub trait OperatorSettings: Send + Sync + 'static {
 pub trait ReplyTokens: Send + Sync + 'static {
     fn seal(&self, account: &AccountId, target: &ReplyTarget) -> String;
     fn open(&self, account: &AccountId, token: &str) -> OpenedToken;
+    /// A public address of a blob: what it leads to, and until when. None: it is no such token.
+    fn open_blob_token(&self, _token: &str) -> Option<(BlobId, Timestamp)> {
+        None
+    }
 }
 
 /// The message that a token stands for.
@@ -142,6 +153,12 @@ pub struct Settings {
     pub streams: usize,
     pub endpoints_per_workspace: usize,
     pub keys_per_workspace: usize,
+    /// Of an uploaded medium.
+    pub media_bytes: u64,
+    /// How long media that nothing refers to are kept.
+    pub media_keep_ms: u64,
+    /// How long a request waits for an attachment to come from its channel.
+    pub media_wait: Duration,
     pub limits: Limits,
 }
 
@@ -155,6 +172,9 @@ impl Default for Settings {
             streams: 1024,
             endpoints_per_workspace: 100,
             keys_per_workspace: 100,
+            media_bytes: 2 << 30,
+            media_keep_ms: 7 * crate::storage::DAY_MS,
+            media_wait: Duration::from_secs(60),
             limits: Limits::default(),
         }
     }
@@ -175,6 +195,9 @@ struct Shared {
     reply_tokens: Arc<dyn ReplyTokens>,
     sealer: Arc<dyn Sealer>,
     ingress: IngressState,
+    blobs: Arc<dyn Blobs>,
+    blob_rows: Arc<dyn BlobRows>,
+    media_fetches: public_media::Fetches,
     settings: Settings,
     keys: keys::KeyCache,
     key_buckets: limits::Buckets<ApiKeyId>,
@@ -209,6 +232,9 @@ pub fn router(state: ApiState) -> Router {
         reply_tokens: state.reply_tokens,
         sealer: state.sealer,
         ingress: state.ingress,
+        blobs: state.blobs,
+        blob_rows: state.blob_rows,
+        media_fetches: public_media::Fetches::default(),
         settings: state.settings,
         keys: keys::KeyCache::default(),
         key_buckets: limits::Buckets::default(),
@@ -238,6 +264,8 @@ fn all_routes() -> routes::Routes {
         .merge(health::routes())
         .merge(ingress::routes())
         .merge(openapi::routes())
+        .merge(public_media::routes())
+        .merge(health::routes())
 }
 
 /// What is wrong between the routes and the table of [`access`]; empty when they are the same.

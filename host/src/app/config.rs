@@ -38,6 +38,8 @@ pub struct Config {
     /// `postgres://user:password@host/database`; SQLite in `data` when absent.
     #[serde(serialize_with = "secret::shown")]
     pub database: Option<SecretString>,
+    /// How others reach this host.
+    pub public_url: Option<String>,
     /// The inbox for components; `providers` below `data` when absent.
     pub providers: Option<PathBuf>,
     /// Where the host is reached from outside, for addresses that others are given.
@@ -46,6 +48,7 @@ pub struct Config {
     pub ingress: IngressConfig,
     pub runtime: RuntimeConfig,
     pub webhooks: WebhookConfig,
+    pub media: MediaConfig,
     pub retention: RetentionConfig,
     pub log: LogConfig,
     pub metrics: MetricsConfig,
@@ -99,6 +102,37 @@ pub struct RuntimeConfig {
 pub struct WebhookConfig {
     /// Does `message.received` carry the flat mirrors at its top level?
     pub flat_mirrors: bool,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediaConfig {
+    /// Of one medium.
+    pub max_bytes: u64,
+    /// Types that are taken; none: all.
+    pub types: Vec<String>,
+    /// `media` below `data` when absent.
+    pub directory: Option<PathBuf>,
+    pub s3: S3Config,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3Config {
+    /// A store of this kind is used if there is one.
+    pub bucket: Option<String>,
+    pub region: String,
+    pub endpoint: Option<String>,
+    pub access_key_id: Option<String>,
+    #[serde(serialize_with = "secret::shown")]
+    pub secret_access_key: Option<SecretString>,
+}
+
+impl S3Config {
+    fn is_whole(&self) -> bool {
+        let keys = self.access_key_id.is_some() && self.secret_access_key.is_some();
+        self.bucket.is_none() || keys
+    }
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -299,6 +333,33 @@ impl Config {
             (5..=3600).contains(&self.shutdown.within_s),
             "shutdown.within_s",
             "must be 5 to 3600 seconds",
+        );
+        rule(
+            self.public_url.as_deref().is_none_or(is_base_url),
+            "public_url",
+            "must be an http:// or https:// URL without user and query",
+        );
+        rule(
+            self.media.max_bytes >= 1,
+            "media.max_bytes",
+            "must be at least 1",
+        );
+        let fits = |kind: &String| kind.split('/').count() == 2 && !kind.contains(' ');
+        rule(
+            self.media.types.iter().all(fits),
+            "media.types",
+            "must be types such as image/* or image/png",
+        );
+        rule(
+            self.media.s3.is_whole(),
+            "media.s3.bucket",
+            "needs media.s3.access_key_id and media.s3.secret_access_key beside it",
+        );
+        let endpoint = self.media.s3.endpoint.as_deref();
+        rule(
+            endpoint.is_none_or(is_base_url),
+            "media.s3.endpoint",
+            "must be an http:// or https:// URL without user and query",
         );
         let database = self.database.as_ref().map(DatabaseUrl::try_from);
         if let Some(Err(error)) = database {

@@ -10,6 +10,7 @@ pub mod doctor;
 mod first_start;
 pub mod health;
 mod management;
+mod media;
 pub mod migrate;
 mod notify;
 mod operator_key;
@@ -25,8 +26,10 @@ pub mod workshop;
 
 use crate::api;
 use crate::delivery::Delivery;
+use crate::media::Media;
 use crate::network::guard::AddressPolicy;
 use crate::network::{Network, NetworkSettings, egress};
+use crate::runtime::limits::Limits;
 use crate::runtime::{Engine, EngineSettings};
 use crate::storage::keeper::Keeper;
 use crate::storage::lease::Notice;
@@ -79,6 +82,8 @@ pub struct Running {
     exporter: Option<Exporter>,
     inbox: JoinHandle<()>,
     keeping: JoinHandle<()>,
+    tidying: JoinHandle<()>,
+    pub media: Media,
     operator_settings: Arc<operator_settings::Settings>,
     /// Tasks that listen to other hosts.
     followers: Vec<JoinHandle<()>>,
@@ -148,11 +153,20 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
     let simulator = simulator_server
         .as_ref()
         .map(anyport_simulator::Simulator::address);
-    let tokens = Arc::new(tokens::Tokens::new(store.token_sealer()));
+    let tokens = Arc::new(tokens::Tokens::new(
+        store.token_sealer(),
+        config.public_url.as_deref(),
+        address,
+    ));
+    let media = media::open(&config, store.clone(), &network)?;
     let cache = config.data.join("cache");
     private_directory(&cache)?;
     let engine = Engine::new(EngineSettings {
         max_instances: config.runtime.max_instances,
+        limits: Limits {
+            blob_bytes: config.media.max_bytes,
+            ..Limits::default()
+        },
         cache: Some(cache),
         ..EngineSettings::default()
     })
@@ -166,6 +180,7 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         connector: network.clone(),
         http: network.clone(),
         reply_tokens: tokens.clone(),
+        media: media::parts(&media, &network),
         engine,
         ownership: ownership.clone(),
         settings,
@@ -241,8 +256,12 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
             reading: Semaphore::new(INGRESS_READING),
         },
         reply_tokens: tokens,
+        blobs: Arc::new(media.clone()),
+        blob_rows: media.rows(),
         settings: api::Settings {
             limits: config.limits.limits(),
+            media_bytes: media.settings().max_bytes,
+            media_keep_ms: media.settings().keep_ms,
             ..api::Settings::default()
         },
     })
@@ -273,6 +292,8 @@ pub async fn start(config: Config, listener: TcpListener) -> anyhow::Result<Runn
         exporter,
         inbox,
         keeping,
+        tidying: media::keep_tidy(&media),
+        media,
         operator_settings,
         followers: followers.into_iter().flatten().collect(),
         keeper,
@@ -293,6 +314,7 @@ impl Running {
         let _ = self.stopping.send(true);
         self.inbox.abort();
         self.keeping.abort();
+        self.tidying.abort();
         let mut in_time = true;
         let mut step = |what: &str, done: bool| {
             if !done {

@@ -13,6 +13,8 @@ pub struct RetentionConfig {
     pub attempts_days: f64,
     /// At least one: idempotency keys name a send for so long.
     pub sends_days: f64,
+    /// Media that nothing refers to.
+    pub media_days: f64,
 }
 
 impl Default for RetentionConfig {
@@ -24,6 +26,7 @@ impl Default for RetentionConfig {
             backlog_days: days(retention.backlog_ms),
             attempts_days: days(retention.attempts_ms),
             sends_days: days(retention.sends_ms),
+            media_days: days(retention.media_ms),
         }
     }
 }
@@ -45,6 +48,7 @@ impl RetentionConfig {
             backlog_ms: ms("backlog_days", self.backlog_days, 0.0)?,
             attempts_ms: ms("attempts_days", self.attempts_days, LEAST)?,
             sends_ms: ms("sends_days", self.sends_days, 1.0)?,
+            media_ms: ms("media_days", self.media_days, LEAST)?,
         })
     }
 }

@@ -3,11 +3,13 @@
 //! addresses at which channels call unguessable.
 
 use crate::api::{self, OpenedToken, ReplyTarget};
-use crate::domain::AccountId;
+use crate::domain::media::BlobId;
+use crate::domain::{AccountId, Timestamp};
 use crate::runtime::normalize;
 use crate::storage::seal::TokenSealer;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::net::{Ipv4Addr, SocketAddr};
 
 impl api::Sealer for Tokens {
     fn seal_for(&self, purpose: &str, plain: &[u8]) -> String {
@@ -22,8 +24,24 @@ impl api::Sealer for Tokens {
 const PREFIX: &str = "rt1.";
 const PURPOSE: &str = "reply";
 
+/// Before what is sealed into an address of a blob: attachments' tokens have none.
+const BLOB_PREFIX: &str = "b1.";
+const BLOB_PURPOSE: &str = "blob";
+
 pub struct Tokens {
     sealer: TokenSealer,
+    /// Where the addresses of attachments begin.
+    base: String,
+    /// Where public addresses begin, if this host has any.
+    public: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BlobPlain {
+    #[serde(rename = "b")]
+    blob: BlobId,
+    #[serde(rename = "u")]
+    until: u64,
 }
 
 /// Short keys: the token travels with every message.
@@ -42,8 +60,20 @@ struct Plain<'a> {
 }
 
 impl Tokens {
-    pub fn new(sealer: TokenSealer) -> Self {
-        Self { sealer }
+    /// `public`: how others reach this host, as the operator says; `address`: where it listens.
+    pub fn new(sealer: TokenSealer, public: Option<&str>, address: SocketAddr) -> Self {
+        let public = public.map(|url| url.trim_end_matches('/').to_owned());
+        let mut address = address;
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        Self {
+            sealer,
+            base: public
+                .clone()
+                .unwrap_or_else(|| format!("http://{address}")),
+            public: public.filter(|url| url.starts_with("https://")),
+        }
     }
 }
 
@@ -66,9 +96,32 @@ impl normalize::ReplyTokens for Tokens {
         let bytes = serde_json::to_vec(&plain).unwrap_or_default();
         format!("{PREFIX}{}", self.sealer.seal(PURPOSE, &bytes))
     }
+
+    fn attachment_url(&self, token: &str) -> Option<String> {
+        Some(format!("{}/media/{token}", self.base))
+    }
+
+    fn blob_url(&self, blob: &BlobId, until: Timestamp) -> Option<String> {
+        let base = self.public.as_ref()?;
+        let plain = BlobPlain {
+            blob: blob.clone(),
+            until: until.0,
+        };
+        let sealed = self
+            .sealer
+            .seal(BLOB_PURPOSE, &serde_json::to_vec(&plain).ok()?);
+        Some(format!("{base}/media/{BLOB_PREFIX}{sealed}"))
+    }
 }
 
 impl api::ReplyTokens for Tokens {
+    fn open_blob_token(&self, token: &str) -> Option<(BlobId, Timestamp)> {
+        let sealed = token.strip_prefix(BLOB_PREFIX)?;
+        let bytes = self.sealer.open(BLOB_PURPOSE, sealed)?;
+        let plain: BlobPlain = serde_json::from_slice(&bytes).ok()?;
+        Some((plain.blob, Timestamp(plain.until)))
+    }
+
     fn seal(&self, account: &AccountId, target: &ReplyTarget) -> String {
         normalize::ReplyTokens::seal(
             self,

@@ -313,6 +313,7 @@ fn host_event<D: Serialize>(
         conversation: conversation.map(str::to_owned),
         occurred_at: stamp.occurred_at,
         id: stamp.id,
+        attachments: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! `contact.presence`, `provider.<name>`, operational ones) go only to endpoints that name them,
 //! and always to pull and SSE.
 
+use super::media::NewAttachment;
 use super::{AccountId, EventId, Timestamp};
 
 /// The published types, in the order of the contract.
@@ -63,6 +64,8 @@ pub struct NewEvent {
     pub occurred_at: Timestamp,
     /// The envelope as JSON, serialized once: signed, stored and sent as these bytes.
     pub body: Vec<u8>,
+    /// What its addresses of attachments stand for.
+    pub attachments: Vec<NewAttachment>,
 }
 
 /// An event in the log.

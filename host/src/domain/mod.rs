@@ -14,6 +14,7 @@ pub mod id;
 pub mod ingress;
 pub mod key;
 pub mod manifest;
+pub mod media;
 pub mod policy;
 pub mod raw_json;
 pub mod secret;

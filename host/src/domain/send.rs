@@ -2,6 +2,7 @@
 //! writer of this truth.
 
 use super::error::{Certainty, Failure};
+use super::media::BlobId;
 use super::{AccountId, PartitionId, SendId, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
@@ -151,6 +152,10 @@ pub enum Content {
         text: String,
         format: String,
     },
+    Media {
+        media: Vec<Medium>,
+        caption: Option<Caption>,
+    },
     Contacts {
         contacts: Vec<ContactCard>,
     },
@@ -165,10 +170,97 @@ impl Content {
     pub fn feature(&self) -> &'static str {
         match self {
             Self::Text { .. } => "send.text",
+            Self::Media { media, .. } => media
+                .first()
+                .map_or("send.document", |medium| medium.kind.feature()),
             Self::Contacts { .. } => "send.contact",
             Self::Forward { .. } => "message.forward",
         }
     }
+
+    fn media(&self) -> &[Medium] {
+        match self {
+            Self::Media { media, .. } => media,
+            _ => &[],
+        }
+    }
+
+    /// What it names in the media store.
+    pub fn blobs(&self) -> impl Iterator<Item = &BlobId> {
+        self.media()
+            .iter()
+            .filter_map(|medium| match &medium.source {
+                MediumSource::Blob(id) => Some(id),
+                MediumSource::Url(_) => None,
+            })
+    }
+
+    /// Does the host have to get something of it from an address first?
+    pub fn must_be_fetched(&self) -> bool {
+        let is_far = |medium: &Medium| matches!(medium.source, MediumSource::Url(_));
+        self.media().iter().any(is_far)
+    }
+}
+
+/// A file that is sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Medium {
+    pub kind: MediumKind,
+    pub source: MediumSource,
+    pub mime: Option<String>,
+    pub filename: Option<String>,
+    /// Bytes; known once it is in the media store.
+    pub size: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediumSource {
+    Blob(BlobId),
+    /// Fetched by the host before the provider is called.
+    Url(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediumKind {
+    Image,
+    Video,
+    Audio,
+    Voice,
+    Document,
+    Sticker,
+}
+
+impl MediumKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Audio => "audio",
+            Self::Voice => "voice",
+            Self::Document => "document",
+            Self::Sticker => "sticker",
+        }
+    }
+
+    /// As `lifecycle.feature.name`.
+    pub fn feature(self) -> &'static str {
+        match self {
+            Self::Image => "send.image",
+            Self::Video => "send.video",
+            Self::Audio => "send.audio",
+            Self::Voice => "send.voice",
+            Self::Document => "send.document",
+            Self::Sticker => "send.sticker",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Caption {
+    pub text: String,
+    pub format: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

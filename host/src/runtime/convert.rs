@@ -9,7 +9,7 @@ use crate::domain::account::Profile;
 use crate::domain::chat::PageOf;
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::ingress::{IngressRequest, IngressResponse, MAX_BYTES};
-use crate::domain::send::{Content, MessageRef, Outgoing, SentMessage};
+use crate::domain::send::{Content, Medium, MediumSource, MessageRef, Outgoing, SentMessage};
 use crate::domain::sign_in::{Answer, Display, Question};
 use anyport_contract::anyport::provider::{
     account, http_types, model, replies, sign_in_steps, types,
@@ -189,6 +189,12 @@ type Mention = (String, Option<(u32, u32)>);
 fn content(content: &Content, mentions: &[Mention]) -> Option<model::Content> {
     Some(match content {
         Content::Text { text: body, format } => model::Content::Text(text(body, format, mentions)),
+        Content::Media { media, caption } => model::Content::Media(model::Media {
+            attachments: media.iter().map(attachment).collect(),
+            caption: caption
+                .as_ref()
+                .map(|caption| text(&caption.text, &caption.format, mentions)),
+        }),
         Content::Contacts { contacts } => model::Content::Contacts(
             contacts
                 .iter()
@@ -203,6 +209,25 @@ fn content(content: &Content, mentions: &[Mention]) -> Option<model::Content> {
         ),
         Content::Forward { .. } => return None,
     })
+}
+
+/// What came by address is in the media store by now.
+fn attachment(medium: &Medium) -> model::Attachment {
+    model::Attachment {
+        kind: medium.kind.as_str().to_owned(),
+        blob: match &medium.source {
+            MediumSource::Blob(id) => Some(id.to_string()),
+            MediumSource::Url(_) => None,
+        },
+        reference: None,
+        mime: medium.mime.clone(),
+        filename: medium.filename.clone(),
+        size: medium.size,
+        duration_ms: None,
+        width: None,
+        height: None,
+        extra: None,
+    }
 }
 
 fn labelled(values: &[(String, Option<String>)]) -> Vec<model::Labelled> {

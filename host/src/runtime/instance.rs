@@ -73,6 +73,15 @@ pub enum Call {
         outcome: Result<Arc<HttpResponse>, Failure>,
     },
     Ingress(Arc<IngressRequest>),
+    /// What was read of a blob.
+    Blob {
+        label: String,
+        outcome: Result<Arc<[u8]>, Failure>,
+    },
+    FetchMedia {
+        request: String,
+        reference: String,
+    },
 }
 
 /// What `suspend` hands over: state version and bytes.
@@ -164,6 +173,7 @@ pub struct Instance {
     sign_in: Option<guest::sign_in::Guest>,
     exports: Exports,
     ingress: Option<guest::ingress::Guest>,
+    media: Option<guest::media::Guest>,
     /// A call failed; what its memory holds since is nobody's state.
     failed: bool,
     #[cfg(feature = "native-bench")]
@@ -177,7 +187,7 @@ impl Instance {
     }
 
     fn try_new(provider: &super::check::Loaded, limits: &Limits) -> wasmtime::Result<Self> {
-        use super::check::{INGRESS, LIFECYCLE, REACTOR, SIGN_IN};
+        use super::check::{INGRESS, LIFECYCLE, MEDIA, REACTOR, SIGN_IN};
         let mut store = Store::new(provider.pre.engine(), GuestState::new(limits));
         store.limiter(|state| &mut state.memory);
         // A call of a host function copies what it is given; so much of it at once.
@@ -200,6 +210,10 @@ impl Instance {
             Some(indices) => Some(shape_of(INGRESS, indices.load(&mut store, &instance))?),
             None => None,
         };
+        let media = match &provider.media {
+            Some(indices) => Some(shape_of(MEDIA, indices.load(&mut store, &instance))?),
+            None => None,
+        };
         Ok(Self {
             store,
             lifecycle,
@@ -207,6 +221,7 @@ impl Instance {
             sign_in,
             exports,
             ingress,
+            media,
             failed: false,
             #[cfg(feature = "native-bench")]
             native: None,
@@ -359,6 +374,13 @@ impl Instance {
                 let called = self.exports.call_command(store, request, command)?;
                 return Ok(called.map(|()| Vec::new()));
             }
+            Call::FetchMedia { request, reference } => {
+                let Some(media) = &self.media else {
+                    return Err(wasmtime::Error::msg("the component exports no `media`"));
+                };
+                let fetched = media.call_fetch(&mut self.store, request, reference)?;
+                return Ok(fetched.map(|()| Vec::new()));
+            }
             Call::Ingress(request) => {
                 let Some(ingress) = &self.ingress else {
                     return Err(wasmtime::Error::msg("the component exports no `ingress`"));
@@ -385,6 +407,13 @@ impl Instance {
                 context: context.clone(),
                 outcome: match outcome {
                     Ok(response) => Ok(convert::http_response(response)),
+                    Err(failure) => Err(convert::error(failure)),
+                },
+            }),
+            Call::Blob { label, outcome } => Wake::Blob(guest::reactor::BlobRange {
+                name: label.clone(),
+                outcome: match outcome {
+                    Ok(bytes) => Ok(bytes.to_vec()),
                     Err(failure) => Err(convert::error(failure)),
                 },
             }),

@@ -1,10 +1,11 @@
-//! What an account's turns see and change: kv, secrets, connections and timers, with all that
+//! What an account's turns see and change: kv, secrets, connections, timers and blobs, with all that
 //! earlier turns asked for, also before it is committed.
 //!
 //! Changes of a turn are undone when the turn fails. Owns no truth: storage does.
 
 use super::port::ConnectionSpec;
 use super::port::http::HttpRequest;
+use crate::domain::media::{BlobId, BlobMeta};
 use crate::domain::{SecretBytes, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,6 +19,28 @@ pub trait ColdKv: Send + Sync {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, String>;
     /// In byte order after `after`, at most `limit`.
     fn scan(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<KvEntries, String>;
+    /// A blob that the account may have.
+    fn blob(&self, _id: &str) -> Result<Option<BlobView>, String> {
+        Ok(None)
+    }
+}
+
+/// A blob as the account's turns see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlobView {
+    pub size: u64,
+    pub meta: BlobMeta,
+}
+
+/// A blob that the account makes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MakingView {
+    pub id: BlobId,
+    pub size: u64,
+    /// More was appended than one may have; that was dropped.
+    pub too_large: bool,
+    pub created_at: Timestamp,
+    pub meta: BlobMeta,
 }
 
 /// A connection as the account's turns see it.
@@ -61,6 +84,12 @@ pub struct Ledger {
     pub connections: HashMap<String, ConnectionView>,
     pub timers: HashMap<String, TimerView>,
     pub requests: HashMap<String, RequestView>,
+    /// Blobs in the making, by label.
+    pub making: HashMap<String, MakingView>,
+    /// Reads whose answers are awaited: label and generation.
+    pub reads: HashMap<String, u64>,
+    /// Blobs that were sealed lately: storage may not have them yet.
+    sealed: BTreeMap<String, BlobView>,
     generation: u64,
     undo: Vec<Undo>,
 }
@@ -71,6 +100,9 @@ enum Undo {
     Connection(String, Option<ConnectionView>),
     Timer(String, Option<TimerView>),
     Request(String, Option<RequestView>),
+    Making(String, Option<MakingView>),
+    Read(String, Option<u64>),
+    Sealed(String),
 }
 
 impl Ledger {
@@ -94,6 +126,9 @@ impl Ledger {
             connections: HashMap::new(),
             timers: HashMap::new(),
             requests: HashMap::new(),
+            making: HashMap::new(),
+            reads: HashMap::new(),
+            sealed: BTreeMap::new(),
             generation: 0,
             undo: Vec::new(),
         }
@@ -269,6 +304,36 @@ impl Ledger {
         self.undo.push(Undo::Request(label.to_owned(), before));
     }
 
+    pub fn set_making(&mut self, label: &str, view: Option<MakingView>) {
+        let before = match view {
+            Some(view) => self.making.insert(label.to_owned(), view),
+            None => self.making.remove(label),
+        };
+        self.undo.push(Undo::Making(label.to_owned(), before));
+    }
+
+    pub fn set_read(&mut self, label: &str, generation: Option<u64>) {
+        let before = match generation {
+            Some(generation) => self.reads.insert(label.to_owned(), generation),
+            None => self.reads.remove(label),
+        };
+        self.undo.push(Undo::Read(label.to_owned(), before));
+    }
+
+    /// One that this turn has sealed.
+    pub fn add_blob(&mut self, id: &str, view: BlobView) {
+        self.sealed.insert(id.to_owned(), view);
+        self.undo.push(Undo::Sealed(id.to_owned()));
+    }
+
+    /// A blob that the account may have.
+    pub fn blob(&self, id: &str) -> Result<Option<BlobView>, String> {
+        match self.sealed.get(id) {
+            Some(view) => Ok(Some(view.clone())),
+            None => self.cold.blob(id),
+        }
+    }
+
     /// The turn ended well: what it changed stays.
     pub fn keep(&mut self) {
         self.undo.clear();
@@ -279,6 +344,7 @@ impl Ledger {
         if !self.kv_complete {
             self.kv.clear();
         }
+        self.sealed.clear();
     }
 
     /// Does kv hold more than before the turn that runs?
@@ -307,6 +373,9 @@ impl Ledger {
                 Undo::Connection(label, before) => restore(&mut self.connections, label, before),
                 Undo::Timer(label, before) => restore(&mut self.timers, label, before),
                 Undo::Request(label, before) => restore(&mut self.requests, label, before),
+                Undo::Making(label, before) => restore(&mut self.making, label, before),
+                Undo::Read(label, before) => restore(&mut self.reads, label, before),
+                Undo::Sealed(id) => drop(self.sealed.remove(&id)),
             }
         }
     }

@@ -27,6 +27,10 @@ pub struct Limits {
     pub timers: usize,
     /// HTTP requests of an account that are not answered.
     pub requests: usize,
+    /// Blobs that an account makes at once, and those that it reads at once.
+    pub blob_labels: usize,
+    /// Of one blob.
+    pub blob_bytes: u64,
 }
 
 impl Default for Limits {
@@ -43,6 +47,8 @@ impl Default for Limits {
             connections: 8,
             timers: 256,
             requests: 64,
+            blob_labels: 8,
+            blob_bytes: 2 << 30,
         }
     }
 }

@@ -15,18 +15,21 @@
 //!
 //! and the whole `extra` stands in the event beside them.
 //!
-//! An attachment carries no `url` yet: it has type, mime_type, size, file_name, duration_ms,
-//! title, width, height and metadata.
+//! An attachment has type, url, mime_type, size, file_name, duration_ms, title, width, height and
+//! metadata. Its `url` is an address of this host's own: the bytes are had from the channel when
+//! somebody asks for them first (`links`).
 
 pub mod answers;
 mod around;
 mod content;
 mod limits;
+mod links;
 mod message;
 mod shape;
 
 use crate::domain::envelope::{Mirrors, Stamp, envelope};
 use crate::domain::event::NewEvent;
+use crate::domain::media::{BlobId, NewAttachment};
 use crate::domain::{AccountId, Timestamp};
 use anyport_contract::anyport::provider::{events, model};
 use content::{direction, live_message, sender_kind};
@@ -37,6 +40,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use shape::*;
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 /// Of an attachment's `reference`, as the contract says.
 const MAX_REFERENCE_BYTES: usize = 4096;
@@ -51,6 +55,16 @@ pub trait ReplyTokens {
         sender: Option<&str>,
         reply_context: Option<&str>,
     ) -> String;
+
+    /// Where clients get the bytes of an attachment with this token. None: nowhere.
+    fn attachment_url(&self, _token: &str) -> Option<String> {
+        None
+    }
+
+    /// A public address of a blob that is good until then. None: this host has none.
+    fn blob_url(&self, _blob: &BlobId, _until: Timestamp) -> Option<String> {
+        None
+    }
 }
 
 /// An event that only lacks its id and the top of its envelope.
@@ -65,6 +79,8 @@ pub struct Normalized {
     pub data: Box<RawValue>,
     /// Of `message.received` only.
     pub mirrors: Option<Mirrors>,
+    /// What the addresses in `data` stand for.
+    pub attachments: Vec<NewAttachment>,
 }
 
 impl Normalized {
@@ -79,6 +95,7 @@ impl Normalized {
             dedupe_key: Some(self.dedupe_key),
             conversation: self.conversation,
             occurred_at: self.occurred_at,
+            attachments: self.attachments,
         }
     }
 }
@@ -98,6 +115,7 @@ pub fn normalize(
         emission,
         account,
         tokens,
+        made: RefCell::default(),
     };
     use events::Event;
     let one = match &emission.event {
@@ -130,6 +148,8 @@ struct Build<'a> {
     emission: &'a events::Emission,
     account: &'a AccountId,
     tokens: &'a dyn ReplyTokens,
+    /// Addresses that the event names.
+    made: RefCell<Vec<NewAttachment>>,
 }
 
 /// The schema of `data` in each event that providers emit, by type; `provider.` stands for all of
@@ -199,6 +219,7 @@ impl Build<'_> {
             occurred_at: Timestamp(self.emission.occurred_at),
             data,
             mirrors: None,
+            attachments: self.made.take(),
         })
     }
 
@@ -209,6 +230,7 @@ impl Build<'_> {
     fn received(&self, message: &model::Message) -> Result<Normalized, String> {
         let hints: MessageHints = hints(message.extra.as_deref())?;
         let mut body = live_message(message)?;
+        self.link_content(&mut body.attachments, &message.content);
         body.reply_token = Some(self.tokens.seal(
             self.account,
             &message.conversation,
@@ -233,7 +255,8 @@ impl Build<'_> {
     }
 
     fn edited(&self, message: &model::Message) -> Result<Normalized, String> {
-        let body = live_message(message)?;
+        let mut body = live_message(message)?;
+        self.link_content(&mut body.attachments, &message.content);
         let data = message_data(message, body, EventBlock::of("message_updated"))?;
         self.finish("message.updated", Some(&message.conversation), &data)
     }

@@ -1,11 +1,19 @@
-//! What a turn and the rest of the host say to each other about connections. Implemented by
-//! `network`, driven by `supervisor`.
+//! What a turn and the rest of the host say to each other about connections and about blobs.
+//! Implemented by `network` and `media`, driven by `supervisor`.
 
 pub mod http;
 
+use crate::domain::WorkspaceId;
 use crate::domain::account::Proxy;
 use crate::domain::error::Failure;
 use crate::domain::manifest::PlaceKind;
+use crate::domain::media::{Blob, BlobError, BlobId, BlobOwner};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::Stream;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// The contract's `connections.spec`, without the transports that this host does not offer yet.
@@ -138,4 +146,48 @@ pub trait Connector: Send + Sync + 'static {
         proxy: Option<Proxy>,
         sink: Arc<dyn ConnectionSink>,
     ) -> Box<dyn Connection>;
+}
+
+/// Bytes on their way, in pieces; never more of them in memory than a few pieces. An error ends
+/// them.
+pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// A blob to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewBlob {
+    pub owner: BlobOwner,
+    /// None, or a type that says nothing (`application/octet-stream`): as the first bytes look.
+    pub mime: Option<String>,
+    pub filename: Option<String>,
+    /// Within the operator's own limit.
+    pub max_bytes: Option<u64>,
+}
+
+/// The media store. Every call may wait for a disk or for another server.
+#[async_trait]
+pub trait Blobs: Send + Sync + 'static {
+    /// Of this workspace, and whole. Whether an account may have it says [`BlobOwner::lets`].
+    async fn stat(&self, workspace: &WorkspaceId, id: &BlobId) -> Result<Blob, BlobError>;
+    /// The bytes from `range.start` up to `range.end`, which is at most the blob's size. What is
+    /// not taken is not read.
+    async fn read(&self, blob: &Blob, range: Range<u64>) -> Result<ByteStream, BlobError>;
+    /// Takes all of the bytes and keeps them; nothing stays of a stream that ends in an error or
+    /// is not read to its end. The blob is durable when this returns.
+    async fn make(&self, new: NewBlob, bytes: ByteStream) -> Result<Blob, BlobError>;
+}
+
+/// What an address that a client named leads to.
+pub struct Fetched {
+    /// As its server says.
+    pub mime: Option<String>,
+    pub filename: Option<String>,
+    pub bytes: ByteStream,
+}
+
+/// Gets what clients name by address, under the address guard.
+#[async_trait]
+pub trait Fetcher: Send + Sync + 'static {
+    /// Returns with the answer's headers. The failure is for the client: `denied` where a policy
+    /// refuses, `not-found` where nothing is there, `unavailable` where another try may help.
+    async fn fetch(&self, url: &str) -> Result<Fetched, Failure>;
 }

@@ -1,6 +1,6 @@
 //! One turn: what the guest sees, what it asks for, and what of it is used up.
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, MakingView};
 use super::limits::{Breach, Limits, breach};
 use super::normalize::{Normalized, ReplyTokens};
 use super::port::ConnectionSpec;
@@ -10,6 +10,7 @@ use crate::domain::command::Answer;
 use crate::domain::error::{Certainty, Failure};
 use crate::domain::ingress::IngressResponse;
 use crate::domain::manifest::Manifest;
+use crate::domain::media::BlobId;
 use crate::domain::send::SentMessage;
 use crate::domain::sign_in::{Display, Question};
 use crate::domain::{AccountId, SecretBytes, Timestamp};
@@ -59,6 +60,8 @@ pub struct Effects {
     /// The answer to what the channel called for.
     pub ingress: Option<IngressResponse>,
     pub replies: Vec<Reply>,
+    /// In order.
+    pub blobs: Vec<BlobEffect>,
     pub link: Option<(Link, Option<Failure>)>,
     pub identity: Option<Profile>,
     pub signed_out: Option<Failure>,
@@ -72,6 +75,49 @@ pub struct TimerEffect {
     pub set: Option<super::ledger::TimerView>,
     /// What it replaces was durable.
     pub was_durable: bool,
+}
+
+#[derive(Clone, PartialEq)]
+pub enum BlobEffect {
+    Create {
+        label: String,
+        view: MakingView,
+    },
+    Append {
+        id: BlobId,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    Seal(MakingView),
+    Discard(BlobId),
+    /// It is handed out until then.
+    Keep {
+        id: BlobId,
+        until: Timestamp,
+    },
+    /// After the commit; the answer comes as a wake.
+    Read {
+        label: String,
+        generation: u64,
+        blob: BlobId,
+        offset: u64,
+        length: u32,
+    },
+}
+
+impl std::fmt::Debug for BlobEffect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Create { view, .. } => write!(f, "Create({})", view.id),
+            Self::Append { id, offset, bytes } => {
+                write!(f, "Append({id}, {offset}, {} bytes)", bytes.len())
+            }
+            Self::Seal(view) => write!(f, "Seal({})", view.id),
+            Self::Discard(id) => write!(f, "Discard({id})"),
+            Self::Keep { id, until } => write!(f, "Keep({id}, {until:?})"),
+            Self::Read { blob, offset, .. } => write!(f, "Read({blob}, {offset})"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -141,6 +187,10 @@ pub enum Reply {
         request: String,
         answer: Answer,
     },
+    Media {
+        request: String,
+        blob: BlobId,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -164,6 +214,7 @@ impl Effects {
             || self.timers.iter().any(|timer| {
                 timer.was_durable || timer.set.as_ref().is_some_and(|timer| timer.durable)
             })
+            || (self.blobs.iter()).any(|effect| !matches!(effect, BlobEffect::Read { .. }))
             || self.identity.is_some()
             || self.signed_out.is_some()
             || self

@@ -4,6 +4,8 @@
 //! configuration, contents of sends and events, endpoint secrets, proxies) with the account's or
 //! workspace's data key before it reaches the database.
 
+pub mod blobs;
+pub mod chunks;
 pub mod inspect;
 pub mod instance;
 pub mod keeper;
@@ -64,6 +66,8 @@ pub struct AccountCommit {
     pub timers: Vec<TimerWrite>,
     pub requests: Vec<RequestWrite>,
     pub sends: Vec<SendChange>,
+    /// In order.
+    pub blobs: Vec<blobs::BlobWrite>,
     pub patch: AccountPatch,
     /// Sum of key and value lengths after this commit, when kv changed.
     pub kv_bytes: Option<u64>,
@@ -306,6 +310,8 @@ pub struct Retention {
     pub attempts_ms: u64,
     /// Of sends that are settled.
     pub sends_ms: u64,
+    /// Of media that nothing refers to.
+    pub media_ms: u64,
 }
 
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -317,6 +323,7 @@ impl Default for Retention {
             backlog_ms: 7 * DAY_MS,
             attempts_ms: 30 * DAY_MS,
             sends_ms: 30 * DAY_MS,
+            media_ms: 7 * DAY_MS,
         }
     }
 }

@@ -42,6 +42,9 @@ pub enum Kind {
     Detour,
     Attempt,
     Setting,
+    Blob,
+    BlobPart,
+    Attachment,
 }
 
 impl Kind {
@@ -63,6 +66,9 @@ impl Kind {
             Self::Detour => "detour",
             Self::Attempt => "attempt",
             Self::Setting => "setting",
+            Self::Blob => "blob",
+            Self::BlobPart => "blob-part",
+            Self::Attachment => "attachment",
         }
     }
 }

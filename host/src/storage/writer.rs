@@ -290,15 +290,21 @@ fn size_of_write(write: &Write) -> usize {
                     RequestWrite::Started { .. } | RequestWrite::Remove { .. } => ROW,
                 })
                 .sum();
+            let blobs: usize = commit.blobs.iter().map(|write| write.bytes() + ROW).sum();
             ROW + events
                 + kv
                 + timers
                 + requests
+                + blobs
                 + (commit.sends.len() + commit.secrets.len()) * 2 * ROW
         }
         Write::RecordSend(record) => {
             let content = match &record.outgoing.content {
                 crate::domain::send::Content::Text { text, .. } => text.len(),
+                crate::domain::send::Content::Media { media, caption } => {
+                    let caption = caption.as_ref().map_or(0, |caption| caption.text.len());
+                    caption + media.len() * ROW
+                }
                 crate::domain::send::Content::Contacts { contacts } => contacts.len() * ROW,
                 crate::domain::send::Content::Forward { .. } => ROW,
             };

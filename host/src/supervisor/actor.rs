@@ -5,19 +5,22 @@
 use super::clock::{Alarm, Clock};
 use super::core::{Core, OpenSend};
 use super::mailbox::{Due, Input, Mailbox, Order, Signal};
+use super::media::SharedMedia;
 use super::meter::Meter;
 use super::waiters::Waiters;
 use super::workers::{Lane, Workers};
 use crate::domain::account::AuthStatus;
 use crate::domain::account::RuntimeState;
+use crate::domain::media::BlobId;
 use crate::domain::send::{Outgoing, SendOutcome, SendState};
 use crate::domain::sign_in::Flow;
 use crate::domain::{AccountId, PartitionId, SendId, WorkspaceId};
-use crate::runtime::ledger::ColdKv;
+use crate::runtime::ledger::{BlobView, ColdKv};
 use crate::runtime::meter::thread_cpu;
 use crate::runtime::normalize::ReplyTokens;
 use crate::runtime::port::http::HttpClient;
 use crate::runtime::port::{ConnectionSink, Connector, Report};
+use crate::storage::blobs::BlobRows;
 use crate::storage::lease::Ownership;
 use crate::storage::writer::Writer;
 use crate::storage::{AccountCommit, StorageError, Store, Write};
@@ -42,6 +45,7 @@ pub struct Shared {
     pub workers: Arc<Workers>,
     pub clock: Arc<Clock>,
     pub waiters: Waiters,
+    pub media: SharedMedia,
     pub settings: super::Settings,
     pub runtime: tokio::runtime::Handle,
 }
@@ -392,6 +396,8 @@ pub struct StoredKv {
     pub account: AccountId,
     pub store: Arc<dyn Store>,
     pub runtime: tokio::runtime::Handle,
+    pub workspace: WorkspaceId,
+    pub blobs: Arc<dyn BlobRows>,
 }
 
 impl StoredKv {
@@ -412,6 +418,19 @@ impl StoredKv {
 }
 
 impl ColdKv for StoredKv {
+    fn blob(&self, id: &str) -> Result<Option<BlobView>, String> {
+        let (rows, workspace) = (self.blobs.clone(), self.workspace.clone());
+        let (account, id) = (self.account.clone(), BlobId::from_text(id));
+        self.read(async move {
+            let found = rows.blob(Some(&workspace), &id).await?;
+            let mine = found.filter(|found| found.blob.owner.lets(&account));
+            Ok(mine.map(|found| BlobView {
+                size: found.blob.size,
+                meta: found.blob.meta,
+            }))
+        })
+    }
+
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
         let (store, account, key) = (self.store.clone(), self.account.clone(), key.to_owned());
         self.read(async move { store.kv_get(&account, &key).await })

@@ -6,6 +6,7 @@ use crate::domain::error::Failure;
 use crate::domain::grant::Grant;
 use crate::domain::ingress::{IngressResponse, IngressRoute};
 use crate::domain::manifest::Manifest;
+use crate::domain::media::BlobId;
 use crate::domain::send::{Idempotency, Outgoing, Send};
 use crate::domain::sign_in::{Answer, Flow};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
@@ -317,6 +318,15 @@ pub trait Control: std::marker::Send + Sync + 'static {
 
     /// Durable when it returns `Ok`. Waits at most `wait` for the send to settle.
     async fn send(&self, send: NewSend, wait: Duration) -> Result<SendAnswer, Refusal>;
+    /// Has the account's provider get what an attachment's reference names. Waits at most `wait`.
+    async fn fetch_media(
+        &self,
+        _id: &AccountId,
+        _reference: String,
+        _wait: Duration,
+    ) -> Result<BlobId, Refusal> {
+        Err(Refusal::Unsupported("media".into()))
+    }
     /// Waits at most `wait` for a send to settle; the send as storage has it then.
     async fn await_settled(
         &self,

@@ -7,6 +7,7 @@ use super::commands::{OpenCommand, refuse_waiting_commands};
 use super::flush::{Flush, PendingOutput};
 use super::http::Pending;
 use super::mailbox::{Due, Input, Order, Signal};
+use super::media::Fetching;
 use super::replace::{Previous, Replacement};
 use super::start::Stop;
 use super::strikes::Strikes;
@@ -118,6 +119,10 @@ pub struct Core {
     pub calls: HashMap<String, Timestamp>,
     /// Commands that the guest was called with and that have not ended, by request id.
     pub commands: HashMap<String, OpenCommand>,
+    /// Requests for media that the guest has taken and not answered.
+    pub fetches: HashSet<String>,
+    /// Sends whose media are on their way, by conversation.
+    pub fetching: HashMap<String, Fetching>,
 }
 
 impl Core {
@@ -162,6 +167,8 @@ impl Core {
             flow_ms: shared.settings.flow_ms,
             calls: HashMap::new(),
             commands: HashMap::new(),
+            fetches: HashSet::new(),
+            fetching: HashMap::new(),
             account,
         };
         core.published.1 = core.runtime_status();
@@ -295,6 +302,7 @@ impl Core {
             Signal::HttpAnswered { id } => self.on_http_answered(id),
             Signal::Due(due) => self.on_due(actor, due),
             Signal::Order(order) => self.on_order(actor, order),
+            Signal::Fetched { id, result } => self.on_fetched(actor, id, result),
             Signal::Lease => self.flush_committed(actor),
         }
     }
@@ -477,11 +485,10 @@ impl Core {
             let answer = Err(failure.clone());
             actor.shared.waiters.answered(&request, answer);
         }
+        self.fail_fetches(actor, &failure);
+        self.fetching.clear();
         actor.retain_inputs(|input| {
-            if let Input::SignIn { request, .. } = input {
-                let answer = Err(failure.clone());
-                actor.shared.waiters.answered(request, answer);
-            }
+            give_up(actor, input, &failure);
             false
         });
         self.stop = None;
@@ -546,6 +553,7 @@ impl Core {
             timers: Vec::new(),
             requests: Vec::new(),
             sends: Vec::new(),
+            blobs: Vec::new(),
             patch: AccountPatch::default(),
             kv_bytes: None,
         }
@@ -655,6 +663,21 @@ impl Core {
             live.digest.clone_from(&self.provider.digest);
             live.open_sends = open_sends;
         });
+    }
+}
+
+/// Whoever waits for what this input asks for is told.
+pub fn give_up(actor: &Actor, input: &Input, failure: &Failure) {
+    match input {
+        Input::SignIn { request, .. } => {
+            let answer = Err(failure.clone());
+            actor.shared.waiters.answered(request, answer);
+        }
+        Input::FetchMedia { request, .. } => {
+            let answer = Err(failure.clone());
+            actor.shared.waiters.fetched(request, answer);
+        }
+        _ => {}
     }
 }
 

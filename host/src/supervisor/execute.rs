@@ -34,6 +34,9 @@ const SLOW_TURN_US: u64 = 20_000;
 impl Core {
     /// Runs the turn of an input. Inputs that came too late are dropped.
     pub fn execute(&mut self, actor: &Arc<Actor>, input: Input) {
+        let Some(input) = self.with_media(actor, input) else {
+            return;
+        };
         let (Some(mut ledger), Some(mut instance)) = (self.ledger.take(), self.instance.take())
         else {
             return;
@@ -242,6 +245,24 @@ impl Core {
                 place,
                 ..
             } => self.command_call(actor, request, command, place)?,
+            Input::Blob {
+                label,
+                generation,
+                outcome,
+            } => {
+                if ledger.reads.get(label) != Some(generation) {
+                    return None;
+                }
+                ledger.set_read(label, None);
+                Call::Blob {
+                    label: label.clone(),
+                    outcome: outcome.clone(),
+                }
+            }
+            Input::FetchMedia { request, reference } => Call::FetchMedia {
+                request: request.clone(),
+                reference: reference.clone(),
+            },
             Input::Reconnect => Call::Reconnect,
             Input::Stopping => Call::Stopping,
         };
@@ -321,6 +342,7 @@ impl Core {
         if let Some(Input::Ingress { answer, .. }) = &mut input {
             flush.ingress = answer.take().zip(effects.ingress);
         }
+        (commit.blobs, flush.reads) = self.settle_blobs(actor, effects.blobs);
         self.enqueue(actor, input, commit, flush, must_commit);
     }
 
@@ -386,6 +408,9 @@ impl Core {
         if let Some(Input::SignIn { request, .. }) = input {
             self.calls.insert(request.clone(), self.now);
         }
+        if let Some(Input::FetchMedia { request, .. }) = input {
+            self.fetches.insert(request.clone());
+        }
         let mut answered = false;
         for reply in std::mem::take(&mut effects.replies) {
             let request = match &reply {
@@ -394,7 +419,8 @@ impl Core {
                 | Reply::Done { request }
                 | Reply::Failed { request, .. }
                 | Reply::Sent { request, .. }
-                | Reply::Answered { request, .. } => request.clone(),
+                | Reply::Answered { request, .. }
+                | Reply::Media { request, .. } => request.clone(),
             };
             if self.commands.contains_key(&request) {
                 self.settle_command(request, reply, flush);
@@ -402,6 +428,16 @@ impl Core {
             }
             let send = SendId::from_request_id(&request).filter(|id| self.sends.contains_key(id));
             let Some(id) = send else {
+                if self.fetches.contains(&request) {
+                    let answer = match reply {
+                        Reply::Media { blob, .. } => Ok(blob),
+                        Reply::Failed { failure, .. } => Err(failure),
+                        _ => continue,
+                    };
+                    self.fetches.remove(&request);
+                    flush.media.push((request, answer));
+                    continue;
+                }
                 if matches!(reply, Reply::Done { .. } | Reply::Failed { .. }) {
                     self.calls.remove(&request);
                 }
@@ -438,7 +474,7 @@ impl Core {
                     let outcome = SendOutcome::Failed { failure, certainty };
                     self.settle_in_turn(id, outcome, commit, flush);
                 }
-                Reply::Done { .. } | Reply::Answered { .. } => {}
+                Reply::Done { .. } | Reply::Answered { .. } | Reply::Media { .. } => {}
             }
         }
         if let Some(id) = taken

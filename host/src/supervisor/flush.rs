@@ -5,10 +5,12 @@ use super::clock::Alarm;
 use super::commands::Ended;
 use super::core::Core;
 use super::mailbox::{Due, Input};
+use super::media::BlobRead;
 use crate::domain::SendId;
 use crate::domain::Timestamp;
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::ingress::IngressResponse;
+use crate::domain::media::BlobId;
 use crate::domain::send::{SendChange, SendOutcome, SendState};
 use crate::runtime::turn::{HttpEffect, NetworkEffect};
 use crate::telemetry::trace::{self, TraceContext};
@@ -35,6 +37,10 @@ pub struct Flush {
     /// Commands that are answered.
     pub commands: Vec<(String, Ended)>,
     pub settled: Vec<SendChange>,
+    /// Blobs that are to be read.
+    pub reads: Vec<BlobRead>,
+    /// Requests for media that are answered.
+    pub media: Vec<(String, Result<BlobId, Failure>)>,
     /// Sends that left with this turn and may take so long to be settled.
     pub dispatched: Vec<SendId>,
     /// Sends that this very turn's output settles: once the kernel has taken it.
@@ -95,6 +101,10 @@ impl Core {
         }
         for (request, ended) in flush.commands {
             self.end_command(actor, &request, ended);
+        }
+        self.flush_reads(actor, flush.reads);
+        for (request, answer) in flush.media {
+            actor.shared.waiters.fetched(&request, answer);
         }
         if let Some(done) = flush.replaced {
             let _ = done.send(Ok(()));

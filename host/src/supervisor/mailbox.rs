@@ -48,6 +48,11 @@ pub enum Signal {
         id: Uuid,
     },
     Due(Due),
+    /// What a send names by address is in the media store, or cannot be had.
+    Fetched {
+        id: SendId,
+        result: Result<Arc<Outgoing>, Failure>,
+    },
     Order(Order),
     /// The lease had run out and holds again: what was held back may leave.
     Lease,
@@ -156,6 +161,16 @@ pub enum Input {
         /// Its place in the account's queue, taken until the commit.
         _room: OwnedSemaphorePermit,
     },
+    /// What was read of a blob.
+    Blob {
+        label: String,
+        generation: u64,
+        outcome: Result<Arc<[u8]>, Failure>,
+    },
+    FetchMedia {
+        request: String,
+        reference: String,
+    },
     Reconnect,
     Stopping,
 }
@@ -169,6 +184,10 @@ impl Input {
             Self::Command { request, .. } => Some(format!("command {request}")),
             Self::Timer { label, generation } => Some(format!("timer {label} {generation}")),
             Self::Http { label, id, .. } => Some(format!("http {label} {id}")),
+            Self::Blob {
+                label, generation, ..
+            } => Some(format!("blob {label} {generation}")),
+            Self::FetchMedia { request, .. } => Some(format!("media {request}")),
             Self::Reconnect => Some("reconnect".into()),
             Self::Stopping => Some("stopping".into()),
             _ => None,
@@ -198,6 +217,8 @@ impl Input {
             Self::Command { .. } => "turn command",
             Self::Http { .. } => "turn http",
             Self::Ingress { .. } => "turn ingress",
+            Self::Blob { .. } => "turn blob",
+            Self::FetchMedia { .. } => "turn media",
             Self::Reconnect => "turn reconnect",
             Self::Stopping => "turn stopping",
         }

@@ -17,6 +17,7 @@ mod http;
 pub mod inbox;
 mod ingress;
 mod mailbox;
+mod media;
 mod meter;
 pub mod operate;
 pub mod operator_config;
@@ -34,6 +35,7 @@ mod workers;
 
 /// For the description of the API.
 pub use crate::runtime::normalize::{answers::message_schema, event_schemas};
+pub use media::MediaParts;
 pub use operator_config::OperatorConfig;
 pub use service::Supervisor;
 

@@ -7,6 +7,7 @@ use super::control::*;
 use super::core::Core;
 use super::inbox;
 use super::mailbox::{Input, Order};
+use super::media::{MediaParts, SharedMedia};
 use super::providers::Providers;
 use super::waiters::Waiters;
 use super::workers::Workers;
@@ -14,6 +15,7 @@ use crate::domain::account::{Account, RuntimeState, RuntimeStatus};
 use crate::domain::command::{Answer, Command};
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::ingress::{IngressResponse, IngressRoute};
+use crate::domain::media::BlobId;
 use crate::domain::send::Send;
 use crate::domain::sign_in::Flow;
 use crate::domain::usage::Usage;
@@ -62,6 +64,7 @@ pub struct Parts {
     pub connector: Arc<dyn Connector>,
     pub http: Arc<dyn HttpClient>,
     pub reply_tokens: Arc<dyn ReplyTokens + std::marker::Send + Sync>,
+    pub media: MediaParts,
     pub engine: Arc<Engine>,
     pub ownership: Arc<Ownership>,
     pub settings: Settings,
@@ -86,6 +89,7 @@ impl Supervisor {
             workers,
             clock: Clock::start(),
             waiters: Waiters::default(),
+            media: SharedMedia::new(parts.media),
             settings: parts.settings,
             runtime: tokio::runtime::Handle::current(),
         });
@@ -560,6 +564,15 @@ impl Control for Supervisor {
 
     async fn send(&self, send: NewSend, wait: Duration) -> Result<SendAnswer, Refusal> {
         self.take_send(send, wait).await
+    }
+
+    async fn fetch_media(
+        &self,
+        id: &AccountId,
+        reference: String,
+        wait: Duration,
+    ) -> Result<BlobId, Refusal> {
+        self.get_media(id, reference, wait).await
     }
 
     async fn await_settled(

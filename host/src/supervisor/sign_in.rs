@@ -206,6 +206,10 @@ impl Core {
             let answer = Err(failure.clone());
             actor.shared.waiters.answered(&request, answer);
         }
+        self.fail_fetches(
+            actor,
+            &Failure::new(FailureCode::Unavailable, "the provider was started anew"),
+        );
         // One whose call comes again begins anew by itself.
         let begins = actor.has_input(|input| {
             matches!(

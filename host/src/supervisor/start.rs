@@ -2,7 +2,7 @@
 
 use super::actor::{Actor, StoredKv};
 use super::commands::refuse_waiting_commands;
-use super::core::{Core, Phase};
+use super::core::{Core, Phase, give_up};
 use super::flush::Flush;
 use super::http::Pending;
 use super::mailbox::{Due, Input};
@@ -14,7 +14,7 @@ use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::send::{SendOutcome, SendState};
 use crate::domain::sign_in::Step;
 use crate::runtime::instance::StartCall;
-use crate::runtime::ledger::{ConnectionState, TimerView};
+use crate::runtime::ledger::{ConnectionState, MakingView, TimerView};
 use crate::runtime::port::Framing;
 use crate::runtime::{Call, Cause, Fault, FaultKind, Ledger, Turn};
 use crate::storage::{AccountCommit, TimerWrite};
@@ -52,7 +52,10 @@ impl Core {
             account: actor.id.clone(),
             store: shared.store.clone(),
             runtime: shared.runtime.clone(),
+            workspace: actor.workspace.clone(),
+            blobs: shared.media.parts.rows.clone(),
         });
+        let rows = shared.media.parts.rows.clone();
         let (answer, wait) = std::sync::mpsc::sync_channel(1);
         let (store, id) = (shared.store.clone(), actor.id.clone());
         let whole = self.account.kv_bytes <= HELD_KV_BYTES;
@@ -61,6 +64,7 @@ impl Core {
                 let secrets = store.secrets(&id).await?;
                 let timers = store.timers(&id).await?;
                 let requests = store.requests(&id).await?;
+                let making = rows.making(&id).await?;
                 let mut entries = Vec::new();
                 let mut more = whole;
                 while more {
@@ -71,11 +75,11 @@ impl Core {
                     more = page.len() == 1000;
                     entries.extend(page);
                 }
-                Ok::<_, crate::storage::StorageError>((entries, secrets, timers, requests))
+                Ok::<_, crate::storage::StorageError>((entries, secrets, timers, requests, making))
             };
             let _ = answer.send(read.await);
         });
-        let (entries, secrets, timers, requests) = wait
+        let (entries, secrets, timers, requests, making) = wait
             .recv_timeout(std::time::Duration::from_secs(10))
             .map_err(|_| "no answer within 10 s".to_owned())?
             .map_err(|error| error.to_string())?;
@@ -109,6 +113,16 @@ impl Core {
             ledger.set_timer(&label, Some(view));
         }
         let recovered = self.recover_requests(actor, &mut ledger, requests);
+        for making in making {
+            let view = MakingView {
+                id: making.id,
+                size: making.size,
+                too_large: false,
+                created_at: making.created_at,
+                meta: making.meta,
+            };
+            ledger.set_making(&making.label, Some(view));
+        }
         ledger.keep();
         self.ledger = Some(ledger);
         self.go_on_with(actor, recovered);
@@ -283,16 +297,14 @@ impl Core {
                 .answered(&request, Err(failure.clone()));
         }
         self.lose_commands(actor, &failure.message);
+        self.fail_fetches(actor, &failure);
         if self.strikes.error().is_none() {
             return;
         }
         refuse_waiting_commands(actor, &failure.message);
         actor.retain_inputs(|input| {
-            let Input::SignIn { request, .. } = input else {
-                return true;
-            };
-            actor.shared.waiters.answered(request, Err(failure.clone()));
-            false
+            give_up(actor, input, &failure);
+            !matches!(input, Input::SignIn { .. } | Input::FetchMedia { .. })
         });
     }
 
@@ -369,6 +381,15 @@ impl Core {
                 let (patch, flush) = (AccountPatch::default(), Flush::default());
                 self.host_change(actor, vec![event], vec![], patch, flush);
                 self.give_up_request(actor, &label, id);
+            }
+            Input::FetchMedia { request, .. } => {
+                actor.shared.waiters.fetched(&request, Err(failure));
+            }
+            Input::Blob { label, .. } => {
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.set_read(&label, None);
+                    ledger.keep();
+                }
             }
             Input::Timer { label, generation } => {
                 let Some(ledger) = &mut self.ledger else {
@@ -469,11 +490,9 @@ impl Core {
         for generation in lost {
             self.on_connection_gone(actor, generation);
         }
+        self.fail_fetches(actor, &given_up);
         actor.retain_inputs(|input| {
-            if let Input::SignIn { request, .. } = input {
-                let answer = Err(given_up.clone());
-                actor.shared.waiters.answered(request, answer);
-            }
+            give_up(actor, input, &given_up);
             matches!(input, Input::Send { .. } | Input::Http { .. })
         });
         for send in self.sends.values_mut() {

@@ -1,9 +1,10 @@
-//! Who waits for a send to settle, for a sign-in call to be answered or for a command to end. In
-//! memory only.
+//! Who waits for a send to settle, for a sign-in call to be answered, for a command to end or for a
+//! medium. In memory only.
 
 use super::commands::Ended;
 use crate::domain::SendId;
 use crate::domain::error::Failure;
+use crate::domain::media::BlobId;
 use crate::domain::send::SendChange;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -14,6 +15,7 @@ pub struct Waiters {
     sends: Mutex<HashMap<SendId, Vec<oneshot::Sender<SendChange>>>>,
     calls: Mutex<HashMap<String, oneshot::Sender<Result<(), Failure>>>>,
     commands: Mutex<HashMap<String, oneshot::Sender<Ended>>>,
+    fetches: Mutex<HashMap<String, oneshot::Sender<Result<BlobId, Failure>>>>,
 }
 
 impl Waiters {
@@ -48,6 +50,26 @@ impl Waiters {
             if waiting.is_empty() {
                 sends.remove(id);
             }
+        }
+    }
+
+    pub fn fetch(&self, request: &str) -> oneshot::Receiver<Result<BlobId, Failure>> {
+        let (tell, told) = oneshot::channel();
+        if let Ok(mut fetches) = self.fetches.lock() {
+            fetches.retain(|_, waiter| !waiter.is_closed());
+            fetches.insert(request.to_owned(), tell);
+        }
+        told
+    }
+
+    pub fn fetched(&self, request: &str, answer: Result<BlobId, Failure>) {
+        let waiter = self
+            .fetches
+            .lock()
+            .ok()
+            .and_then(|mut fetches| fetches.remove(request));
+        if let Some(waiter) = waiter {
+            let _ = waiter.send(answer);
         }
     }
 

@@ -11,13 +11,21 @@ fn host() -> Vec<File> {
 }
 
 /// (module, what it may use of the others). `app` and the root join the parts and may use all.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     (
         "api",
-        &["supervisor", "delivery", "storage", "telemetry", "domain"],
+        &[
+            "supervisor",
+            "delivery",
+            "media",
+            "storage",
+            "telemetry",
+            "domain",
+        ],
     ),
     ("supervisor", &["runtime", "storage", "telemetry", "domain"]),
     ("delivery", &["storage", "telemetry", "domain"]),
+    ("media", &["runtime::port", "storage", "domain"]),
     ("network", &["runtime::port", "telemetry", "domain"]),
     ("storage", &["runtime::port", "telemetry", "domain"]),
     ("telemetry", &["domain"]),
@@ -26,7 +34,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
 ];
 
 /// (crate, modules that may use it)
-const CRATES: [(&str, &[&str]); 16] = [
+const CRATES: [(&str, &[&str]); 17] = [
     ("wasmtime", &["runtime"]),
     ("wasmtime_wasi", &["runtime"]),
     ("wasmparser", &["runtime"]),
@@ -35,6 +43,7 @@ const CRATES: [(&str, &[&str]); 16] = [
     ("hyper", &["network", "delivery"]),
     ("hyper_util", &["network", "delivery"]),
     ("reqwest", &[]),
+    ("object_store", &["media", "network"]),
     ("rustls", &["network"]),
     ("tokio_rustls", &["network"]),
     ("tokio_socks", &["network"]),

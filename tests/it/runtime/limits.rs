@@ -160,6 +160,27 @@ fn timers_and_connections() {
 }
 
 #[test]
+fn files_by_piece_and_by_label() {
+    for (command, rule) in [
+        (
+            "!blobappend",
+            "`blobs.append` takes at most 1048576 bytes a call",
+        ),
+        (
+            "!blobread",
+            "`blobs.submit-read` reads at most 1048576 bytes",
+        ),
+        (
+            "!blobless",
+            "no blob is made under the label `never-created`",
+        ),
+        ("!blobs 9", "an account makes at most 8 blobs at once"),
+    ] {
+        breaks(Account::new(), command, rule);
+    }
+}
+
+#[test]
 fn an_emission_that_is_not_json() {
     breaks(Account::new(), "!bad-json", "JSON");
 }

@@ -396,7 +396,7 @@ async fn replies_mentions_and_formats_need_their_features() {
 }
 
 #[tokio::test]
-async fn contacts_are_sent_and_media_are_not_yet() {
+async fn contacts_are_sent_and_media_only_where_the_provider_takes_them() {
     let host = Host::new();
     let account = host.account().await;
     let mut body = text(&account, "");
@@ -421,6 +421,23 @@ async fn contacts_are_sent_and_media_are_not_yet() {
             (501, "unsupported_by_provider")
         );
     }
+    let feature = ("send.image".to_owned(), None);
+    host.control.script().features.push(feature);
+    body["message"] = json!({"type": "image", "url": "https://cdn.example.net/a", "text": "look",
+        "file_name": "a.png"});
+    assert_eq!(host.post("/v1/messages", body.clone()).await.status, 200);
+    let outgoing = host.control.script().sends.pop().unwrap().outgoing;
+    let Content::Media { media, caption } = outgoing.content else {
+        panic!()
+    };
+    assert_eq!(media[0].filename.as_deref(), Some("a.png"));
+    assert_eq!(caption.unwrap().text, "look");
+    body["message"]["file_key"] = json!("med_1");
+    let refused = host.post("/v1/messages", body).await;
+    assert_eq!(
+        refused.message(),
+        "message.file_key: there is no such medium"
+    );
 }
 
 #[tokio::test]

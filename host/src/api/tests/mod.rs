@@ -13,6 +13,7 @@ mod fake_store;
 mod keys;
 mod limits;
 mod messages;
+mod no_media;
 mod shapes;
 
 use super::health::{Readiness, Report};
@@ -172,6 +173,8 @@ impl Host {
                 public_url: None,
                 reading: tokio::sync::Semaphore::new(1),
             },
+            blobs: Arc::new(no_media::NoMedia),
+            blob_rows: Arc::new(no_media::NoMedia),
             settings,
         });
         Self {

@@ -8,13 +8,17 @@ use super::super::{OpenedToken, ReplyTarget, ReplyTokens};
 use super::conversation_view::KINDS;
 use crate::domain::AccountId;
 use crate::domain::capability;
-use crate::domain::send::{ContactCard, Content, Outgoing, Quote};
+use crate::domain::media::{BlobId, is_mime};
+use crate::domain::send::{
+    Caption, ContactCard, Content, Medium, MediumKind, MediumSource, Outgoing, Quote,
+};
 use crate::supervisor::control::ProviderInfo;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 const ID: usize = 512;
 const TEXT: usize = 256 * 1024;
+const URL: usize = 8192;
 
 /// As read; nothing is known of account and provider yet.
 #[derive(Debug)]
@@ -54,8 +58,10 @@ impl Recipient {
 enum Message {
     Text(String),
     Contacts(Vec<ContactCard>),
-    /// The feature that a medium needs.
-    Media(&'static str),
+    Media {
+        medium: Box<Medium>,
+        caption: Option<String>,
+    },
 }
 
 impl SendRequest {
@@ -102,18 +108,28 @@ impl SendRequest {
         let feature = match &self.message {
             Message::Text(_) => "send.text",
             Message::Contacts(_) => "send.contact",
-            Message::Media(feature) => feature,
+            Message::Media { medium, .. } => medium.kind.feature(),
         };
         provider.0.needs(feature)?;
         provider.0.kind(feature, "to.type", self.to.kind)?;
         let replied = self.replied(account, &provider, tokens)?;
         let mut mentions = Vec::new();
         let content = match self.message {
-            Message::Media(_) => {
-                return Err(ApiError::new(
-                    codes::UNSUPPORTED_BY_PROVIDER,
-                    "message.type: this host does not carry media yet",
-                ));
+            Message::Media { medium, caption } => {
+                let format = provider.format(self.provider_data.as_ref())?;
+                let caption = caption.map(|mut text| {
+                    if provider.has("send.mentions") {
+                        (text, mentions) = place_mentions(&text, self.mentions);
+                    }
+                    Caption {
+                        text,
+                        format: format.to_owned(),
+                    }
+                });
+                Content::Media {
+                    media: vec![*medium],
+                    caption,
+                }
             }
             Message::Contacts(contacts) => {
                 let (limit, count) = (capability::MAX_CONTACTS, contacts.len() as u64);
@@ -195,29 +211,75 @@ impl SendRequest {
 
 impl Message {
     fn read(fields: &Fields<'_>) -> Result<Self, ApiError> {
-        let media = |feature| {
-            for name in ["url", "file_url", "file_key"] {
-                if fields.text(name, 8192)?.is_some() {
-                    return Ok(Self::Media(feature));
-                }
-            }
-            Err(fields.error("url", "is required (or file_url, or file_key)"))
-        };
+        let media = |kind| read_medium(fields, kind);
         match fields.required_text("type", 64)? {
             "text" => Ok(Self::Text(fields.required_text("text", TEXT)?.to_owned())),
             "contact" => read_contacts(fields).map(Self::Contacts),
-            "image" => media("send.image"),
-            "video" => media("send.video"),
-            "audio" => media("send.audio"),
-            "document" | "file" => media("send.document"),
+            "image" => media(MediumKind::Image),
+            "video" => media(MediumKind::Video),
+            "audio" => media(MediumKind::Audio),
+            "voice" => media(MediumKind::Voice),
+            "sticker" => media(MediumKind::Sticker),
+            "document" | "file" => media(MediumKind::Document),
             _ => Err(fields
                 .error(
                     "type",
-                    "must be one of text, image, video, audio, document, file, contact",
+                    "must be one of text, image, video, audio, voice, document, file, sticker, contact",
                 )
                 .with_code(codes::UNSUPPORTED_MESSAGE_TYPE)),
         }
     }
+}
+
+/// `url` (or `file_url`) is fetched by the host later; `file_key` is the id of an uploaded medium.
+fn read_medium(fields: &Fields<'_>, kind: MediumKind) -> Result<Message, ApiError> {
+    let mut sources = Vec::new();
+    for name in ["url", "file_url"] {
+        if let Some(text) = fields.text(name, URL)? {
+            check_url(text).map_err(|rule| fields.error(name, rule))?;
+            sources.push(MediumSource::Url(text.to_owned()));
+        }
+    }
+    if let Some(key) = fields.text("file_key", 128)? {
+        sources.insert(0, MediumSource::Blob(BlobId::from_text(key)));
+    }
+    // The first of file_key, url, file_url counts.
+    let Some(source) = sources.into_iter().next() else {
+        return Err(fields.error("url", "is required (or file_url, or file_key)"));
+    };
+    let mime = fields.text("mime_type", 255)?.map(str::to_ascii_lowercase);
+    if mime.as_deref().is_some_and(|mime| !is_mime(mime)) {
+        return Err(fields.error("mime_type", "must be type/subtype, such as image/png"));
+    }
+    let filename = match fields.text("file_name", 255)? {
+        Some(name) => Some(name),
+        None => fields.text("title", 255)?,
+    };
+    let caption = match fields.text("caption", TEXT)? {
+        Some(caption) => Some(caption),
+        None => fields.text("text", TEXT)?,
+    };
+    Ok(Message::Media {
+        medium: Box::new(Medium {
+            kind,
+            source,
+            mime,
+            filename: filename.map(str::to_owned),
+            size: None,
+        }),
+        caption: caption.map(str::to_owned),
+    })
+}
+
+fn check_url(text: &str) -> Result<(), String> {
+    let url = url::Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+    if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
+        return Err("must be an https:// or http:// URL".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not name a user or password".to_owned());
+    }
+    Ok(())
 }
 
 fn read_contacts(fields: &Fields<'_>) -> Result<Vec<ContactCard>, ApiError> {

@@ -198,8 +198,11 @@ impl MessageView {
                 id: send.outgoing.conversation.clone(),
                 r#type: send.outgoing.conversation_kind.clone(),
             },
-            r#type: match send.outgoing.content {
+            r#type: match &send.outgoing.content {
                 Content::Text { .. } => "text",
+                Content::Media { media, .. } => media
+                    .first()
+                    .map_or("document", |medium| medium.kind.as_str()),
                 Content::Contacts { .. } => "contact",
                 Content::Forward { .. } => "forward",
             },

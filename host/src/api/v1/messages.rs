@@ -17,7 +17,7 @@ use super::message_request::SendRequest;
 use super::message_schema::SendMessageRequest;
 use super::message_view::{self, MessageView, SendResult};
 use crate::domain::account::Account;
-use crate::domain::send::{Idempotency, Send, SendState};
+use crate::domain::send::{Content, Idempotency, MediumSource, Send, SendState};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::storage::{Conflict, StorageError};
 use crate::supervisor::control::NewSend;
@@ -172,11 +172,11 @@ async fn take(
     if !caller.sees(request.account_id()) {
         return Err(SEND.missing());
     }
-    let workspace = caller.workspace;
+    let workspace = caller.workspace.clone();
     let deadline = Instant::now() + preference.wait;
 
     let Some(key) = key else {
-        let recorded = record(&api, workspace, request, None, deadline).await?;
+        let recorded = record(&api, &caller, request, None, deadline).await?;
         return answer(&api, recorded, &preference).await;
     };
     let fingerprint = fingerprint(&body);
@@ -211,7 +211,7 @@ async fn take(
                 fingerprint,
                 expires_at: Timestamp::now().plus_ms(KEY_LIFE_MS),
             };
-            record(&api, workspace, request, Some(idempotency), deadline).await?
+            record(&api, &caller, request, Some(idempotency), deadline).await?
         }
     };
     answer(&api, recorded, &preference).await
@@ -229,19 +229,31 @@ struct Recorded {
 /// refused here.
 async fn record(
     api: &Api,
-    workspace: WorkspaceId,
+    caller: &Narrowed,
     request: Requested,
     idempotency: Option<Idempotency>,
     deadline: Instant,
 ) -> Result<Recorded, ApiError> {
+    let workspace = caller.workspace.clone();
     let account = super::account(api, &SEND, &workspace, request.account_id()).await?;
     let info = super::subject::provider(api, &account).await?;
-    let outgoing = match request {
+    let mut outgoing = match request {
         Requested::Message(request) => {
             request.outgoing(&account.id, &info, api.reply_tokens.as_ref())?
         }
         Requested::Forward(request) => request.outgoing(api, &workspace, &account, &info).await?,
     };
+    if let Content::Media { media, .. } = &mut outgoing.content {
+        for medium in media {
+            let MediumSource::Blob(id) = &medium.source else {
+                continue;
+            };
+            let blob = super::media::for_send(api, caller, &account.id, id).await?;
+            medium.size = Some(blob.size);
+            medium.mime = medium.mime.take().or(blob.meta.mime);
+            medium.filename = medium.filename.take().or(blob.meta.filename);
+        }
+    }
     let new = NewSend {
         workspace,
         account: account.id.clone(),

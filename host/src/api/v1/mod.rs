@@ -18,6 +18,7 @@ mod forward_request;
 mod group_view;
 mod groups;
 mod labels;
+pub(super) mod media;
 mod message_actions;
 mod message_request;
 mod message_schema;
@@ -54,6 +55,7 @@ pub fn routes() -> Routes {
         .merge(profile::routes())
         .merge(messages::routes())
         .merge(message_actions::routes())
+        .merge(media::routes())
         .merge(endpoints::routes())
         .merge(events::routes())
 }

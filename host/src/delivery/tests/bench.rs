@@ -151,6 +151,7 @@ impl Bench {
             timers: vec![],
             requests: vec![],
             sends: vec![],
+            blobs: Vec::new(),
             patch: AccountPatch::default(),
             kv_bytes: None,
         };
@@ -170,6 +171,7 @@ impl Bench {
                 r#"{{"id":"evt_{name}","type":"{kind}","provider":"x","account_id":"{account}","occurred_at":"2026-03-01T08:30:00Z","data":{{"n":"{name}"}}}}"#
             )
             .into_bytes(),
+            attachments: Vec::new(),
         }
     }
 

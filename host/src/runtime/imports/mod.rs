@@ -2,10 +2,11 @@
 //! may see or adds to what the turn asks for; none of them does anything.
 //!
 //! Offered: `turn`, `log`, `account`, `events`, `replies`, `sign-in-steps`, `kv`, `timers`,
-//! `http`, `connections`, `secrets` and the interfaces of types. `crypto` and `blobs` come with
-//! the first provider that needs them; a component that imports one is refused before it runs.
+//! `http`, `connections`, `secrets`, `blobs` and the interfaces of types. `crypto` comes with the
+//! first provider that needs it; a component that imports it is refused before it runs.
 
 mod account;
+mod blobs;
 mod connections;
 mod events;
 mod http;
@@ -24,7 +25,7 @@ use anyport_contract::anyport::provider as host;
 use wasmtime::component::{HasSelf, Linker};
 
 /// Interfaces with functions that this host offers.
-pub const OFFERED: [&str; 11] = [
+pub const OFFERED: [&str; 12] = [
     "turn",
     "log",
     "account",
@@ -36,6 +37,7 @@ pub const OFFERED: [&str; 11] = [
     "http",
     "connections",
     "secrets",
+    "blobs",
 ];
 
 /// Interfaces without functions; they need no grant.
@@ -62,6 +64,6 @@ pub fn add_to_linker(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         replies,
         sign_in_steps
     );
-    add!(kv, timers, http, connections, secrets);
+    add!(kv, timers, http, connections, secrets, blobs);
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use super::size;
 use crate::domain::command::{self, Answer, Expects};
+use crate::domain::media::BlobId;
 use crate::runtime::convert;
 use crate::runtime::guest::GuestState;
 use crate::runtime::limits::breach;
@@ -24,6 +25,7 @@ impl GuestState {
             Reply::Sent { request, message } => request.len() + size::sent(message),
             // Weighed before it is made.
             Reply::Answered { .. } => 0,
+            Reply::Media { request, blob } => request.len() + blob.as_str().len(),
         })?;
         turn.effects.replies.push(reply);
         Ok(())
@@ -146,9 +148,8 @@ impl replies::Host for GuestState {
         })
     }
     fn with_media(&mut self, request: String, blob: String) -> Result<()> {
-        self.answer(Expects::Media, request, blob.len(), |_| {
-            answers::created(blob).map(Answer::Media)
-        })
+        let blob = BlobId::from_text(blob);
+        self.reply("replies.with-media", Reply::Media { request, blob })
     }
     fn with_profile(&mut self, request: String, it: model::Identity) -> Result<()> {
         let size = size::identity(&it);

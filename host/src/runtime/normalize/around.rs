@@ -41,8 +41,10 @@ impl Build<'_> {
         it: &model::Conversation,
     ) -> Result<Normalized, String> {
         let hints: ConversationHints = hints(it.extra.as_deref())?;
+        let mut conversation = conversation_block(it)?;
+        self.link_avatar(&mut conversation.avatar, it.avatar.as_ref());
         let data = ConversationData {
-            conversation: conversation_block(it)?,
+            conversation,
             muted: it.is_muted,
             mute_until: hints.mute_until.and_then(Moment::rfc3339),
             mute_forever: hints.mute_forever,
@@ -74,13 +76,15 @@ impl Build<'_> {
 
     pub(super) fn contact_updated(&self, contact: &model::Contact) -> Result<Normalized, String> {
         check_id("contact", &contact.id)?;
+        let mut avatar = contact.avatar.as_ref().map(attachment).transpose()?;
+        self.link_avatar(&mut avatar, contact.avatar.as_ref());
         let data = ContactData {
             contact: ContactBlock {
                 id: &contact.id,
                 display_name: contact.display_name.as_deref(),
                 username: contact.username.as_deref(),
                 phone: contact.phone.as_deref(),
-                avatar: contact.avatar.as_ref().map(attachment).transpose()?,
+                avatar,
                 aliases: &contact.aliases,
                 is_bot: contact.is_bot,
                 is_blocked: contact.is_blocked,
@@ -140,13 +144,15 @@ impl Build<'_> {
 
     pub(super) fn history(&self, history: &events::History) -> Result<Normalized, String> {
         let id = history.conversation.id.as_str();
+        let mut messages = Vec::with_capacity(history.messages.len());
+        for message in &history.messages {
+            let mut block = past_message(message)?;
+            self.link_content(&mut block.attachments, &message.content);
+            messages.push(block);
+        }
         let data = HistoryData {
             conversation: conversation_block(&history.conversation)?,
-            messages: history
-                .messages
-                .iter()
-                .map(past_message)
-                .collect::<Result<_, _>>()?,
+            messages,
             event: EventBlock::of("conversation_history"),
             chat_id: id,
         };

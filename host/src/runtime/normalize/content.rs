@@ -101,6 +101,7 @@ pub(super) fn attachment(it: &model::Attachment) -> Result<AttachmentBlock<'_>, 
     };
     Ok(AttachmentBlock {
         kind,
+        url: None,
         mime_type: it.mime.as_deref(),
         size: it.size,
         file_name: it.filename.as_deref(),

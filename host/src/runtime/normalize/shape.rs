@@ -93,6 +93,9 @@ pub(super) struct AttachmentBlock<'a> {
     /// `image`, `video`, `audio`, `document`, `sticker`, `unknown`.
     #[serde(rename = "type")]
     pub kind: &'a str,
+    /// Where its bytes are had; none where nobody can have them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mime_type: Option<&'a str>,
     /// Bytes.

@@ -692,3 +692,53 @@ fn broken_rules_are_named() {
     let text_of_brackets = custom("call", &format!("\"{}\\\"\"", "[".repeat(100)));
     assert!(all(text_of_brackets).is_ok());
 }
+
+/// A host that clients can get bytes from.
+struct Linked;
+
+impl ReplyTokens for Linked {
+    fn seal(&self, _: &AccountId, _: &str, _: &str, _: Option<&str>, _: Option<&str>) -> String {
+        String::new()
+    }
+
+    fn attachment_url(&self, token: &str) -> Option<String> {
+        Some(format!("https://h/media/{token}"))
+    }
+}
+
+#[test]
+fn what_can_be_had_has_an_address() {
+    let mut lost = attachment_of("image");
+    lost.reference = None;
+    let mut big = attachment_of("video");
+    big.extra = Some(r#"{"is_big_file":true}"#.into());
+    let mut here = attachment_of("document");
+    (here.blob, here.reference) = (Some("med_1".into()), None);
+    let content = media(vec![attachment_of("image"), lost, big, here], None);
+    let events = normalize(
+        &emission(Event::MessageReceived(message(content))),
+        &AccountId::from_text("acc_7mZ2qK9t"),
+        &Linked,
+    );
+    let event = events.unwrap().remove(0);
+    let data: serde_json::Value = serde_json::from_str(event.data.get()).unwrap();
+    let blocks = data["message"]["attachments"].as_array().unwrap();
+    let linked: Vec<bool> = blocks
+        .iter()
+        .map(|block| block["url"].is_string())
+        .collect();
+    assert_eq!(linked, [true, false, false, true]);
+    // Only a hash of the token is kept, beside what the provider needs.
+    use sha2::{Digest, Sha256};
+    let made: Vec<_> = event.attachments.iter().collect();
+    for (block, made) in [&blocks[0], &blocks[3]].into_iter().zip(&made) {
+        let token = block["url"].as_str().unwrap().rsplit('/').next().unwrap();
+        assert_eq!(token.len(), 43);
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        assert_eq!(made.token, hash);
+    }
+    assert_eq!(made.len(), 2);
+    assert_eq!(made[0].source.reference.as_deref(), Some("ref"));
+    assert_eq!(made[1].blob.as_ref().unwrap().as_str(), "med_1");
+    assert_ne!(made[0].token, made[1].token);
+}

@@ -103,6 +103,10 @@ async fn sweep_deleted(connection: &mut Connection, now: Timestamp) -> Result<bo
     };
     let account: String = row.try_get(0)?;
     for statement in [
+        "UPDATE blob SET state = 'dying' WHERE id IN \
+         (SELECT id FROM blob WHERE account = ? AND state <> 'dying' LIMIT ?)",
+        "DELETE FROM attachment WHERE token IN \
+         (SELECT token FROM attachment WHERE account = ? LIMIT ?)",
         "DELETE FROM secret WHERE (account, name) IN \
          (SELECT account, name FROM secret WHERE account = ? LIMIT ?)",
         "DELETE FROM kv WHERE (account, key) IN \
@@ -115,6 +119,9 @@ async fn sweep_deleted(connection: &mut Connection, now: Timestamp) -> Result<bo
          (SELECT account, key FROM dedupe WHERE account = ? LIMIT ?)",
         "DELETE FROM sent_message WHERE (account, message) IN \
          (SELECT account, message FROM sent_message WHERE account = ? LIMIT ?)",
+        "DELETE FROM blob_use WHERE (blob, send) IN \
+         (SELECT found.blob, found.send FROM send CROSS JOIN blob_use AS found \
+         ON found.send = send.id WHERE send.account = ? LIMIT ?)",
         "DELETE FROM send WHERE id IN (SELECT id FROM send WHERE account = ? LIMIT ?)",
     ] {
         let removed = query(statement)
@@ -155,6 +162,11 @@ async fn sends(connection: &mut Connection, before: u64) -> Result<bool, Storage
         row: "?",
         after: ")",
     };
+    const USES: Many = Many {
+        before: "DELETE FROM blob_use WHERE send IN (",
+        row: "?",
+        after: ")",
+    };
     const SENDS: Many = Many {
         before: "DELETE FROM send WHERE id IN (",
         row: "?",
@@ -176,7 +188,7 @@ async fn sends(connection: &mut Connection, before: u64) -> Result<bool, Storage
         .iter()
         .map(|row| row.try_get::<Vec<u8>, _>(0))
         .collect::<Result<Vec<_>, _>>()?;
-    for statement in [MESSAGES, SENDS] {
+    for statement in [MESSAGES, USES, SENDS] {
         statement
             .execute(connection, ids.iter(), |statement, id| {
                 statement.bind(id.clone())
@@ -239,6 +251,11 @@ async fn old_events(
 ) -> Result<Seen, StorageError> {
     const REMOVE: Many = Many {
         before: "DELETE FROM event WHERE position IN (",
+        row: "?",
+        after: ")",
+    };
+    const ATTACHMENTS: Many = Many {
+        before: "DELETE FROM attachment WHERE position IN (",
         row: "?",
         after: ")",
     };
@@ -308,11 +325,13 @@ async fn old_events(
             .bind(tail)
             .execute(connection)
             .await?;
-        REMOVE
-            .execute(connection, gone.iter(), |statement, place| {
-                statement.bind(*place)
-            })
-            .await?;
+        for statement in [ATTACHMENTS, REMOVE] {
+            statement
+                .execute(connection, gone.iter(), |statement, place| {
+                    statement.bind(*place)
+                })
+                .await?;
+        }
         seen.removed = true;
     }
     Ok(seen)

@@ -18,6 +18,7 @@
 
 mod accounts;
 mod belongings;
+mod blobs;
 mod commit;
 mod connection;
 mod endpoints;

@@ -61,12 +61,18 @@ pub(super) async fn delete_recorded(
         row: "?",
         after: "))",
     };
+    const USES: Many = Many {
+        before: "DELETE FROM blob_use WHERE send IN (SELECT id FROM send \
+                 WHERE state = 'recorded' AND id IN (",
+        row: "?",
+        after: "))",
+    };
     const SENDS: Many = Many {
         before: "DELETE FROM send WHERE state = 'recorded' AND id IN (",
         row: "?",
         after: ")",
     };
-    for statement in [KEYS, HAND_OVERS, SENDS] {
+    for statement in [KEYS, HAND_OVERS, USES, SENDS] {
         statement
             .execute(connection, ids.iter(), |statement, id| {
                 statement.bind(id.0.as_bytes().to_vec())

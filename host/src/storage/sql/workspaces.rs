@@ -172,6 +172,10 @@ impl SqlStore {
             .bind(id.as_str())
             .execute(connection)
             .await?;
+        query("UPDATE blob SET state = 'dying' WHERE workspace = ?")
+            .bind(id.as_str())
+            .execute(connection)
+            .await?;
         self.keys.delete_workspace(connection, id).await
     }
 }

@@ -18,6 +18,7 @@ const SHORT: Retention = Retention {
     backlog_ms: crate::storage::DAY_MS,
     attempts_ms: 0,
     sends_ms: 0,
+    media_ms: 0,
 };
 
 fn keys() -> KeySource {

@@ -2,6 +2,7 @@
 //! do, written against the trait; each backend lists it with [`contract_tests`].
 #![allow(clippy::unwrap_used)]
 
+mod blobs;
 mod both;
 mod contract;
 mod faults;

@@ -58,6 +58,7 @@ impl World {
             timers: Vec::new(),
             requests: Vec::new(),
             sends: Vec::new(),
+            blobs: Vec::new(),
             patch: AccountPatch::default(),
             kv_bytes: None,
         }
@@ -172,6 +173,7 @@ pub fn event(kind: &str) -> NewEvent {
         conversation: Some("chat 1".to_owned()),
         occurred_at: Timestamp(1_700_000_000_000),
         body: format!(r#"{{"type":"{kind}"}}"#).into_bytes(),
+        attachments: Vec::new(),
     }
 }
 

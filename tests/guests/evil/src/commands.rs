@@ -7,7 +7,7 @@ use anyport_sdk::model::{Content, Custom, Message};
 use anyport_sdk::replies::SentMessage;
 use anyport_sdk::sign_in_steps::{self, Question};
 use anyport_sdk::types::{Error, Frame};
-use anyport_sdk::{connections, events, http, kv, logging, replies, secrets, timers, turn};
+use anyport_sdk::{blobs, connections, events, http, kv, logging, replies, secrets, timers, turn};
 use std::cell::RefCell;
 
 use crate::guest::{MAIN, Situation};
@@ -167,6 +167,17 @@ pub fn run(line: &str, situation: Situation) -> Result<Outcome, Error> {
             let (key, value) = argument.split_once(' ').unwrap_or((argument, ""));
             kv::put(key, value.as_bytes());
         }
+        "!attach" => crate::media::attach(argument),
+        "!attach-made" => crate::media::attach_made(argument)?,
+        // Limits of files, one above each.
+        "!blobappend" => {
+            blobs::create("large", None, None);
+            blobs::append("large", &vec![0; 1024 * 1024 + 1]);
+        }
+        "!blobread" => blobs::submit_read("large", "nothing", 0, 1024 * 1024 + 1),
+        "!blobless" => blobs::append("never-created", b"1"),
+        "!blobs" => (0..number.unwrap_or(100))
+            .for_each(|step| blobs::create(&format!("blob-{step}"), None, None)),
         "!close" => connections::close(MAIN),
         // What `web::request` makes of it, under the label that is the first word.
         "!http" => {

@@ -21,7 +21,7 @@ anyport_sdk::provider! {
 }
 pub use bindings::exports::anyport::provider as exported;
 pub(crate) use exports::{conversation_actions, conversations};
-use exports::{ingress, lifecycle, messaging, reactor, sign_in};
+use exports::{ingress, lifecycle, media, messaging, reactor, sign_in};
 
 pub const MAIN: &str = "main";
 const LINES: &str = "lines";
@@ -103,6 +103,8 @@ impl lifecycle::Guest for Provider {
             title: "Evil".to_owned(),
             features: [
                 ("send.text", None),
+                ("send.image", None),
+                ("send.document", None),
                 ("conversations.list", Some(r#"{"max-items":2}"#)),
                 ("conversations.get", None),
                 ("conversations.read", None),
@@ -201,7 +203,15 @@ impl reactor::Guest for Provider {
             }
             reactor::Wake::Closed(closed) => account::set_link(Link::Offline, Some(&closed.reason)),
             reactor::Wake::Timer(fired) => {
-                commands::run(&String::from_utf8_lossy(&fired.context), situation)?;
+                let context = String::from_utf8_lossy(&fired.context).into_owned();
+                if !crate::media::fired(&context) {
+                    commands::run(&context, situation)?;
+                }
+            }
+            reactor::Wake::Blob(range) => {
+                if let Ok(bytes) = range.outcome {
+                    crate::media::piece(&range.name, &bytes);
+                }
             }
             reactor::Wake::Http(answered) => {
                 commands::run(&String::from_utf8_lossy(&answered.context), situation)?;
@@ -267,9 +277,19 @@ impl sign_in::Guest for Provider {
 impl messaging::Guest for Provider {
     fn send(request: String, message: messaging::Outgoing) -> Result<(), Error> {
         let (situation, _, _) = enter();
-        let Content::Text(text) = message.content else {
-            replies::failed(&request, &Error::unsupported("only text").not_done());
-            return Ok(());
+        let text = match message.content {
+            Content::Text(text) => text,
+            Content::Media(files) => {
+                crate::media::send(&request, &files);
+                return Ok(());
+            }
+            _ => {
+                replies::failed(
+                    &request,
+                    &Error::unsupported("only text and files").not_done(),
+                );
+                return Ok(());
+            }
         };
         if commands::run(&text.body, situation)? == Outcome::Silent {
             return Ok(());
@@ -279,6 +299,14 @@ impl messaging::Guest for Provider {
             &request,
             &SentMessage::new(format!("sent-{request}"), turn::now()),
         );
+        Ok(())
+    }
+}
+
+impl media::Guest for Provider {
+    fn fetch(request: String, reference: String) -> Result<(), Error> {
+        enter();
+        crate::media::fetch(&request, &reference);
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ mod commands;
 mod guest;
 #[cfg(not(feature = "wrong-shape"))]
 mod web;
+mod media;
 #[cfg(feature = "wrong-shape")]
 mod wrong_shape;
 

@@ -27,6 +27,7 @@ pub(super) async fn apply(
     timers(connection, plan).await?;
     super::requests::apply(connection, plan).await?;
     send_changes(connection, plan).await?;
+    super::blobs::apply(connection, plan).await?;
     Ok(true)
 }
 

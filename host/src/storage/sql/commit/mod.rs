@@ -14,6 +14,7 @@
 //! writer's row, and the question waits for it (`token.rs`).
 
 mod apply;
+mod blobs;
 mod dedupe;
 mod delivery;
 mod load;

@@ -5,6 +5,7 @@ use crate::domain::account::AccountPatch;
 use crate::domain::event::NewEvent;
 use crate::domain::send::{SendChange, SendState};
 use crate::domain::{AccountId, PartitionId, SecretBytes, SendId, Timestamp, WorkspaceId};
+use crate::storage::blobs::BlobWrite;
 use crate::storage::seal::DataKey;
 use crate::storage::{
     AccountCommit, DeliveryProgress, DurableTimer, RecordSend, RequestWrite, Write, Written,
@@ -27,6 +28,8 @@ pub(super) struct Plan<'g> {
     pub secrets: BTreeMap<(&'g AccountId, &'g str), Option<&'g [u8]>>,
     pub timers: BTreeMap<(&'g AccountId, &'g str), Option<&'g DurableTimer>>,
     pub requests: BTreeMap<(&'g AccountId, Uuid), RequestChange<'g>>,
+    /// In order.
+    pub blobs: Vec<(&'g AccountId, &'g WorkspaceId, &'g BlobWrite)>,
     /// With the keyed hash of the idempotency key.
     pub new_sends: Vec<(&'g RecordSend, Option<[u8; 16]>)>,
     pub idempotency: BTreeMap<(&'g WorkspaceId, [u8; 16]), IdempotencyRow>,
@@ -84,6 +87,7 @@ impl<'g> Plan<'g> {
             secrets: BTreeMap::new(),
             timers: BTreeMap::new(),
             requests: BTreeMap::new(),
+            blobs: Vec::new(),
             new_sends: Vec::new(),
             idempotency: BTreeMap::new(),
             expired: Vec::new(),
@@ -164,6 +168,9 @@ impl<'g> Plan<'g> {
         for write in &commit.requests {
             self.change_request(account, write);
         }
+        let workspace = &commit.workspace;
+        self.blobs
+            .extend(commit.blobs.iter().map(|write| (account, workspace, write)));
         let change = self.accounts.entry(account).or_default();
         change.turn_seq = commit.turn.or(change.turn_seq);
         change.kv_bytes = commit.kv_bytes.or(change.kv_bytes);
