@@ -7,6 +7,7 @@ use super::control::Refusal;
 use super::core::{Core, OpenSend};
 use super::mailbox::{Input, Signal};
 use crate::domain::account::{AuthStatus, RuntimeStatus};
+use crate::domain::command::{Expects, call_id};
 use crate::domain::error::{Certainty, Failure, FailureCode};
 use crate::domain::media::{BlobError, BlobId, BlobOwner};
 use crate::domain::send::{Content, MediumSource, Outgoing, SendOutcome, SendState};
@@ -349,7 +350,7 @@ impl Supervisor {
                 "the account has no link to its channel now",
             )));
         }
-        let request = uuid::Uuid::now_v7().hyphenated().to_string();
+        let request = call_id(Expects::Media);
         let answered = self.shared.waiters.fetch(&request);
         actor.input(Input::FetchMedia { request, reference });
         match tokio::time::timeout(wait, answered).await {

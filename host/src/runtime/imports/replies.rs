@@ -148,6 +148,7 @@ impl replies::Host for GuestState {
         })
     }
     fn with_media(&mut self, request: String, blob: String) -> Result<()> {
+        fits(Expects::Media, &request)?;
         let blob = BlobId::from_text(blob);
         self.reply("replies.with-media", Reply::Media { request, blob })
     }
