@@ -10,6 +10,7 @@ use crate::evil::LineServer;
 use crate::support::eventually;
 use crate::support::peer::Peer;
 use crate::support::process::Client;
+use http::Method;
 use serde_json::{Value, json};
 
 pub const TOKEN: &str = "tok-5ecret-0f-the-account";
@@ -28,7 +29,6 @@ impl Account {
         let account = json!({
             "provider": "evil",
             "auth_mode": "password",
-            "provider_account_ref": reference,
             "provider_data": {
                 "server": "127.0.0.1",
                 "port": lines.port,
@@ -44,6 +44,11 @@ impl Account {
         let path = format!("/v1/accounts/{id}/auth/start");
         let state = client.post(&path, json!({"password": "pa55word"})).await;
         assert_eq!(state.expect(200)["data"]["status"], "authorized");
+        // The provider has said who it is; a shared address finds it by another name.
+        let named = client
+            .request(Method::PATCH, &format!("/v1/accounts/{id}"))
+            .json(&json!({"provider_account_ref": reference}));
+        client.send(named).await.expect(200);
         Self {
             client: client.clone(),
             id,
@@ -74,10 +79,8 @@ impl Account {
             .iter()
             .filter(|event| event["type"] == "message.received")
             .filter_map(|event| {
-                let message = &event["data"]["message"];
-                let id = message["id"].as_str()?;
-                let (found, _) = id.split_once('-')?;
-                let text = message["text"].as_str()?;
+                let (found, _) = event["message_id"].as_str()?.split_once('-')?;
+                let text = event["text"].as_str()?;
                 (found == kind).then(|| serde_json::from_str(text).unwrap())
             })
             .collect()

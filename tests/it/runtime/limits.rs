@@ -43,6 +43,18 @@ fn output_in_pieces() {
 }
 
 #[test]
+fn requests_that_are_not_answered() {
+    breaks(
+        Account::new(),
+        "!https 65",
+        "an account has at most 64 requests that are not answered",
+    );
+    let effects = Account::new().line("!https 64").ok();
+    assert_eq!(effects.http.len(), 64);
+    assert!(effects.is_durable());
+}
+
+#[test]
 fn output_in_bytes() {
     let phrase = "it put out more than 4194304 bytes in one turn";
     breaks(Account::new(), "!bigout", phrase);

@@ -84,12 +84,17 @@ async fn serve(
 ) {
     while let Some(asked) = read(&mut stream).await {
         let path = asked.line.split(' ').nth(1).unwrap_or_default().to_owned();
-        let told = Value::from(asked.line.clone());
+        // Of the path only its end: what stands before it or behind it may be a secret.
+        let end = path
+            .split('?')
+            .next()
+            .and_then(|path| path.rsplit('/').next());
+        let told = Value::from(end.unwrap_or_default());
         all.lock().unwrap().push(asked);
         if path.starts_with("/hold") {
             let _ = held.wait_for(|held| !held).await;
         }
-        let answer = match path.as_str() {
+        let answer = match path.split('?').next().unwrap_or_default() {
             "/cut" => {
                 let half = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf";
                 let _ = stream.write_all(half.as_bytes()).await;

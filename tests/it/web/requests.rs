@@ -19,7 +19,7 @@ async fn requests_leave_and_their_answers_come() {
     let answer = account.answer("whole").await;
     assert_eq!(answer["status"], 200, "{answer:#}");
     assert_eq!(answer["context"], "kept");
-    assert_eq!(answer["body"], "\"POST /a?b=c HTTP/1.1\"");
+    assert_eq!(answer["body"], "\"a\"");
     let asked = &peer.asked_for("/a?b=c")[0];
     assert_eq!(asked.header("x-one"), Some("1"));
     assert_eq!(asked.body, "hello");
@@ -97,10 +97,10 @@ async fn requests_leave_and_their_answers_come() {
     account.run("!http-cancel cancelled").await;
     peer.hold(false);
     let answer = account.answer("label").await;
-    assert_eq!(answer["body"], "\"GET /hold/2 HTTP/1.1\"");
+    assert_eq!(answer["body"], "\"2\"");
     account.submit("cancelled", get(&peer, "/after")).await;
     let answer = account.answer("cancelled").await;
-    assert_eq!(answer["body"], "\"GET /after HTTP/1.1\"");
+    assert_eq!(answer["body"], "\"after\"");
 
     // An answer that kills comes again, to the next instance; twice, and it is left out.
     let killing = |context: &str| json!({"url": peer.url("/k"), "context": context});
