@@ -106,6 +106,31 @@ impl<'a> Capable<'a> {
             })
     }
 
+    /// A file that is in the media store.
+    pub fn medium(
+        &self,
+        feature: &str,
+        field: &str,
+        size: u64,
+        mime: Option<&str>,
+    ) -> Result<(), ApiError> {
+        self.at_most(feature, capability::MAX_BYTES, field, size, "bytes")?;
+        let limit = capability::MIME_TYPES;
+        let Some(words) = self.features.words(feature, limit) else {
+            return Ok(());
+        };
+        let mime = mime.unwrap_or("application/octet-stream");
+        let fits = |word: &&str| match word.strip_suffix('*') {
+            Some(start) => mime.starts_with(start),
+            None => mime == *word,
+        };
+        if words.iter().any(fits) {
+            return Ok(());
+        }
+        let rule = format!("is `{mime}`, {}", fields::one_of(&words));
+        Err(broken(field, &rule, feature, limit, json!(words)))
+    }
+
     /// The size of a page that is asked for.
     pub fn items(&self, feature: &str, limit: u32) -> u32 {
         let most = self.features.number(feature, capability::MAX_ITEMS);

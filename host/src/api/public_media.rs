@@ -6,9 +6,10 @@ use super::Api;
 use super::codes;
 use super::error::{ApiError, Operation};
 use super::media_content::serve;
+use super::openapi::Doc;
 use super::query::PathText;
 use super::routes::Routes;
-use super::v1::media::of_blob;
+use super::v1::media::{of_blob, served};
 use crate::domain::Timestamp;
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::media::{Blob, BlobError, BlobId};
@@ -27,7 +28,19 @@ use std::sync::{Mutex, PoisonError};
 pub const PATH: &str = "/media/{token}";
 
 pub fn routes() -> Routes {
-    Routes::new().get(PATH, get)
+    Routes::new()
+        .get(PATH, get)
+        .doc(
+            served(Doc::new("getSharedMedia", "Get a medium by its address"))
+                .fails([
+                    codes::MEDIA_GONE,
+                    codes::MEDIA_FETCH_FAILED,
+                    codes::PROVIDER_UNAVAILABLE,
+                    codes::OWNER_ELSEWHERE,
+                    codes::STORAGE_UNAVAILABLE,
+                ]),
+        )
+        .about("Shared Media", "Addresses that events and channels are given; the token is the right.")
 }
 
 type Fetch = Shared<BoxFuture<'static, Result<BlobId, ApiError>>>;

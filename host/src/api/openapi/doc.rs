@@ -192,6 +192,11 @@ impl Doc {
         self.content(200, Content::Raw(media_types.to_vec()))
     }
 
+    /// The same with another status.
+    pub fn raw_with(self, status: u16, media_types: &[&'static str]) -> Self {
+        self.content(status, Content::Raw(media_types.to_vec()))
+    }
+
     /// 200 in the envelope, or of this media type.
     pub fn ok_or<T: JsonSchema>(self, media_type: &'static str) -> Self {
         self.content(200, Content::DataOr(shape::<T>(), media_type))

@@ -23,6 +23,10 @@ impl Description {
     pub fn wrong(&self, method: &str, path: &str, status: u16, body: &Value) -> Option<String> {
         let method = method.to_ascii_lowercase();
         let path = path.split('?').next().unwrap_or_default();
+        // What a channel may call, its provider's manifest says.
+        if path.starts_with("/ingress/") {
+            return None;
+        }
         let code = body["error"]["code"].as_str().unwrap_or_default();
         // What no route is asked with is said of no operation.
         if matches!(code, "method_not_allowed") {

@@ -1,6 +1,6 @@
 //! The description of the API is whole and true.
 
-use super::super::access::OPERATIONS;
+use super::super::access::{OPERATIONS, Who};
 use super::super::codes;
 use super::super::error::Operation;
 use super::super::{description, undescribed_routes};
@@ -33,6 +33,7 @@ fn every_route_is_described_and_nothing_else() {
         .collect();
     let table: BTreeSet<(String, String)> = OPERATIONS
         .iter()
+        .filter(|operation| operation.who != Who::Channel)
         .map(|operation| (operation.method.to_owned(), operation.path.to_owned()))
         .collect();
     assert_eq!(described, table);

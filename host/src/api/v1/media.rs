@@ -6,6 +6,7 @@ use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::keys::Narrowed;
 use super::super::media_content::serve;
+use super::super::openapi::Doc;
 use super::super::query::{PathText, Query};
 use super::super::routes::Routes;
 use crate::domain::Timestamp;
@@ -20,7 +21,9 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::stream::try_unfold;
 use futures::{Stream, StreamExt as _};
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
@@ -37,12 +40,58 @@ const FIELDS: usize = 16;
 pub fn routes() -> Routes {
     Routes::new()
         .post("/v1/media", upload)
+        .doc(
+            Doc::new("uploadMedia", "Upload a file for a message")
+                .more(
+                    "The body as it is, its type in `Content-Type`; or the field `file` of a form \
+                     (`multipart/form-data`). It is streamed. One that ends early leaves nothing.",
+                )
+                .query(
+                    "account_id",
+                    "For sends of this account only.",
+                    json!({"type": "string"}),
+                )
+                .query(
+                    "file_name",
+                    "What recipients see.",
+                    json!({"type": "string", "maxLength": NAME}),
+                )
+                .bytes("application/octet-stream")
+                .created::<MediaView>()
+                .fails([codes::NOT_FOUND, codes::UNSUPPORTED_MEDIA_TYPE]),
+        )
         .get("/v1/media/{media_id}", read)
+        .doc(
+            Doc::new("getMedia", "Read what is known of a medium")
+                .ok::<MediaView>()
+                .fails([codes::NOT_FOUND]),
+        )
         .get("/v1/media/{media_id}/content", content)
+        .doc(served(Doc::new("downloadMedia", "Download a medium")))
         .delete("/v1/media/{media_id}", remove)
+        .doc(
+            Doc::new("deleteMedia", "Remove a medium")
+                .more("Refused while a send that is not settled or an event refers to it.")
+                .no_content()
+                .fails([codes::NOT_FOUND, codes::CONFLICT]),
+        )
+        .about("Media", "Files of messages, in and out.")
 }
 
-#[derive(Serialize)]
+/// An operation that `serve` answers.
+pub fn served(doc: Doc) -> Doc {
+    doc.more("Takes `Range` (one range of bytes), `If-Range` and `If-None-Match`.")
+        .raw(&["*/*"])
+        .with_headers(&["ETag"])
+        .raw_with(206, &["*/*"])
+        .with_headers(&["ETag"])
+        .bare(304)
+        .with_headers(&["ETag"])
+        .fails([codes::NOT_FOUND, codes::RANGE_NOT_SATISFIABLE])
+}
+
+#[derive(JsonSchema, Serialize)]
+#[schemars(rename = "Media")]
 struct MediaView {
     id: String,
     /// What `message.file_key` takes: the id.

@@ -117,15 +117,19 @@ impl SendRequest {
         let content = match self.message {
             Message::Media { medium, caption } => {
                 let format = provider.format(self.provider_data.as_ref())?;
-                let caption = caption.map(|mut text| {
-                    if provider.has("send.mentions") {
-                        (text, mentions) = place_mentions(&text, self.mentions);
+                let caption = match caption {
+                    Some(mut text) => {
+                        provider.0.chars(feature, "message.caption", &text)?;
+                        if provider.mentions(&self.mentions, self.to.kind)? {
+                            (text, mentions) = place_mentions(&text, self.mentions);
+                        }
+                        Some(Caption {
+                            text,
+                            format: format.to_owned(),
+                        })
                     }
-                    Caption {
-                        text,
-                        format: format.to_owned(),
-                    }
-                });
+                    None => None,
+                };
                 Content::Media {
                     media: vec![*medium],
                     caption,

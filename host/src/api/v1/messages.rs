@@ -2,6 +2,7 @@
 
 use super::super::Api;
 use super::super::body::{JsonBody, Read};
+use super::super::capable::Capable;
 use super::super::codes;
 use super::super::envelope::{Answer, IDEMPOTENT_REPLAYED, PREFERENCE_APPLIED, Reply};
 use super::super::error::{ApiError, Operation};
@@ -252,6 +253,12 @@ async fn record(
             medium.size = Some(blob.size);
             medium.mime = medium.mime.take().or(blob.meta.mime);
             medium.filename = medium.filename.take().or(blob.meta.filename);
+            Capable::of(&info).medium(
+                medium.kind.feature(),
+                "message.file_key",
+                blob.size,
+                medium.mime.as_deref(),
+            )?;
         }
     }
     let new = NewSend {
