@@ -63,11 +63,18 @@ impl World {
         let path = format!("/v1/accounts/{}/{rest}", self.account);
         let request = self.host.request(Method::GET, &path);
         tokio::spawn(async move {
-            let response = request.send().await.unwrap();
-            Answer {
-                status: response.status(),
-                headers: response.headers().clone(),
-                body: response.json().await.unwrap(),
+            loop {
+                let request = request.try_clone().unwrap();
+                let response = request.send().await.unwrap();
+                // Its place was another one's, for a moment.
+                if response.status() == 429 {
+                    continue;
+                }
+                return Answer {
+                    status: response.status(),
+                    headers: response.headers().clone(),
+                    body: response.json().await.unwrap(),
+                };
             }
         })
     }
@@ -129,10 +136,9 @@ async fn a_guest_answers() {
     refused(&long, 400, "invalid_request");
     assert_eq!(long.body["error"]["limit"]["value"], 60);
     let capabilities = world.get("capabilities").await.expect(200);
-    assert_eq!(
-        capabilities["data"]["features"][1],
-        json!({"name": "conversations.list", "limits": {"max-items": 2}})
-    );
+    let listed = json!({"name": "conversations.list", "limits": {"max-items": 2}});
+    let features = capabilities["data"]["features"].as_array().unwrap();
+    assert!(features.contains(&listed), "{capabilities:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,8 @@
 //! What operators are told and shown: metrics, their dashboard, the reference of settings, health.
 
+use crate::support::guests;
 use crate::support::host::Host;
+use crate::support::process::Client;
 use crate::support::sink::Sink;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -98,6 +100,11 @@ async fn metrics_say_what_happened_and_name_nobody() {
     assert_eq!(checks, ["process", "database", "leases", "providers"]);
     assert_eq!(get("/livez").await.status(), 200);
     assert_eq!(get("/v1/accounts").await.status(), 404);
+    // A channel that cannot show who it is.
+    let operator = Client::new(&host.base, &host.operator_key);
+    operator.install(guests::evil()).await;
+    let forged = host.request(http::Method::POST, "/ingress/apps/evil/shared");
+    host.send(forged.body(r#"{"entry":[]}"#)).await.expect(403);
     let answer = get("/metrics").await;
     let kind = answer.headers()["content-type"]
         .to_str()

@@ -22,9 +22,9 @@ mod key_schema;
 mod keys;
 mod limits;
 mod log_reader;
+mod media_content;
 mod openapi;
 mod page;
-mod media_content;
 mod prefer;
 mod public_media;
 mod query;
@@ -265,7 +265,6 @@ fn all_routes() -> routes::Routes {
         .merge(ingress::routes())
         .merge(openapi::routes())
         .merge(public_media::routes())
-        .merge(health::routes())
 }
 
 /// What is wrong between the routes and the table of [`access`]; empty when they are the same.

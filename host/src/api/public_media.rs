@@ -31,16 +31,18 @@ pub fn routes() -> Routes {
     Routes::new()
         .get(PATH, get)
         .doc(
-            served(Doc::new("getSharedMedia", "Get a medium by its address"))
-                .fails([
-                    codes::MEDIA_GONE,
-                    codes::MEDIA_FETCH_FAILED,
-                    codes::PROVIDER_UNAVAILABLE,
-                    codes::OWNER_ELSEWHERE,
-                    codes::STORAGE_UNAVAILABLE,
-                ]),
+            served(Doc::new("getSharedMedia", "Get a medium by its address")).fails([
+                codes::MEDIA_GONE,
+                codes::MEDIA_FETCH_FAILED,
+                codes::PROVIDER_UNAVAILABLE,
+                codes::OWNER_ELSEWHERE,
+                codes::STORAGE_UNAVAILABLE,
+            ]),
         )
-        .about("Shared Media", "Addresses that events and channels are given; the token is the right.")
+        .about(
+            "Shared Media",
+            "Addresses that events and channels are given; the token is the right.",
+        )
 }
 
 type Fetch = Shared<BoxFuture<'static, Result<BlobId, ApiError>>>;

@@ -4,6 +4,10 @@
 use crate::domain::Timestamp;
 use crate::domain::endpoint::Endpoint;
 use anyport_signing::{Attempt, Secrets};
+/// Headers of a delivery.
+pub use anyport_signing::{
+    DELIVERY_ID, EVENT_ID, SIGNATURE, TIMESTAMP, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Signed anew for each attempt; `now` is cut to whole seconds.
@@ -47,7 +51,6 @@ mod tests {
     use super::*;
     use crate::delivery::tests::endpoint;
     use crate::domain::secret::Secret;
-    use anyport_signing::{DELIVERY_ID, EVENT_ID, SIGNATURE, TIMESTAMP, WEBHOOK_SIGNATURE};
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
     use standardwebhooks::Webhook;

@@ -29,6 +29,9 @@ const LEAST_KIB: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(25);
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
+/// When an operator was told last: by provider, route and reason.
+type Told = HashMap<(String, String, &'static str), Instant>;
+
 type Secrets = Vec<(String, SecretBytes)>;
 
 /// The route of a request.
@@ -310,7 +313,7 @@ impl Supervisor {
 
     /// A line for operators, not for every request: whoever knows the address can send many.
     fn tell_of_refusal(&self, found: &Found, reason: Reason) {
-        static TOLD: Mutex<Option<HashMap<(String, String, &str), Instant>>> = Mutex::new(None);
+        static TOLD: Mutex<Option<Told>> = Mutex::new(None);
         let (provider, route) = (&found.provider.manifest.id, &found.route.route);
         let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
         let told = told.get_or_insert_default();

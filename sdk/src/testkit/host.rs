@@ -231,7 +231,7 @@ impl sign_in_steps::Host for Host {
     }
 
     fn succeeded(&self, identity: &model::Identity) {
-        let step = SignInStep::Succeeded(identity.clone());
+        let step = SignInStep::Succeeded(Box::new(identity.clone()));
         self.asks("sign-in-steps.succeeded").turn.sign_in.push(step);
     }
 

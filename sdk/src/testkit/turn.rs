@@ -65,7 +65,7 @@ pub enum SignInStep {
         questions: Vec<Question>,
         problem: Option<Error>,
     },
-    Succeeded(Identity),
+    Succeeded(Box<Identity>),
     Failed(Error),
 }
 

@@ -61,9 +61,7 @@ impl Responses {
     pub fn refer(&mut self, status: u16, names: &[&str]) -> Value {
         let name = format!("{status}.{}", names.join("."));
         let reference = format!("#/components/responses/{name}");
-        self.0
-            .entry(name)
-            .or_insert_with(|| response(status, names));
+        self.0.entry(name).or_insert_with(|| response(names));
         json!({"$ref": reference})
     }
 
@@ -72,7 +70,7 @@ impl Responses {
     }
 }
 
-fn response(status: u16, names: &[&str]) -> Value {
+fn response(names: &[&str]) -> Value {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     let mut headers = Map::new();
     let mut has = |name: &str| {
@@ -81,9 +79,6 @@ fn response(status: u16, names: &[&str]) -> Value {
     has("X-Request-Id");
     if waits(names) {
         has("Retry-After");
-    }
-    if status == 405 {
-        has("Allow");
     }
     json!({
         "description": quoted.join(", "),

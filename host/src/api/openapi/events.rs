@@ -1,5 +1,6 @@
 //! Events as webhooks get them, and as the log is read.
 
+use crate::delivery::sign;
 use crate::domain::envelope;
 use crate::domain::event::PUBLISHED_TYPES;
 use crate::supervisor;
@@ -125,18 +126,18 @@ fn webhook(schema: &str, text: &str) -> Value {
         "tags": [TAG],
         "security": [],
         "parameters": [
-            header(anyport_signing::EVENT_ID, "The event's id: what to recognize repeats by.", true),
-            header(anyport_signing::DELIVERY_ID, "Of this attempt.", true),
-            header(anyport_signing::TIMESTAMP, "When it was signed, RFC 3339; a part of what is signed.", true),
+            header(sign::EVENT_ID, "The event's id: what to recognize repeats by.", true),
+            header(sign::DELIVERY_ID, "Of this attempt.", true),
+            header(sign::TIMESTAMP, "When it was signed, RFC 3339; a part of what is signed.", true),
             header(
-                anyport_signing::SIGNATURE,
+                sign::SIGNATURE,
                 "Hexadecimal HMAC-SHA256 of `timestamp.body` with the secret as key. Only with a secret.",
                 false,
             ),
-            header(anyport_signing::WEBHOOK_ID, "Standard Webhooks. Only with a secret.", false),
-            header(anyport_signing::WEBHOOK_TIMESTAMP, "Standard Webhooks: seconds since 1970. Only with a secret.", false),
+            header(sign::WEBHOOK_ID, "Standard Webhooks. Only with a secret.", false),
+            header(sign::WEBHOOK_TIMESTAMP, "Standard Webhooks: seconds since 1970. Only with a secret.", false),
             header(
-                anyport_signing::WEBHOOK_SIGNATURE,
+                sign::WEBHOOK_SIGNATURE,
                 "Standard Webhooks: `v1,` and base64 HMAC-SHA256 of `id.timestamp.body`; several with spaces between \
                  while a secret is replaced. Only with a secret.",
                 false,
@@ -164,7 +165,7 @@ mod tests {
         let known = |kind: &&str| {
             PUBLISHED_TYPES.contains(kind) || OWN_TYPES.contains(kind) || *kind == "provider."
         };
-        assert!(described.keys().all(|kind| known(kind)));
+        assert!(described.keys().all(known));
         assert!(!described.contains_key(STATUS_ALIAS));
     }
 }

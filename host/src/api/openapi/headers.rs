@@ -10,7 +10,6 @@ const ALL: &[(&str, &str, &str, bool)] = &[
     ("RateLimit-Remaining", "How many of them are left.", "integer", false),
     ("RateLimit-Reset", "Seconds until all of them are there again.", "integer", false),
     ("Retry-After", "Seconds to wait before trying again.", "integer", false),
-    ("Allow", "The methods that this route takes.", "string", true),
     ("ETag", "Of this content; for `If-None-Match`.", "string", true),
     ("Idempotent-Replayed", "`true`: an earlier request with this `Idempotency-Key` made the send.", "string", false),
     ("Preference-Applied", "What was heeded of `Prefer` (RFC 7240).", "string", false),

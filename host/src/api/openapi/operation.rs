@@ -201,8 +201,16 @@ const PATH: &[(&str, &str, &str)] = &[
         "Our id of a send (`msg_…`), or with `account_id` the channel's of its message.",
         "",
     ),
-    ("media_id", "The medium; what uploading answered as `id`.", ""),
-    ("name", "Of the provider's command, as `describe` says it.", ""),
+    (
+        "media_id",
+        "The medium; what uploading answered as `id`.",
+        "",
+    ),
+    (
+        "name",
+        "Of the provider's command, as `describe` says it.",
+        "",
+    ),
     ("provider", "The provider's id or one of its aliases.", ""),
     ("token", "Of an address that the host gave.", ""),
     ("workspace_id", "The workspace.", ""),

@@ -843,7 +843,11 @@ pub fn answer_to(command: &Command) -> Answer {
         })),
         Expects::Contact => Answer::Contact(Some(Box::new(contact()))),
         Expects::Contacts => Answer::Contacts(page(contact())),
-        Expects::Messages => Answer::Messages(page(json!({"id": "m1"}))),
+        Expects::Messages => Answer::Messages(page(json!({
+            "id": "m1", "type": "text", "text": "hello", "direction": "inbound",
+            "sent_at": "2026-03-01T08:29:58Z", "sender": {"id": "u1", "type": "user"},
+            "reply_token": "rt1.m1",
+        }))),
         Expects::Labels => Answer::Labels(page(Label {
             id: "l1".into(),
             name: "Refunds".into(),

@@ -8,6 +8,7 @@ use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
 use super::super::keys::Narrowed;
+use super::super::openapi::Doc;
 use super::super::routes::Routes;
 use super::command_doc::does;
 use super::subject::{ID, Subject};
@@ -31,25 +32,25 @@ const EMOJI: usize = 64;
 pub fn routes() -> Routes {
     Routes::new()
         .post("/v1/messages/edit", edit)
-        .doc(does::<MessageEditRequest>(
+        .doc(acts::<MessageEditRequest>(
             "editMessage",
             "Change what a message says",
             &EDIT,
         ))
         .post("/v1/messages/revoke", revoke)
-        .doc(does::<MessageRevokeRequest>(
+        .doc(acts::<MessageRevokeRequest>(
             "revokeMessage",
             "Take a message back",
             &REVOKE,
         ))
         .post("/v1/messages/reaction", react)
-        .doc(does::<MessageReactionRequest>(
+        .doc(acts::<MessageReactionRequest>(
             "reactMessage",
             "React to a message, or take it back",
             &REACT,
         ))
         .post("/v1/messages/pin", pin)
-        .doc(does::<MessagePinRequest>(
+        .doc(acts::<MessagePinRequest>(
             "pinMessage",
             "Pin or unpin a message",
             &PIN,
@@ -58,6 +59,10 @@ pub fn routes() -> Routes {
             "Message Actions",
             "What is done to messages that are there.",
         )
+}
+
+fn acts<B: JsonSchema>(id: &'static str, summary: &'static str, operation: &Operation) -> Doc {
+    does::<B>(id, summary, operation).fails([codes::INVALID_REPLY_TOKEN])
 }
 
 /// `MessageTargetRequest` of the contract.

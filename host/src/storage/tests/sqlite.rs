@@ -167,7 +167,7 @@ async fn a_full_disk_refuses_and_recovers_by_itself() {
     first.events = vec![event("before")];
     world.commit_one(first).await;
 
-    store.limit_pages(Some(60)).await;
+    store.limit_pages(Some(120)).await;
     let mut turn = 2;
     let refused = loop {
         let mut commit = world.turn(&account, turn);

@@ -166,7 +166,7 @@ fn verify_signed(
     let time = timestamp(signed, seen)?;
     let message = message(signed, seen, secrets, time.as_deref())?;
     // The signature first: whether a time is fresh is told to nobody else.
-    let fits: Box<dyn Fn(&[u8]) -> bool + '_> = match verify {
+    let fits: Fits<'_> = match verify {
         Verify::HmacSha1(_) => mac(
             hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
             signed,

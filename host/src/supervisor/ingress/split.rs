@@ -17,8 +17,7 @@ pub fn split(owner: &OwnerPointer, body: Vec<u8>) -> Result<Vec<(String, Vec<u8>
     let entries = entries.ok_or("the body has no list of entries")?;
     let mut parts: Vec<(String, Vec<&str>)> = Vec::new();
     for range in entries {
-        // Places in the array's text.
-        let entry = &text[array.start + range.start..array.start + range.end];
+        let entry = &text[range];
         let reference = raw_json::text_or_number(entry, &owner.pointer).ok_or(nobody)?;
         match parts.iter_mut().find(|(known, _)| *known == reference) {
             Some((_, entries)) => entries.push(entry),

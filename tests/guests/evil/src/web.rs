@@ -128,7 +128,7 @@ pub fn answered(answered: &reactor::Answered) {
             seen["body"] = body.into();
         }
         Err(error) => {
-            seen["error"] = format!("{:?}", error.code).into();
+            seen["error"] = code(error).into();
             seen["message"] = error.message.clone().into();
         }
     }
@@ -219,9 +219,13 @@ pub fn sign(argument: &str) -> Result<(), Error> {
         Ok(bytes) => {
             json!({"hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()})
         }
-        Err(error) => json!({"error": format!("{:?}", error.code), "message": error.message}),
+        Err(error) => json!({"error": code(&error), "message": error.message}),
     };
     let number = count("signatures");
     say(&format!("signature-{number}"), &told);
     Ok(())
+}
+
+fn code(error: &Error) -> String {
+    format!("{:?}", error.code).replace("ErrorCode::", "")
 }

@@ -410,7 +410,7 @@ fn labels_have_names_of_their_own_and_an_end() {
         assigned,
     };
     world.ask(assign(true), NOW).expect("it is put on");
-    assert_eq!(seen(&mut world, "echo").labels, [id.clone()]);
+    assert_eq!(seen(&mut world, "echo").labels, std::slice::from_ref(&id));
     world
         .ask(Ask::RemoveLabel { id: id.clone() }, NOW)
         .expect("it is removed");
