@@ -43,8 +43,12 @@ impl Simulator {
                     .send(request.clone(), message(outgoing))
                     .map(|()| Vec::new());
             }
-            Call::Command { .. } => {
-                return Err(types::Error::unsupported("no command is measured"));
+            Call::Command { .. }
+            | Call::Http { .. }
+            | Call::Ingress(_)
+            | Call::Blob { .. }
+            | Call::FetchMedia { .. } => {
+                return Err(types::Error::unsupported("only text is measured"));
             }
             Call::SignInBegin {
                 request,
@@ -126,7 +130,7 @@ fn given(answers: &[Answer]) -> Vec<signing_in::Answer> {
         .iter()
         .map(|answer| signing_in::Answer {
             name: answer.name.clone(),
-            value: answer.value.clone(),
+            value: answer.value.expose().to_vec(),
         })
         .collect()
 }
@@ -139,7 +143,9 @@ fn message(outgoing: &Outgoing) -> messaging::Outgoing {
             format: format.clone(),
             mentions: Vec::new(),
         }),
-        Content::Contacts { .. } | Content::Forward { .. } => model::Content::Contacts(Vec::new()),
+        Content::Contacts { .. } | Content::Forward { .. } | Content::Media { .. } => {
+            model::Content::Contacts(Vec::new())
+        }
     };
     messaging::Outgoing {
         conversation: outgoing.conversation.clone(),

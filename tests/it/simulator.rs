@@ -35,8 +35,13 @@ impl World {
         let client = Client::new(&host.base, &host.key);
         let sink = Sink::start().await;
         let account = client.simulator_account("simulator", USER).await;
-        // Those that have a name in the contract, and two of our own.
-        let events = ["*", "message.activity", "contact.presence"];
+        // Those that have a name in the contract, and some of our own.
+        let events = [
+            "*",
+            "message.activity",
+            "contact.presence",
+            "contact.updated",
+        ];
         client.endpoint(&sink.url("/hook"), &events).await;
         Self {
             channel,
@@ -221,7 +226,10 @@ async fn what_is_done_is_done_at_the_channel() {
     let label = made["id"].as_str().unwrap().to_owned();
     let put = json!({"label_id": label, "action": "add", "conversation_ids": ["echo"]});
     world.done("conversations/labels", put).await;
-    assert_eq!(world.seen("echo").await.labels, [label.clone()]);
+    assert_eq!(
+        world.seen("echo").await.labels,
+        std::slice::from_ref(&label)
+    );
     let of_label = world.data(&format!("conversations?label_id={label}")).await;
     assert_eq!(ids(&of_label, "conversation_id"), ["echo"]);
     let listed = world.data("conversations/labels").await;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// So many turns are lost, one after the other; of a longer script, every so-manieth.
+const FORGETS: &str = "the snapshot misses something that the instance knew";
 const LOST_TURNS: usize = 200;
 const SNAPSHOT_BYTES: usize = 256 * 1024;
 
@@ -167,6 +168,14 @@ fn hand_over(
 ) {
     let played = match played {
         Ok(played) => played,
+        // The script came to its end without hand-overs, so it is not the script's fault.
+        Err(Stopped::Script(said)) => {
+            return report.problem(
+                "hand-over",
+                format!("after hand-overs it did something else: {said}"),
+                FORGETS,
+            );
+        }
         Err(stopped) => return report_stopped(report, "hand-over", "", stopped),
     };
     if provider.manifest.resume == Resume::Reconnect {
@@ -201,7 +210,7 @@ fn hand_over(
                 one.what,
                 difference(one, other)
             ),
-            "the snapshot misses something that the instance knew",
+            FORGETS,
         );
     }
     if straight.inputs.len() != played.inputs.len() {
