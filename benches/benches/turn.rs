@@ -40,7 +40,7 @@ impl Guest {
             limits: provider.limits,
             reply_tokens: Arc::new(NoTokens),
         });
-        let secrets = vec![("session".to_owned(), b"s".to_vec())];
+        let secrets = vec![("session".to_owned(), b"s".to_vec().into())];
         let kv = vec![("user".to_owned(), b"ada".to_vec())];
         let ledger = Ledger::new(Some(kv), 7, secrets, Arc::new(NoKv));
         let mut guest = Self {
