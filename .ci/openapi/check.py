@@ -26,6 +26,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 # Called by this script: a stream does not end, and the description is where schemathesis begins.
 STREAM = "streamEvents"
 BY_HAND = {STREAM, "getDescription"}
+# Nobody can guess its token; the stories of tests/it/media have some.
+UNGUESSABLE = {"getSharedMedia"}
 MIN_CALLS = 5
 MIN_GOOD = 0.1
 
@@ -104,6 +106,14 @@ def endpoint(host):
     return host.call("POST", "/v1/webhook-endpoints", body)["id"]
 
 
+def medium(host):
+    request = urllib.request.Request(f"{host.base}/v1/media", data=b"hello", method="POST", headers={
+        "X-Api-Key": host.key, "Content-Type": "text/plain",
+    })
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read())["data"]["id"]
+
+
 def ids_of(host, path, field):
     """Of a list that the channel may not offer; `echo` is always there."""
     request = urllib.request.Request(host.base + path, headers={"X-Api-Key": host.key})
@@ -141,8 +151,11 @@ def make_world(host):
     own = f"/v1/accounts/{accounts[0]}"
     versions = host.admin("GET", "/admin/v1/providers/simulator")["versions"]
     return {
+        "signed_in": accounts[0],
+        "other": accounts[1],
         "ids": {
             "account_id": accounts,
+            "media_id": [medium(host) for _ in range(3)],
             "contact_id": ids_of(host, f"{own}/contacts", "id"),
             "conversation_id": ids_of(host, f"{own}/conversations", "conversation_id"),
             "group_id": ids_of(host, f"{own}/groups", "id"),
@@ -154,6 +167,7 @@ def make_world(host):
             "workspace_id": workspaces[:2],
         },
         "victims": {
+            "media_id": [medium(host)],
             "account_id": [account(host, "eve")],
             "endpoint_id": endpoints[2:],
             "workspace_id": workspaces[2:],
@@ -210,6 +224,8 @@ def judge(document, calls):
                 wrong.append(f"{name}: called {number} times only")
             elif good == 0 and statuses[501]:
                 print(f"{name}: the channel does not offer it")
+            elif name in UNGUESSABLE:
+                continue
             elif method == "get" and good < MIN_GOOD * number:
                 wrong.append(f"{name}: answered well in {good} of {number} calls only: {dict(statuses)}")
     number = sum(sum(statuses.values()) for statuses in counted.values())

@@ -31,6 +31,13 @@ def before_call(context, case, kwargs):
             if path.get(name) in WORLD["ids"].get(name, []):
                 with LOCK:
                     path[name] = victims.pop() if victims else "gone"
+    # Nor does what others ask lose its session, its link or its conversations.
+    disturbs = ("/auth/", "/runtime/st", "/runtime/rec", "/version", "/conversations/delete", "/groups/leave")
+    route = case.operation.path
+    if path.get("account_id") == WORLD["signed_in"] and case.method.upper() != "GET" and (
+        any(part in route for part in disturbs) or operation == "updateAccount"
+    ):
+        path["account_id"] = WORLD["other"]
     # A workspace that switches itself off takes its key with it.
     body = case.body
     if operation == "updateWorkspace" and isinstance(body, dict) and body.get("status") == "inactive":

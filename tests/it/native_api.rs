@@ -1,6 +1,7 @@
 //! Questions and actions through REST to a real guest: what it answers, when, and how badly; and
 //! what a client is told when there is no answer.
 
+use crate::support::eventually;
 use crate::support::guests;
 use crate::support::host::{Answer, Host};
 use anyport::api::access::OPERATIONS;
@@ -189,7 +190,10 @@ async fn what_a_dead_instance_was_asked_is_asked_again_by_the_client() {
     refused(&world.info("1").await, 409, "account_binding_not_found");
     let started = format!("/v1/accounts/{}/runtime/start", world.account);
     world.host.post(&started, json!({})).await.expect(200);
-    world.info("1").await.expect(200);
+    eventually("the runtime is up", async || {
+        (world.info("1").await.status == 200).then_some(())
+    })
+    .await;
 
     // The same when it dies of something else.
     let asked = world.two_that_wait().await;
