@@ -166,7 +166,8 @@ impl Operation {
             failed,
             missing: codes::ACCOUNT_BINDING_NOT_FOUND,
             unsupported: codes::UNSUPPORTED_BY_PROVIDER,
-            not_found: failed,
+            // The client named it, so it is the client's to mend.
+            not_found: codes::INVALID_REQUEST,
         }
     }
 

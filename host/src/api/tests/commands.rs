@@ -397,6 +397,44 @@ async fn what_has_no_answer_says_why() {
     assert_eq!(answered.headers["retry-after"], "1");
 }
 
+/// Where the contract has no 404: what a client names and the channel does not know is a mistake
+/// of the request, not of the host.
+#[tokio::test]
+async fn what_nobody_has_is_a_bad_request_where_there_is_no_404() {
+    let host = Host::new();
+    let account = host.account().await;
+    host.control.script().features = ["labels.assign", "labels.delete", "labels.upsert"]
+        .map(|name| (name.to_owned(), None))
+        .to_vec();
+    host.control.script().refusal = Some(Refusal::Unanswered {
+        query: false,
+        why: Unanswered::Failed {
+            failure: Failure::new(FailureCode::NotFound, "there is no such label"),
+            certainty: Certainty::NotDone,
+        },
+    });
+    for (rest, body) in [
+        (
+            "labels",
+            json!({"label_id": "l1", "action": "add", "conversation_ids": ["c1"]}),
+        ),
+        ("labels/delete", json!({"label_id": "l1"})),
+        (
+            "labels/upsert",
+            json!({"label_id": "l1", "name": "Refunds"}),
+        ),
+    ] {
+        let path = format!("/v1/accounts/{account}/conversations/{rest}");
+        let answered = host.post(&path, body).await;
+        assert_eq!(
+            (answered.status, answered.code()),
+            (400, "invalid_request"),
+            "{rest}"
+        );
+        assert!(answered.body["error"]["message"] == "there is no such label");
+    }
+}
+
 #[tokio::test]
 async fn a_cursor_holds_for_its_list_only() {
     let host = Host::new();
