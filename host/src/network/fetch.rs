@@ -196,13 +196,13 @@ fn of_status(status: StatusCode) -> Failure {
     Failure::new(code, format!("the address answered {}", status.as_u16()))
 }
 
-fn mime_of(headers: &HeaderMap) -> Option<String> {
+pub(super) fn mime_of(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let mime = text.split(';').next()?.trim().to_ascii_lowercase();
     is_mime(&mime).then_some(mime)
 }
 
-fn filename_of(headers: &HeaderMap) -> Option<String> {
+pub(super) fn filename_of(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(CONTENT_DISPOSITION)?.to_str().ok()?;
     let value = text.split(';').find_map(|part| {
         let (name, value) = part.split_once('=')?;

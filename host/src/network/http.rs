@@ -4,13 +4,16 @@
 //! account did on a connection tells the server nothing about another. Redirects are not followed.
 //! What is said of a failure names host and port, never the address or what the client library says.
 
+mod answer;
+mod body;
 mod compose;
 mod exchange;
 mod pool;
 mod target;
 
+use self::answer::Wanted;
 use self::compose::compose;
-use self::exchange::{Limits, exchange};
+use self::exchange::{Sending, exchange};
 use self::pool::Key;
 use self::target::Target;
 use super::Network;
@@ -18,6 +21,7 @@ use super::dial::Dialer;
 use super::egress;
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::manifest::PlaceKind;
+use crate::domain::media::BlobOwner;
 use crate::runtime::port::http::{
     HttpClient, HttpFlight, HttpResponse, HttpSink, OutgoingRequest, Place,
 };
@@ -30,7 +34,6 @@ use tokio::time::Instant;
 pub use self::pool::Pools;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-const DEFAULT_BYTES: u64 = 1 << 20;
 /// For connecting, within a request's own time.
 const CONNECT: Duration = Duration::from_secs(15);
 /// Between looks whether a request may leave that the lease holds back.
@@ -143,15 +146,14 @@ async fn run(
         .timeout_ms
         .map_or(DEFAULT_TIMEOUT, |ms| Duration::from_millis(ms.into()));
     let Admitted { target, paths } = admitted;
-    if request.to_blob {
-        return Err(no_media("to-blob"));
-    }
-    let limits = Limits {
-        deadline: Instant::now() + timeout,
-        bytes: request.max_bytes.unwrap_or(DEFAULT_BYTES),
+    let deadline = Instant::now() + timeout;
+    let media = body::named(&outgoing).await?;
+    let owner = BlobOwner {
+        workspace: outgoing.workspace.clone(),
+        account: Some(outgoing.account.clone()),
     };
-    let composed = || -> Result<_, Failure> {
-        let composed = compose(request, &target, &outgoing.secrets)?;
+    let ready = || -> Result<_, Failure> {
+        let composed = compose(request, &target, &outgoing.secrets, &media)?;
         let path = composed.path.path();
         if !paths.is_empty() && !paths.iter().any(|prefix| path.starts_with(prefix)) {
             return Err(Failure::new(
@@ -162,7 +164,16 @@ async fn run(
                 ),
             ));
         }
-        exchange::ready(composed)
+        Ok(body::ready(composed, &outgoing.blobs))
+    };
+    let sending = Sending {
+        request: &ready,
+        repeatable: request.repeatable,
+        streamed: !media.is_empty(),
+    };
+    let wanted = Wanted {
+        max_bytes: request.max_bytes,
+        store: request.to_blob.then_some((&*outgoing.blobs, &owner)),
     };
     let pool = pools.of(Key::new(
         &outgoing.account,
@@ -178,12 +189,5 @@ async fn run(
     while !sink.may_write() {
         tokio::time::sleep(LEASE_LOOK).await;
     }
-    exchange(&pool, &dial, &composed, request.repeatable, limits).await
-}
-
-fn no_media(what: &str) -> Failure {
-    Failure::new(
-        FailureCode::Unsupported,
-        format!("this host has no media store that requests can use: {what}"),
-    )
+    exchange(&pool, &dial, &sending, &wanted, deadline).await
 }

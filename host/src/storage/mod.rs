@@ -19,7 +19,7 @@ pub mod sqlite;
 pub mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::domain::account::{Account, AccountPatch};
 use crate::domain::endpoint::{Attempt, Detour, Endpoint, EndpointState};

@@ -171,6 +171,8 @@ impl Core {
         };
         let outgoing = OutgoingRequest {
             account: actor.id.clone(),
+            workspace: self.account.workspace.clone(),
+            blobs: actor.shared.media.parts.blobs.clone(),
             secrets: secrets(ledger, &pending.request),
             request: pending.request.clone(),
             grant,

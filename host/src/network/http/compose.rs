@@ -3,6 +3,7 @@
 
 use super::target::{Target, invalid};
 use crate::domain::error::{Failure, FailureCode};
+use crate::domain::media::Blob;
 use crate::domain::{SecretBytes, raw_json};
 use crate::runtime::port::http::{HttpBody, HttpPart, HttpRequest, PartBody, Place, Placement};
 use bytes::Bytes;
@@ -46,14 +47,24 @@ pub struct Composed {
 #[derive(Clone)]
 pub enum Piece {
     Bytes(Bytes),
-    /// A blob of the media store.
-    Blob(#[allow(dead_code)] String),
+    Blob(Box<Blob>),
 }
 
+impl Piece {
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Blob(blob) => blob.size,
+        }
+    }
+}
+
+/// `media`: the blobs that the body names.
 pub fn compose(
     request: &HttpRequest,
     target: &Target,
     secrets: &Secrets,
+    media: &[Blob],
 ) -> Result<Composed, Failure> {
     let method = Method::from_bytes(request.method.as_bytes())
         .map_err(|_| invalid("the method is not one of HTTP"))?;
@@ -63,7 +74,7 @@ pub fn compose(
     let mut headers = plain_headers(&request.headers)?;
     let mut segments = Vec::new();
     let mut added = Vec::new();
-    let mut body = BodyParts::of(&request.body);
+    let mut body = BodyParts::of(&request.body, media)?;
     for placement in &request.secrets {
         let value = value(placement, secrets)?;
         match &placement.place {
@@ -81,10 +92,18 @@ pub fn compose(
     }
     let path = path_and_query(target, &segments, &added)?;
     let (body, content_type) = body.finish();
-    if let Some(content_type) = content_type {
-        let value = HeaderValue::try_from(content_type)
-            .map_err(|_| invalid("the body's type is no header value"))?;
-        headers.insert(CONTENT_TYPE, value);
+    if let Some(kind) = content_type {
+        let value = |text| {
+            HeaderValue::try_from(text).map_err(|_| invalid("the body's type is no header value"))
+        };
+        match kind {
+            Kind::Always(text) => {
+                headers.insert(CONTENT_TYPE, value(text)?);
+            }
+            Kind::Unless(text) => {
+                headers.entry(CONTENT_TYPE).or_insert(value(text)?);
+            }
+        }
     }
     headers.insert(HOST, target.authority.clone());
     headers
@@ -225,23 +244,26 @@ enum BodyParts<'r> {
     Form(Bytes),
     Multipart {
         boundary: String,
-        parts: &'r [HttpPart],
+        parts: Vec<Part<'r>>,
         fields: Vec<(&'r str, Zeroizing<Vec<u8>>)>,
     },
 }
 
 impl<'r> BodyParts<'r> {
-    fn of(body: &'r HttpBody) -> Self {
-        match body {
+    fn of(body: &'r HttpBody, media: &'r [Blob]) -> Result<Self, Failure> {
+        Ok(match body {
             HttpBody::Empty => Self::Whole(Piece::Bytes(Bytes::new())),
             HttpBody::Bytes(bytes) => Self::Whole(Piece::Bytes(Bytes::copy_from_slice(&bytes.0))),
-            HttpBody::Blob(blob) => Self::Whole(Piece::Blob(blob.clone())),
+            HttpBody::Blob(blob) => Self::Whole(Piece::Blob(Box::new(known(media, blob)?.clone()))),
             HttpBody::Multipart(parts) => Self::Multipart {
                 boundary: format!("anyport-{}", Uuid::new_v4().simple()),
-                parts,
+                parts: parts
+                    .iter()
+                    .map(|part| Part::of(part, media))
+                    .collect::<Result<_, _>>()?,
                 fields: Vec::new(),
             },
-        }
+        })
     }
 
     fn add_field(
@@ -299,12 +321,21 @@ impl<'r> BodyParts<'r> {
         Ok(())
     }
 
-    /// The body, and its type where the host sets it.
-    fn finish(self) -> (Vec<Piece>, Option<String>) {
+    /// The body, and its type where the host sets it or, of a blob, knows it.
+    fn finish(self) -> (Vec<Piece>, Option<Kind>) {
         let (boundary, parts, fields) = match self {
             Self::Whole(Piece::Bytes(bytes)) if bytes.is_empty() => return (Vec::new(), None),
+            Self::Whole(Piece::Blob(blob)) => {
+                let mime = blob.meta.mime.clone();
+                return (vec![Piece::Blob(blob)], mime.map(Kind::Unless));
+            }
             Self::Whole(piece) => return (vec![piece], None),
-            Self::Form(bytes) => return (vec![Piece::Bytes(bytes)], Some(FORM.to_owned())),
+            Self::Form(bytes) => {
+                return (
+                    vec![Piece::Bytes(bytes)],
+                    Some(Kind::Always(FORM.to_owned())),
+                );
+            }
             Self::Multipart {
                 boundary,
                 parts,
@@ -313,23 +344,8 @@ impl<'r> BodyParts<'r> {
         };
         let mut pieces = Vec::new();
         for part in parts {
-            let mut head = format!(
-                "--{boundary}\r\ncontent-disposition: form-data; name=\"{}\"",
-                quoted(&part.name)
-            );
-            if let Some(filename) = &part.filename {
-                head.push_str(&format!("; filename=\"{}\"", quoted(filename)));
-            }
-            if let Some(mime) = &part.mime {
-                let mime: String = mime.chars().filter(|c| !c.is_control()).collect();
-                head.push_str(&format!("\r\ncontent-type: {mime}"));
-            }
-            head.push_str("\r\n\r\n");
-            pieces.push(Piece::Bytes(head.into()));
-            pieces.push(match &part.body {
-                PartBody::Bytes(bytes) => Piece::Bytes(Bytes::copy_from_slice(&bytes.0)),
-                PartBody::Blob(blob) => Piece::Blob(blob.clone()),
-            });
+            pieces.push(Piece::Bytes(part.head(&boundary).into()));
+            pieces.push(part.body);
             pieces.push(Piece::Bytes(Bytes::from_static(b"\r\n")));
         }
         for (name, value) in fields {
@@ -343,8 +359,67 @@ impl<'r> BodyParts<'r> {
         }
         pieces.push(Piece::Bytes(format!("--{boundary}--\r\n").into()));
         let kind = format!("multipart/form-data; boundary={boundary}");
-        (pieces, Some(kind))
+        (pieces, Some(Kind::Always(kind)))
     }
+}
+
+/// The body's type.
+enum Kind {
+    Always(String),
+    /// Where the request names none.
+    Unless(String),
+}
+
+/// A part of a multipart body. What it does not say, its blob says.
+struct Part<'r> {
+    name: &'r str,
+    filename: Option<&'r str>,
+    mime: Option<&'r str>,
+    body: Piece,
+}
+
+impl<'r> Part<'r> {
+    fn of(part: &'r HttpPart, media: &'r [Blob]) -> Result<Self, Failure> {
+        let (filename, mime) = (part.filename.as_deref(), part.mime.as_deref());
+        Ok(match &part.body {
+            PartBody::Bytes(bytes) => Self {
+                name: &part.name,
+                filename,
+                mime,
+                body: Piece::Bytes(Bytes::copy_from_slice(&bytes.0)),
+            },
+            PartBody::Blob(id) => {
+                let blob = known(media, id)?;
+                Self {
+                    name: &part.name,
+                    filename: filename.or(blob.meta.filename.as_deref()),
+                    mime: mime.or(blob.meta.mime.as_deref()),
+                    body: Piece::Blob(Box::new(blob.clone())),
+                }
+            }
+        })
+    }
+
+    fn head(&self, boundary: &str) -> String {
+        let mut head = format!(
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"{}\"",
+            quoted(self.name)
+        );
+        if let Some(filename) = self.filename {
+            head.push_str(&format!("; filename=\"{}\"", quoted(filename)));
+        }
+        if let Some(mime) = self.mime {
+            let mime: String = mime.chars().filter(|c| !c.is_control()).collect();
+            head.push_str(&format!("\r\ncontent-type: {mime}"));
+        }
+        head.push_str("\r\n\r\n");
+        head
+    }
+}
+
+fn known<'m>(media: &'m [Blob], id: &str) -> Result<&'m Blob, Failure> {
+    let found = media.iter().find(|blob| blob.id.as_str() == id);
+    found.ok_or_else(super::body::no_blob)
 }
 
 /// As HTML says it for multipart/form-data.

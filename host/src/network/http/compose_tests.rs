@@ -1,4 +1,6 @@
 use super::*;
+use crate::domain::media::{BlobId, BlobMeta, BlobOwner};
+use crate::domain::{Timestamp, WorkspaceId};
 use crate::runtime::port::http::Bytes as Raw;
 
 const TOKEN: &str = "123:A b/ü?%";
@@ -29,7 +31,25 @@ fn at(place: Place) -> Placement {
 
 fn made(request: &HttpRequest, token: &str) -> Result<Composed, Failure> {
     let secrets = [("token".to_owned(), SecretBytes::from(token.as_bytes()))];
-    compose(request, &Target::parse(&request.url)?, &secrets)
+    compose(request, &Target::parse(&request.url)?, &secrets, &[photo()])
+}
+
+fn photo() -> Blob {
+    Blob {
+        id: BlobId::from_text("blob_1"),
+        owner: BlobOwner {
+            workspace: WorkspaceId::from_text("ws_1"),
+            account: None,
+        },
+        size: 70,
+        meta: BlobMeta {
+            mime: Some("image/png".into()),
+            filename: Some("photo.png".into()),
+            ..BlobMeta::default()
+        },
+        created_at: Timestamp(0),
+        keep_until: Timestamp(0),
+    }
 }
 
 fn body(composed: &Composed) -> String {
@@ -38,7 +58,7 @@ fn body(composed: &Composed) -> String {
         .iter()
         .flat_map(|piece| match piece {
             Piece::Bytes(bytes) => bytes.to_vec(),
-            Piece::Blob(blob) => format!("<{blob}>").into_bytes(),
+            Piece::Blob(blob) => format!("<{}>", blob.id).into_bytes(),
         })
         .collect();
     String::from_utf8(bytes).unwrap()
@@ -132,6 +152,34 @@ fn secrets_stand_where_they_were_placed() {
     .join("\r\n")
     .replace("--B", &format!("--{boundary}"));
     assert_eq!(body(&composed), expected);
+}
+
+#[test]
+fn what_a_request_does_not_say_of_a_blob_the_blob_says() {
+    let mut whole = request("https://api.example/v1");
+    whole.body = HttpBody::Blob("blob_1".into());
+    let composed = made(&whole, "t").unwrap();
+    assert_eq!(composed.headers[CONTENT_TYPE], "image/png");
+    assert_eq!(body(&composed), "<blob_1>");
+    whole.headers = vec![("Content-Type".into(), "image/x-other".into())];
+    let composed = made(&whole, "t").unwrap();
+    assert_eq!(composed.headers[CONTENT_TYPE], "image/x-other");
+
+    let mut parts = request("https://api.example/v1");
+    parts.body = HttpBody::Multipart(vec![HttpPart {
+        name: "file".into(),
+        filename: None,
+        mime: None,
+        body: PartBody::Blob("blob_1".into()),
+    }]);
+    let composed = made(&parts, "t").unwrap();
+    let text = body(&composed);
+    let head = "name=\"file\"; filename=\"photo.png\"\r\ncontent-type: image/png\r\n\r\n<blob_1>";
+    assert!(text.contains(head), "{text}");
+
+    whole.body = HttpBody::Blob("blob_2".into());
+    let failure = made(&whole, "t").err().unwrap();
+    assert_eq!(failure.code, FailureCode::NotFound);
 }
 
 #[test]

@@ -2,12 +2,11 @@
 
 use super::super::dial::Dialer;
 use super::super::tls::TlsStream;
+use super::body::Body;
 use super::target::Target;
 use crate::domain::AccountId;
 use crate::domain::account::{Proxy, ProxyKind};
 use crate::domain::error::Failure;
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
@@ -104,7 +103,7 @@ impl std::fmt::Debug for Pool {
 }
 
 pub struct Connection {
-    pub sender: SendRequest<Full<Bytes>>,
+    pub sender: SendRequest<Body>,
     driver: Driver,
     used_at: Instant,
 }

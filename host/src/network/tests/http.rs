@@ -4,12 +4,15 @@ use super::secured::Authority;
 use super::*;
 use crate::domain::error::FailureCode;
 use crate::domain::manifest::PlaceKind;
-use crate::domain::{AccountId, SecretBytes};
-use crate::runtime::port::GrantedPlacement;
+use crate::domain::media::{Blob, BlobError, BlobId};
+use crate::domain::{AccountId, SecretBytes, WorkspaceId};
 use crate::runtime::port::http::{
     Bytes, HttpBody, HttpClient, HttpFlight, HttpRequest, HttpResponse, HttpSink, OutgoingRequest,
     Place, Placement, ResponseBody,
 };
+use crate::runtime::port::{Blobs, ByteStream, GrantedPlacement, NewBlob};
+use async_trait::async_trait;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -65,7 +68,7 @@ pub fn get(url: String) -> HttpRequest {
     }
 }
 
-fn grant(host: &str, port: u16) -> EgressGrant {
+pub fn grant(host: &str, port: u16) -> EgressGrant {
     EgressGrant {
         provider: "test".into(),
         rules: vec![GrantedDestination {
@@ -86,6 +89,21 @@ fn grant(host: &str, port: u16) -> EgressGrant {
     }
 }
 
+struct NoBlobs;
+
+#[async_trait]
+impl Blobs for NoBlobs {
+    async fn stat(&self, _: &WorkspaceId, _: &BlobId) -> Result<Blob, BlobError> {
+        Err(BlobError::NotFound)
+    }
+    async fn read(&self, _: &Blob, _: Range<u64>) -> Result<ByteStream, BlobError> {
+        Err(BlobError::NotFound)
+    }
+    async fn make(&self, _: NewBlob, _: ByteStream) -> Result<Blob, BlobError> {
+        Err(BlobError::NotFound)
+    }
+}
+
 fn ask_with(
     network: &Network,
     request: HttpRequest,
@@ -93,15 +111,21 @@ fn ask_with(
     proxy: Option<Proxy>,
     leased: bool,
 ) -> Asking {
-    let (sender, outcomes) = mpsc::unbounded_channel();
-    let sink = Arc::new(Once(sender, AtomicBool::new(leased)));
     let outgoing = OutgoingRequest {
         account: AccountId::from_text("acc_1"),
+        workspace: WorkspaceId::from_text("ws_1"),
+        blobs: Arc::new(NoBlobs),
         request: Arc::new(request),
         secrets: vec![("token".into(), SecretBytes::from(&b"hunter2"[..]))],
         grant: Arc::new(grant),
         proxy,
     };
+    ask_for(network, outgoing, leased)
+}
+
+pub fn ask_for(network: &Network, outgoing: OutgoingRequest, leased: bool) -> Asking {
+    let (sender, outcomes) = mpsc::unbounded_channel();
+    let sink = Arc::new(Once(sender, AtomicBool::new(leased)));
     Asking {
         flight: network.send(outgoing, sink.clone()),
         sink,

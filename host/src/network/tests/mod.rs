@@ -2,6 +2,7 @@
 
 mod guard;
 mod http;
+mod media;
 mod plain;
 mod proxied;
 mod secured;

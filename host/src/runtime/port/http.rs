@@ -1,10 +1,10 @@
 //! What a turn and the rest of the host say to each other about HTTP requests. Implemented by
 //! `network`, driven by `supervisor`.
 
-use super::EgressGrant;
+use super::{Blobs, EgressGrant};
 use crate::domain::account::Proxy;
 use crate::domain::error::Failure;
-use crate::domain::{AccountId, SecretBytes};
+use crate::domain::{AccountId, SecretBytes, WorkspaceId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -166,6 +166,9 @@ pub enum ResponseBody {
 /// A request on its way, with all that the network has to know of its account.
 pub struct OutgoingRequest {
     pub account: AccountId,
+    pub workspace: WorkspaceId,
+    /// Where the blobs are that its body names, and where its answer goes if it wants that.
+    pub blobs: Arc<dyn Blobs>,
     pub request: Arc<HttpRequest>,
     /// The values that its placements name, as far as the account has them.
     pub secrets: Vec<(String, SecretBytes)>,

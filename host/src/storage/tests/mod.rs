@@ -12,7 +12,7 @@ mod model;
 mod postgres;
 mod sqlite;
 mod upkeep;
-mod world;
+pub(crate) mod world;
 mod writer;
 
 /// One test per body of `contract`, each in a new world made by `$world`; none: this database is not
