@@ -6,6 +6,7 @@
 
 pub mod access;
 mod admin;
+mod avatars;
 mod body;
 mod capable;
 pub mod codes;
@@ -36,6 +37,7 @@ mod v1;
 mod workspace_changes;
 
 pub use admin::rotate_all;
+pub use avatars::PictureAddress;
 pub use ingress::{IngressState, IngressTokens};
 pub use keys::{KeyUse, NewKey, hash_key, mint_key};
 pub use limits::Limits;
@@ -117,6 +119,11 @@ pub trait ReplyTokens: Send + Sync + 'static {
     fn open(&self, account: &AccountId, token: &str) -> OpenedToken;
     /// A public address of a blob: what it leads to, and until when. None: it is no such token.
     fn open_blob_token(&self, _token: &str) -> Option<(BlobId, Timestamp)> {
+        None
+    }
+    /// Where a picture of this account can be had: the same for the same name, and not to be
+    /// guessed. None: this host has no address to give.
+    fn picture_address(&self, _account: &AccountId, _name: [&str; 2]) -> Option<PictureAddress> {
         None
     }
 }

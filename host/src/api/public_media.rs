@@ -1,5 +1,5 @@
 //! `GET /media/{token}`: what stands in events and what channels are given, without a key. The
-//! token is the right to the bytes: 256 random bits, or sealed by this host. Whatever is wrong with
+//! token is the right to the bytes: 256 bits that nobody can guess, or sealed by this host. Whatever is wrong with
 //! a token, the answer is the same.
 
 use super::Api;

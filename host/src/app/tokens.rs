@@ -1,8 +1,8 @@
 //! What clients carry for the host, sealed so that they can neither read nor make it: reply tokens,
 //! what a channel needs to target a message later, and cursors of lists. And what makes the
-//! addresses at which channels call unguessable.
+//! addresses at which channels call, and those of pictures, unguessable.
 
-use crate::api::{self, OpenedToken, ReplyTarget};
+use crate::api::{self, OpenedToken, PictureAddress, ReplyTarget};
 use crate::domain::media::BlobId;
 use crate::domain::{AccountId, Timestamp};
 use crate::runtime::normalize;
@@ -27,6 +27,7 @@ const PURPOSE: &str = "reply";
 /// Before what is sealed into an address of a blob: attachments' tokens have none.
 const BLOB_PREFIX: &str = "b1.";
 const BLOB_PURPOSE: &str = "blob";
+const PICTURE_PURPOSE: &str = "picture";
 
 pub struct Tokens {
     sealer: TokenSealer,
@@ -120,6 +121,17 @@ impl api::ReplyTokens for Tokens {
         let bytes = self.sealer.open(BLOB_PURPOSE, sealed)?;
         let plain: BlobPlain = serde_json::from_slice(&bytes).ok()?;
         Some((plain.blob, Timestamp(plain.until)))
+    }
+
+    fn picture_address(
+        &self,
+        account: &AccountId,
+        [kind, name]: [&str; 2],
+    ) -> Option<PictureAddress> {
+        let texts = [account.as_str(), kind, name];
+        let token = self.sealer.long_mark(PICTURE_PURPOSE, &texts);
+        let url = normalize::ReplyTokens::attachment_url(self, &token)?;
+        Some(PictureAddress { token, url })
     }
 
     fn seal(&self, account: &AccountId, target: &ReplyTarget) -> String {

@@ -1,5 +1,6 @@
 //! An account: one login at one channel, served by one runtime.
 
+use super::chat::Avatar;
 use super::error::Failure;
 use super::{AccountId, PartitionId, Secret, Timestamp, WorkspaceId};
 use schemars::JsonSchema;
@@ -131,6 +132,9 @@ pub struct Profile {
     pub last_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bio: Option<String>,
+    /// For the host only; clients get an address.
+    #[serde(skip)]
+    pub avatar: Option<Avatar>,
 }
 
 /// An account as storage keeps it. Secrets are not in it.

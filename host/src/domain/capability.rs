@@ -209,7 +209,7 @@ pub const KNOWN: &[Known] = {
         known("groups.create", Groups, &[MAX_CHARS, MAX_MEMBERS]),
         known("groups.leave", Groups, &[]),
         known("groups.members", Groups, &[]),
-        known("groups.info", Groups, &[MAX_CHARS]),
+        known("groups.info", Groups, &[MAX_CHARS, MAX_BYTES, MIME_TYPES]),
         known("groups.join-requests", Groups, &[MAX_MEMBERS]),
         known("groups.join-approval", Groups, &[]),
         known("groups.invitation", Groups, &[]),
@@ -217,7 +217,7 @@ pub const KNOWN: &[Known] = {
         known("media.fetch", Media, &[]),
 
         known("profile.get", Profile, &[]),
-        known("profile.update", Profile, &[MAX_CHARS]),
+        known("profile.update", Profile, &[MAX_CHARS, MAX_BYTES, MIME_TYPES]),
         known("profile.presence", Profile, &[]),
     ]
 };

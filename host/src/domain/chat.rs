@@ -2,7 +2,9 @@
 //! Ids are the channel's own.
 
 use super::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::fmt;
 
 /// What only some channels tell, as the provider gave it.
 pub type Extra = Option<Map<String, Value>>;
@@ -24,11 +26,18 @@ pub struct PageOf {
 }
 
 /// A picture: the host has its bytes, or the provider can fetch them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Avatar {
     pub blob: Option<String>,
     pub reference: Option<String>,
     pub mime: Option<String>,
+}
+
+/// References may be keys to the bytes.
+impl fmt::Debug for Avatar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Avatar").finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

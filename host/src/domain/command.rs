@@ -340,8 +340,6 @@ pub enum Answer {
     Labels(Page<Label>),
     Invitation(Invitation),
     JoinRequests(Vec<JoinRequest>),
-    /// A blob.
-    Media(String),
     Profile(Profile),
     Value(Value),
 }

@@ -1,6 +1,7 @@
 //! Between the contract's generated types and the domain's. No decisions here.
 
 use super::limits::breach;
+use super::normalize::answers;
 use super::port::http::{
     Bytes, HttpBody, HttpPart, HttpRequest, HttpResponse, PartBody, Place, Placement, ResponseBody,
 };
@@ -84,6 +85,8 @@ pub fn profile(identity: model::Identity) -> Profile {
         first_name: identity.first_name,
         last_name: identity.last_name,
         bio: identity.bio,
+        // One that breaks a rule is left out.
+        avatar: identity.avatar.and_then(|it| answers::avatar(it).ok()),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::StorageError;
 use super::chunks::ContentKey;
-use crate::domain::media::{AttachmentSource, Blob, BlobId, BlobMeta};
+use crate::domain::media::{AttachmentSource, Blob, BlobId, BlobMeta, NewAttachment};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use async_trait::async_trait;
 
@@ -76,7 +76,7 @@ impl std::fmt::Debug for BlobWrite {
     }
 }
 
-/// An attachment of an event that is kept.
+/// An attachment of an event that is kept, or of no event and asked for not long ago.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredAttachment {
     pub workspace: WorkspaceId,
@@ -84,6 +84,13 @@ pub struct StoredAttachment {
     pub source: AttachmentSource,
     /// Where its bytes are, once they were fetched.
     pub blob: Option<BlobId>,
+}
+
+/// An attachment of no event: a picture in an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedAttachment {
+    pub account: AccountId,
+    pub attachment: NewAttachment,
 }
 
 /// What became of the wish to remove a blob.
@@ -143,6 +150,15 @@ pub trait BlobRows: Send + Sync + 'static {
     /// Their bytes are gone.
     async fn bury(&self, ids: &[BlobId]) -> Result<(), StorageError>;
 
+    /// Attachments that belong to no event, each token once. One that is there already stays as it
+    /// is, and all are kept until `until`, unless they are kept until `enough` anyway. Those of
+    /// accounts that are gone are left out.
+    async fn share(
+        &self,
+        shared: &[SharedAttachment],
+        enough: Timestamp,
+        until: Timestamp,
+    ) -> Result<(), StorageError>;
     /// By SHA-256 of the token in its address.
     async fn attachment(&self, token: &[u8; 32]) -> Result<Option<StoredAttachment>, StorageError>;
     /// Its bytes are there.

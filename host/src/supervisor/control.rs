@@ -6,7 +6,7 @@ use crate::domain::error::Failure;
 use crate::domain::grant::Grant;
 use crate::domain::ingress::{IngressResponse, IngressRoute};
 use crate::domain::manifest::Manifest;
-use crate::domain::media::BlobId;
+use crate::domain::media::{Blob, BlobError, BlobId};
 use crate::domain::send::{Idempotency, Outgoing, Send};
 use crate::domain::sign_in::{Answer, Flow};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
@@ -30,6 +30,8 @@ pub struct ProviderInfo {
     /// Does it export `messaging` and `sign-in`?
     pub can_send: bool,
     pub can_sign_in: bool,
+    /// Does it get what an attachment's reference names?
+    pub can_fetch_media: bool,
     pub accounts: u64,
     /// Accounts that still run another version, by digest.
     pub other_versions: Vec<(String, u64)>,
@@ -326,6 +328,17 @@ pub trait Control: std::marker::Send + Sync + 'static {
         _wait: Duration,
     ) -> Result<BlobId, Refusal> {
         Err(Refusal::Unsupported("media".into()))
+    }
+    /// Has the picture at an address in the media store, as the account's. At most `wait`. The
+    /// failure is for the client: `unavailable` where another try may help.
+    async fn fetch_picture(
+        &self,
+        _account: &Account,
+        _url: &str,
+        _max_bytes: u64,
+        _wait: Duration,
+    ) -> Result<Blob, Failure> {
+        Err(BlobError::NotFound.into())
     }
     /// Waits at most `wait` for a send to settle; the send as storage has it then.
     async fn await_settled(

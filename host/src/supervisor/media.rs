@@ -1,15 +1,16 @@
 //! Media of an account: what a send names by address is had before the provider is called, what a
-//! provider asks to read is read after its commit, and attachments are fetched for who asks.
+//! provider asks to read is read after its commit, and attachments and pictures are fetched for who
+//! asks.
 
 use super::Supervisor;
 use super::actor::Actor;
 use super::control::Refusal;
 use super::core::{Core, OpenSend};
 use super::mailbox::{Input, Signal};
-use crate::domain::account::{AuthStatus, RuntimeStatus};
+use crate::domain::account::{Account, AuthStatus, RuntimeStatus};
 use crate::domain::command::{Expects, call_id};
 use crate::domain::error::{Certainty, Failure, FailureCode};
-use crate::domain::media::{BlobError, BlobId, BlobOwner};
+use crate::domain::media::{Blob, BlobError, BlobId, BlobOwner};
 use crate::domain::send::{Content, MediumSource, Outgoing, SendOutcome, SendState};
 use crate::domain::{AccountId, SendId};
 use crate::runtime::ledger::MakingView;
@@ -321,7 +322,56 @@ async fn fetch_all(
     Ok(outgoing)
 }
 
+/// What is at the address, if it is a picture: what it is its first bytes say, not the address.
+async fn fetch_picture(
+    media: &SharedMedia,
+    owner: BlobOwner,
+    url: &str,
+    max_bytes: u64,
+) -> Result<Blob, Failure> {
+    let _slot = media.slots.acquire().await;
+    let parts = &media.parts;
+    let fetched = parts.fetcher.fetch(url).await?;
+    let new = NewBlob {
+        owner,
+        mime: None,
+        filename: None,
+        max_bytes: Some(max_bytes),
+    };
+    let blob = parts.blobs.make(new, fetched.bytes).await?;
+    if (blob.meta.sniffed.as_deref()).is_some_and(|mime| mime.starts_with("image/")) {
+        return Ok(blob);
+    }
+    if let Err(error) = parts
+        .rows
+        .remove_blob(&blob.owner.workspace, &blob.id)
+        .await
+    {
+        tracing::debug!(%error, "what is no picture is removed later");
+    }
+    let text = "what the address leads to is not an image";
+    Err(Failure::new(FailureCode::Invalid, text))
+}
+
 impl Supervisor {
+    pub(super) async fn get_picture(
+        &self,
+        account: &Account,
+        url: &str,
+        max_bytes: u64,
+        wait: Duration,
+    ) -> Result<Blob, Failure> {
+        let owner = BlobOwner {
+            workspace: account.workspace.clone(),
+            account: Some(account.id.clone()),
+        };
+        let work = fetch_picture(&self.shared.media, owner, url, max_bytes);
+        tokio::time::timeout(wait, work).await.unwrap_or_else(|_| {
+            let text = "it took too long to get what the address leads to";
+            Err(Failure::new(FailureCode::Unavailable, text))
+        })
+    }
+
     pub(super) async fn get_media(
         &self,
         id: &AccountId,

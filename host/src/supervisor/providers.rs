@@ -177,6 +177,7 @@ fn info(inner: &Inner, id: &str, provider: &Provider) -> ProviderInfo {
         config_schema: provider.descriptor.config_schema.clone(),
         can_send: provider.can_send(),
         can_sign_in: provider.can_sign_in(),
+        can_fetch_media: provider.can_fetch_media(),
         accounts: 0,
         other_versions: Vec::new(),
         last_refusal: inner.refusals.get(id).cloned(),

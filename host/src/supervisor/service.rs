@@ -15,7 +15,7 @@ use crate::domain::account::{Account, RuntimeState, RuntimeStatus};
 use crate::domain::command::{Answer, Command};
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::ingress::{IngressResponse, IngressRoute};
-use crate::domain::media::BlobId;
+use crate::domain::media::{Blob, BlobId};
 use crate::domain::send::Send;
 use crate::domain::sign_in::Flow;
 use crate::domain::usage::Usage;
@@ -573,6 +573,16 @@ impl Control for Supervisor {
         wait: Duration,
     ) -> Result<BlobId, Refusal> {
         self.get_media(id, reference, wait).await
+    }
+
+    async fn fetch_picture(
+        &self,
+        account: &Account,
+        url: &str,
+        max_bytes: u64,
+        wait: Duration,
+    ) -> Result<Blob, Failure> {
+        self.get_picture(account, url, max_bytes, wait).await
     }
 
     async fn await_settled(

@@ -3,8 +3,10 @@
 use super::fake_store::FakeStore;
 use crate::domain::account::{Account, AuthStatus, Profile, Proxy, RuntimeState, RuntimeStatus};
 use crate::domain::command::{Answer, Command};
+use crate::domain::error::Failure;
 use crate::domain::grant::Grant;
 use crate::domain::manifest::{AskedLimits, Class, Manifest, Resume, SecretNames};
+use crate::domain::media::Blob;
 use crate::domain::send::{Send, SendOutcome, SendState};
 use crate::domain::sign_in::{Flow, Step};
 use crate::domain::usage::Usage;
@@ -35,7 +37,11 @@ pub struct Script {
     pub flows: HashMap<AccountId, Flow>,
     /// What the next commands are answered with; none: what fits them.
     pub answer: Option<Answer>,
+    /// What the next picture leads to; none: a small PNG.
+    pub picture: Option<Result<Blob, Failure>>,
+    pub can_fetch_media: bool,
     // What was asked for.
+    pub pictures: Vec<(String, u64)>,
     pub commands: Vec<Command>,
     pub sends: Vec<NewSend>,
     pub waits: Vec<Duration>,
@@ -116,6 +122,7 @@ impl Control for FakeControl {
             config_schema: json!({"type": "object"}),
             can_send: true,
             can_sign_in: true,
+            can_fetch_media: script.can_fetch_media,
             accounts: 1,
             other_versions: vec![],
             last_refusal: Some(Refused {
@@ -268,6 +275,19 @@ impl Control for FakeControl {
         let answer = answer.unwrap_or_else(|| super::commands::answer_to(&command));
         script.commands.push(command);
         Ok(answer)
+    }
+
+    async fn fetch_picture(
+        &self,
+        account: &Account,
+        url: &str,
+        max_bytes: u64,
+        _: Duration,
+    ) -> Result<Blob, Failure> {
+        let mut script = self.script();
+        script.pictures.push((url.to_owned(), max_bytes));
+        let picture = script.picture.take();
+        picture.unwrap_or_else(|| Ok(super::avatars::picture(account, 1000)))
     }
 
     async fn send(&self, new: NewSend, wait: Duration) -> Result<SendAnswer, Refusal> {

@@ -1,6 +1,7 @@
 //! The router against a scripted supervisor and a store in memory.
 
 mod auth;
+mod avatars;
 mod bad_input;
 mod commands;
 mod described;
@@ -18,8 +19,8 @@ mod shapes;
 
 use super::health::{Readiness, Report};
 use super::{
-    ApiState, IngressState, IngressTokens, KeyUse, OpenedToken, Operations, ReplyTarget,
-    ReplyTokens, Settings, mint_key, router,
+    ApiState, IngressState, IngressTokens, KeyUse, OpenedToken, Operations, PictureAddress,
+    ReplyTarget, ReplyTokens, Settings, mint_key, router,
 };
 use crate::domain::{AccountId, EndpointId, WorkspaceId};
 use crate::storage::{KeyKind, Store as _, Workspace};
@@ -30,6 +31,7 @@ use axum::http::{HeaderMap, Method, Request};
 use fake_control::FakeControl;
 use fake_store::FakeStore;
 use http_body_util::BodyExt;
+use no_media::NoMedia;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -40,6 +42,7 @@ pub struct Host {
     pub router: Router,
     pub store: Arc<FakeStore>,
     pub control: Arc<FakeControl>,
+    pub media: Arc<NoMedia>,
     pub log: watch::Sender<u64>,
     pub stopping: watch::Sender<bool>,
     pub changed_endpoints: Arc<Mutex<Vec<EndpointId>>>,
@@ -91,6 +94,16 @@ impl IngressTokens for Tokens {
 }
 
 impl ReplyTokens for Tokens {
+    fn picture_address(
+        &self,
+        account: &AccountId,
+        [kind, name]: [&str; 2],
+    ) -> Option<PictureAddress> {
+        let token = hex::encode(format!("{account} {kind} {name}"));
+        let url = format!("https://anyport.test/media/{token}");
+        Some(PictureAddress { token, url })
+    }
+
     fn seal(&self, account: &AccountId, target: &ReplyTarget) -> String {
         format!("rt1.{account}.{}", target.message)
     }
@@ -148,6 +161,7 @@ impl Host {
         let changed_endpoints = Arc::new(Mutex::new(Vec::new()));
         let changed = changed_endpoints.clone();
         let key_use = Arc::new(KeyUse::default());
+        let media = Arc::new(NoMedia::default());
         let router = router(ApiState {
             store: store.clone(),
             control: control.clone(),
@@ -173,14 +187,15 @@ impl Host {
                 public_url: None,
                 reading: tokio::sync::Semaphore::new(1),
             },
-            blobs: Arc::new(no_media::NoMedia),
-            blob_rows: Arc::new(no_media::NoMedia),
+            blobs: media.clone(),
+            blob_rows: media.clone(),
             settings,
         });
         Self {
             router,
             store,
             control,
+            media,
             log,
             stopping,
             changed_endpoints,

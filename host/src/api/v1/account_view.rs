@@ -1,9 +1,11 @@
 //! `Account` as clients see it.
 
 use super::super::Api;
+use super::super::avatars::{self, Asked};
 use super::super::ingress::{self, IngressAddress};
+use super::profile_view::ProfileView;
 use super::proxy;
-use crate::domain::account::{Account, AuthStatus, Profile, RuntimeState, RuntimeStatus};
+use crate::domain::account::{Account, AuthStatus, RuntimeState, RuntimeStatus};
 use crate::supervisor::control::ProviderInfo;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -36,7 +38,7 @@ pub struct AccountView {
     /// Without the password; `{}`: none.
     #[schemars(with = "Map<String, Value>")]
     proxy: Value,
-    provider_profile: Profile,
+    provider_profile: ProfileView,
     // Our own additions.
     #[schemars(with = "AuthStatus")]
     auth_status: &'static str,
@@ -56,6 +58,7 @@ impl AccountView {
         account: Account,
         runtime: &RuntimeState,
         info: Option<&ProviderInfo>,
+        avatar_url: String,
     ) -> Self {
         let mut capabilities = vec!["receive_message".to_owned()];
         if let Some(info) = info {
@@ -77,7 +80,7 @@ impl AccountView {
             metadata: account.metadata,
             provider_account_ref: account.provider_account_ref,
             proxy: proxy::show(account.proxy.as_ref()),
-            provider_profile: account.profile,
+            provider_profile: ProfileView::new(account.profile, avatar_url),
             auth_status: account.auth_status.as_str(),
             runtime_error: runtime_error(runtime),
             provider_digest: account.provider_digest,
@@ -86,10 +89,21 @@ impl AccountView {
         }
     }
 
-    pub fn read(api: &Api, account: Account) -> Self {
+    pub async fn read(api: &Api, account: Account) -> Self {
         let runtime = api.control.runtime_state(&account.id);
         let info = api.control.provider(&account.provider);
-        Self::new(api, account, &runtime, info.as_deref())
+        let asked = [picture_of(&account, info.as_deref())];
+        let urls = avatars::addresses(api, &asked).await;
+        let url = urls.into_iter().next().unwrap_or_default();
+        Self::new(api, account, &runtime, info.as_deref(), url)
+    }
+}
+
+pub fn picture_of<'a>(account: &'a Account, info: Option<&ProviderInfo>) -> Asked<'a> {
+    Asked {
+        account: &account.id,
+        avatar: account.profile.avatar.as_ref(),
+        can_fetch: info.is_some_and(|info| info.can_fetch_media),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Accounts: list, create, read, change, delete.
 
 use super::super::Api;
+use super::super::avatars::{self, Asked};
 use super::super::body::JsonBody;
 use super::super::codes;
 use super::super::envelope::{Answer, Reply};
@@ -10,7 +11,7 @@ use super::super::openapi::Doc;
 use super::super::query::PathText;
 use super::super::routes::Routes;
 use super::account_request::{self, AccountRequest};
-use super::account_view::AccountView;
+use super::account_view::{AccountView, picture_of};
 use super::providers::{self, REGION};
 use crate::domain::AccountId;
 use crate::supervisor::control::{AccountChange, NewAccount, ProviderInfo, Refusal};
@@ -92,12 +93,19 @@ async fn list(State(api): State<Api>, key: Narrowed) -> Answer {
         .into_iter()
         .map(|info| (info.manifest.id.clone(), info))
         .collect();
+    let pictures: Vec<Asked<'_>> = accounts
+        .iter()
+        .map(|account| picture_of(account, providers.get(&account.provider)))
+        .collect();
+    let urls = avatars::addresses(&api, &pictures).await;
+    drop(pictures);
     let views: Vec<AccountView> = accounts
         .into_iter()
-        .map(|account| {
+        .zip(urls)
+        .map(|(account, url)| {
             let runtime = api.control.runtime_state(&account.id);
             let info = providers.get(&account.provider);
-            AccountView::new(&api, account, &runtime, info)
+            AccountView::new(&api, account, &runtime, info, url)
         })
         .collect();
     Reply::ok(&views)
@@ -153,7 +161,7 @@ async fn create(
                 error
             }
         })?;
-    Reply::created(&AccountView::read(&api, account))
+    Reply::created(&AccountView::read(&api, account).await)
 }
 
 async fn read(
@@ -162,7 +170,7 @@ async fn read(
     PathText(id): PathText,
 ) -> Answer {
     let account = super::account(&api, &READ, &workspace, &id).await?;
-    Reply::ok(&AccountView::read(&api, account))
+    Reply::ok(&AccountView::read(&api, account).await)
 }
 
 async fn update(
@@ -218,7 +226,7 @@ async fn update(
         .update_account(&workspace, &account.id, change)
         .await
         .map_err(|refusal| UPDATE.refusal(refusal))?;
-    Reply::ok(&AccountView::read(&api, account))
+    Reply::ok(&AccountView::read(&api, account).await)
 }
 
 async fn remove(

@@ -119,10 +119,10 @@ pub struct ContactView {
     aliases: Vec<String>,
 }
 
-impl From<Contact> for ContactView {
+impl ContactView {
     /// Where the conversation with somebody, or what the channel calls a person elsewhere, is
     /// another id, the provider says so in `extra`.
-    fn from(it: Contact) -> Self {
+    pub fn new(it: Contact, avatar_url: String) -> Self {
         let hint = |name: &str| {
             let value = it.extra.as_ref()?.get(name)?.as_str()?;
             Some(value.to_owned()).filter(|value| !value.is_empty())
@@ -131,7 +131,7 @@ impl From<Contact> for ContactView {
             conversation_id: hint("conversation_id").unwrap_or_else(|| it.id.clone()),
             provider_user_id: hint("provider_user_id").unwrap_or_else(|| it.id.clone()),
             display_name: name_of(&it),
-            avatar_url: String::new(),
+            avatar_url,
             is_blocked: it.is_blocked,
             extra: with_phone(it.extra, it.phone.as_deref()),
             username: it.username,
@@ -172,7 +172,7 @@ async fn list(
                 }),
                 _ => None,
             },
-            ContactView::from,
+            ContactView::new,
         )
         .await?;
     Reply::ok(&listed)
@@ -219,7 +219,8 @@ async fn one(subject: &Subject, field: &str, command: Command) -> Answer {
             format!("{field}: the channel knows nobody by it"),
         )
     })?;
-    Reply::ok(&ContactView::from(*found))
+    let url = subject.avatar_url(found.avatar.as_ref()).await;
+    Reply::ok(&ContactView::new(*found, url))
 }
 
 #[derive(Debug, JsonSchema, Serialize)]

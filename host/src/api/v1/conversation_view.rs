@@ -44,14 +44,14 @@ pub struct ConversationView {
     is_archived: Option<bool>,
 }
 
-impl From<Conversation> for ConversationView {
-    fn from(it: Conversation) -> Self {
+impl ConversationView {
+    pub fn new(it: Conversation, avatar_url: String) -> Self {
         let is_channel = it.kind == "channel";
         Self {
             conversation_id: it.id,
             title: it.title.unwrap_or_default(),
             username: it.username,
-            avatar_url: String::new(),
+            avatar_url,
             description: it.description,
             last_message_at: it.last_message_at.map(|at| at.rfc3339()),
             last_message_text: it.last_message_text,
@@ -83,14 +83,14 @@ pub struct MemberView {
     extra: Option<Map<String, Value>>,
 }
 
-impl From<Member> for MemberView {
-    fn from(it: Member) -> Self {
+impl MemberView {
+    pub fn new(it: Member, avatar_url: String) -> Self {
         Self {
             display_name: name_of(&it.contact),
             extra: with_phone(it.contact.extra, it.contact.phone.as_deref()),
             peer_id: it.contact.id,
             username: it.contact.username,
-            avatar_url: String::new(),
+            avatar_url,
             role: it.role,
             joined_at: it.joined_at.map(|at| at.rfc3339()),
         }

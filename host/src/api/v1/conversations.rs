@@ -182,7 +182,7 @@ async fn list(
                 }),
                 _ => None,
             },
-            ConversationView::from,
+            ConversationView::new,
         )
         .await?;
     Reply::ok(&listed)
@@ -206,7 +206,8 @@ async fn get(
     let subject = Subject::of(&api, &GET, &workspace, &id).await?;
     let answer = subject.ask(Command::GetConversation(conversation)).await?;
     let found = answer_of!(answer, command::Answer::Conversation)?;
-    Reply::ok(&ConversationView::from(*found))
+    let url = subject.avatar_url(found.avatar.as_ref()).await;
+    Reply::ok(&ConversationView::new(*found, url))
 }
 
 async fn members(
@@ -233,7 +234,7 @@ async fn members(
             &[conversation],
             command,
             page_of!(command::Answer::Members),
-            MemberView::from,
+            MemberView::new,
         )
         .await?;
     Reply::ok(&listed)
@@ -258,7 +259,7 @@ async fn messages(
             &[conversation],
             command,
             page_of!(command::Answer::Messages),
-            |message| message,
+            |message, _| message,
         )
         .await?;
     Reply::ok(&listed)
@@ -534,5 +535,6 @@ async fn open(
         contacts: request.contact_ids,
     };
     let found = answer_of!(subject.ask(command).await?, command::Answer::Conversation)?;
-    Reply::ok(&ConversationView::from(*found))
+    let url = subject.avatar_url(found.avatar.as_ref()).await;
+    Reply::ok(&ConversationView::new(*found, url))
 }

@@ -26,10 +26,10 @@ pub struct GroupView {
     extra: Option<Map<String, Value>>,
 }
 
-impl From<Conversation> for GroupView {
+impl GroupView {
     /// When the account joined, and the group's own id where it is not the conversation's, stand
     /// in `extra`.
-    fn from(it: Conversation) -> Self {
+    pub fn new(it: Conversation, avatar_url: String) -> Self {
         let hint = |name: &str| it.extra.as_ref().and_then(|extra| extra.get(name));
         let id = hint("group_id").and_then(Value::as_str).map(str::to_owned);
         let joined_at = hint("joined_at").and_then(moment);
@@ -37,7 +37,7 @@ impl From<Conversation> for GroupView {
             id: id.unwrap_or_else(|| it.id.clone()),
             conversation_id: it.id,
             name: it.title.unwrap_or_default(),
-            avatar_url: String::new(),
+            avatar_url,
             member_count: it.members,
             joined_at: joined_at.map(Timestamp::rfc3339),
             created_at: it.created_at.map(Timestamp::rfc3339),

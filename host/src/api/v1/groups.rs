@@ -15,6 +15,7 @@ use super::conversations::{check_ids, ids};
 use super::group_view::{
     GroupCreateResult, GroupInviteCode, GroupJoinRequestView, GroupJoinRequestsResult, GroupView,
 };
+use super::picture;
 use super::subject::{ID, Subject, answer_of, page_of};
 use crate::domain::capability;
 use crate::domain::command::{self, Command};
@@ -125,7 +126,7 @@ async fn list(
     let subject = Subject::of(&api, &LIST, &workspace, &id).await?;
     let page = page_of!(command::Answer::Conversations);
     let listed: Listed<GroupView> = subject
-        .list(&query, &[], Command::ListGroups, page, GroupView::from)
+        .list(&query, &[], Command::ListGroups, page, GroupView::new)
         .await?;
     Reply::ok(&listed)
 }
@@ -140,7 +141,8 @@ async fn get(
     let subject = Subject::of(&api, &GET, &workspace, &id).await?;
     let answer = subject.ask(Command::GetGroup(group)).await?;
     let found = answer_of!(answer, command::Answer::Conversation)?;
-    Reply::ok(&GroupView::from(*found))
+    let url = subject.avatar_url(found.avatar.as_ref()).await;
+    Reply::ok(&GroupView::new(*found, url))
 }
 
 #[derive(Debug, JsonSchema)]
@@ -254,7 +256,8 @@ pub struct GroupInfoUpdateRequest {
     /// Empty: cleared.
     #[schemars(length(max = 65536))]
     pub description: Option<String>,
-    #[schemars(length(max = 8192))]
+    /// Of an image, which the host gets from there.
+    #[schemars(url, length(max = 8192))]
     pub avatar_url: Option<String>,
 }
 
@@ -265,7 +268,7 @@ impl Read for GroupInfoUpdateRequest {
             group_id: fields.required_text("group_id", ID)?.to_owned(),
             name: owned(fields.text("name", NAME)?),
             description: owned(fields.any_text("description", DESCRIPTION)?),
-            avatar_url: owned(fields.text("avatar_url", 8192)?),
+            avatar_url: picture::address(fields)?,
         };
         let given = [&request.name, &request.description, &request.avatar_url];
         if given.iter().filter(|one| one.is_some()).count() == 1 {
@@ -292,17 +295,12 @@ async fn update_info(
     ] {
         capable.chars(FEATURE, field, text.as_deref().unwrap_or_default())?;
     }
-    if request.avatar_url.is_some() {
-        return Err(ApiError::new(
-            codes::UNSUPPORTED_BY_PROVIDER,
-            "avatar_url: this host does not fetch pictures yet",
-        ));
-    }
+    let avatar = picture::fetched(&subject, FEATURE, request.avatar_url.as_deref()).await?;
     let command = Command::UpdateGroup {
         group: request.group_id,
         name: request.name,
         description: request.description,
-        avatar: None,
+        avatar,
     };
     Reply::ok(&subject.act(command).await?)
 }

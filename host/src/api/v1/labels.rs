@@ -68,7 +68,9 @@ async fn list(
     let subject = Subject::of(&api, &LIST, &workspace, &id).await?;
     let page = page_of!(command::Answer::Labels);
     let listed: Listed<LabelView> = subject
-        .list(&query, &[], Command::ListLabels, page, LabelView::from)
+        .list(&query, &[], Command::ListLabels, page, |label, _| {
+            LabelView::from(label)
+        })
         .await?;
     Reply::ok(&listed)
 }

@@ -275,7 +275,7 @@ fn read_medium(fields: &Fields<'_>, kind: MediumKind) -> Result<Message, ApiErro
     })
 }
 
-fn check_url(text: &str) -> Result<(), String> {
+pub fn check_url(text: &str) -> Result<(), String> {
     let url = url::Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
     if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
         return Err("must be an https:// or http:// URL".to_owned());

@@ -10,8 +10,9 @@ use super::super::keys::WorkspaceKey;
 use super::super::query::{PathPair, PathText};
 use super::super::routes::Routes;
 use super::command_doc::{asks, does, makes};
+use super::picture;
+use super::profile_view::ProfileView;
 use super::subject::{ID, Subject, answer_of, odd};
-use crate::domain::account::Profile;
 use crate::domain::command::{self, Command};
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -25,7 +26,7 @@ pub fn routes() -> Routes {
     const PROFILE: &str = "/v1/accounts/{account_id}/profile";
     Routes::new()
         .get(PROFILE, get)
-        .doc(asks::<Profile>(
+        .doc(asks::<ProfileView>(
             "getAccountProfile",
             "Read the account's person on its channel",
             &OWN,
@@ -64,7 +65,9 @@ async fn get(
 ) -> Answer {
     let subject = Subject::of(&api, &OWN, &workspace, &id).await?;
     let answer = subject.ask(Command::GetProfile).await?;
-    Reply::ok(&answer_of!(answer, command::Answer::Profile)?)
+    let profile = answer_of!(answer, command::Answer::Profile)?;
+    let url = subject.avatar_url(profile.avatar.as_ref()).await;
+    Reply::ok(&ProfileView::new(profile, url))
 }
 
 /// What is absent stays.
@@ -75,6 +78,9 @@ pub struct ProfileUpdateRequest {
     /// Empty: cleared.
     #[schemars(length(max = 65536))]
     pub bio: Option<String>,
+    /// Of an image, which the host gets from there.
+    #[schemars(url, length(max = 8192))]
+    pub avatar_url: Option<String>,
 }
 
 impl Read for ProfileUpdateRequest {
@@ -83,9 +89,12 @@ impl Read for ProfileUpdateRequest {
         let request = Self {
             display_name: owned(fields.text("display_name", ID)?),
             bio: owned(fields.any_text("bio", BIO)?),
+            avatar_url: picture::address(fields)?,
         };
-        if request.display_name.is_none() && request.bio.is_none() {
-            return Err(ApiError::field("body", "give display_name, bio or both"));
+        let given = [&request.display_name, &request.bio, &request.avatar_url];
+        if given.iter().all(|one| one.is_none()) {
+            let rule = "give at least one of display_name, bio and avatar_url";
+            return Err(ApiError::field("body", rule));
         }
         Ok(request)
     }
@@ -107,10 +116,11 @@ async fn update(
     ] {
         capable.chars(FEATURE, field, text.as_deref().unwrap_or_default())?;
     }
+    let avatar = picture::fetched(&subject, FEATURE, request.avatar_url.as_deref()).await?;
     let command = Command::UpdateProfile {
         display_name: request.display_name,
         bio: request.bio,
-        avatar: None,
+        avatar,
     };
     Reply::ok(&subject.act(command).await?)
 }

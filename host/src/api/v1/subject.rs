@@ -1,6 +1,7 @@
 //! Whom a command is for: the account, and the version of its provider. Every command goes through
 //! here: checks first, then the question, then what is said of an answer of the wrong kind.
 
+use super::super::avatars::{self, Asked, Pictured};
 use super::super::capable::Capable;
 use super::super::error::{ApiError, Operation};
 use super::super::page::{List, Listed};
@@ -8,7 +9,7 @@ use super::super::query::Query;
 use super::super::{Api, codes};
 use crate::domain::WorkspaceId;
 use crate::domain::account::Account;
-use crate::domain::chat::{Page, PageOf};
+use crate::domain::chat::{Avatar, Page, PageOf};
 use crate::domain::command::{Answer, Command};
 use crate::supervisor::control::ProviderInfo;
 use schemars::JsonSchema;
@@ -75,14 +76,29 @@ impl Subject {
         }
     }
 
-    /// One page. `filters`: what narrows the list, so that a cursor holds for nothing else.
-    pub async fn list<T, V>(
+    /// Where the picture can be had; empty: nowhere.
+    pub async fn avatar_url(&self, avatar: Option<&Avatar>) -> String {
+        let urls = avatars::addresses(&self.api, &[self.asked(avatar)]).await;
+        urls.into_iter().next().unwrap_or_default()
+    }
+
+    fn asked<'a>(&'a self, avatar: Option<&'a Avatar>) -> Asked<'a> {
+        Asked {
+            account: &self.account.id,
+            avatar,
+            can_fetch: self.info.can_fetch_media,
+        }
+    }
+
+    /// One page. `filters`: what narrows the list, so that a cursor holds for nothing else;
+    /// `view`: of an item and its picture's address.
+    pub async fn list<T: Pictured, V>(
         &self,
         query: &Query,
         filters: &[&str],
         command: impl Fn(PageOf) -> Command,
         page: impl Fn(Answer) -> Option<Page<T>>,
-        view: impl Fn(T) -> V,
+        view: impl Fn(T, String) -> V,
     ) -> Result<Listed<V>, ApiError> {
         let feature = command(PageOf {
             cursor: None,
@@ -95,7 +111,18 @@ impl Subject {
         let asked = list.page(&self.api, query, |limit| capable.items(&feature, limit))?;
         let answer = self.ask(command(asked.clone())).await?;
         let found = page(answer).ok_or_else(wrong_answer)?;
-        list.listed(&self.api, &asked, found, view)
+        let asked_of: Vec<Asked<'_>> = found
+            .items
+            .iter()
+            .map(|item| self.asked(item.avatar()))
+            .collect();
+        let urls = avatars::addresses(&self.api, &asked_of).await;
+        drop(asked_of);
+        let page = Page {
+            items: found.items.into_iter().zip(urls).collect(),
+            next: found.next,
+        };
+        list.listed(&self.api, &asked, page, |(item, url)| view(item, url))
     }
 }
 

@@ -28,6 +28,7 @@ pub fn profile(profile: &Profile) -> usize {
         first_name,
         last_name,
         bio,
+        avatar,
     } = profile;
     let texts = [
         id,
@@ -38,7 +39,11 @@ pub fn profile(profile: &Profile) -> usize {
         last_name,
         bio,
     ];
-    RECORD + texts.into_iter().map(optional).sum::<usize>()
+    let avatar = avatar.iter().map(|it| {
+        let texts = [&it.blob, &it.reference, &it.mime];
+        RECORD + texts.into_iter().map(optional).sum::<usize>()
+    });
+    RECORD + texts.into_iter().map(optional).sum::<usize>() + avatar.sum::<usize>()
 }
 
 pub fn sent(message: &SentMessage) -> usize {
@@ -106,7 +111,7 @@ pub fn identity(it: &model::Identity) -> usize {
         &it.bio,
         &it.extra,
     ];
-    RECORD + it.id.len() + texts.into_iter().map(optional).sum::<usize>()
+    RECORD + it.id.len() + texts.into_iter().map(optional).sum::<usize>() + avatar(&it.avatar)
 }
 
 /// Its text and what its channel adds; the rest is bounded by the number of messages.

@@ -148,6 +148,7 @@ pub fn profile(it: model::Identity) -> Checked<Profile> {
         first_name: text("first name", it.first_name)?,
         last_name: text("last name", it.last_name)?,
         bio: text("bio", it.bio)?,
+        avatar: it.avatar.map(avatar).transpose()?,
     })
 }
 
@@ -189,7 +190,7 @@ pub fn message(
     serde_json::to_value(told).map_err(|error| format!("a message is not JSON: {error}"))
 }
 
-fn avatar(it: model::Attachment) -> Checked<Avatar> {
+pub fn avatar(it: model::Attachment) -> Checked<Avatar> {
     if let Some(reference) = &it.reference
         && reference.len() > MAX_REFERENCE_BYTES
     {

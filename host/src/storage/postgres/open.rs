@@ -10,13 +10,14 @@ use crate::storage::sql::{Connection, query};
 use std::time::Duration;
 
 /// Applied in order; `schema_version` in `meta` counts those a database has.
-pub(in crate::storage) const MIGRATIONS: [&str; 6] = [
+pub(in crate::storage) const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/postgres/0001_first.sql"),
     include_str!("../../../migrations/postgres/0002_ownership.sql"),
     include_str!("../../../migrations/postgres/0003_admin.sql"),
     include_str!("../../../migrations/postgres/0004_secrets.sql"),
     include_str!("../../../migrations/postgres/0005_media.sql"),
     include_str!("../../../migrations/postgres/0006_requests.sql"),
+    include_str!("../../../migrations/postgres/0007_avatars.sql"),
 ];
 
 /// PostgreSQL 14.

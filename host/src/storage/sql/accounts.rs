@@ -9,6 +9,7 @@ use super::rows::{from_json, from_word, partition, signed, time, to_json, to_jso
 use super::state::{lock_partition, lock_workspace};
 use super::value::Row;
 use crate::domain::account::{Account, Profile, Proxy, ProxyKind};
+use crate::domain::chat::Avatar;
 use crate::domain::{AccountId, SecretBytes, Timestamp, WorkspaceId};
 use crate::storage::seal::{DataKey, Kind};
 use crate::storage::{AccountUpdate, Conflict, SecretWrite, StorageError};
@@ -63,6 +64,31 @@ impl SealedProxy<'_> {
             port: self.port,
             username: self.username.map(Cow::into_owned),
             password: self.password.map(|text| text.into_owned().into()),
+        }
+    }
+}
+
+/// A profile as it is sealed: with its picture, which clients do not get like this.
+#[derive(Serialize, Deserialize)]
+struct SealedProfile<'a> {
+    #[serde(flatten)]
+    profile: Cow<'a, Profile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    avatar: Option<Cow<'a, Avatar>>,
+}
+
+pub(super) fn profile_json(profile: &Profile) -> Result<Vec<u8>, StorageError> {
+    to_json(&SealedProfile {
+        profile: Cow::Borrowed(profile),
+        avatar: profile.avatar.as_ref().map(Cow::Borrowed),
+    })
+}
+
+impl SealedProfile<'_> {
+    fn opened(self) -> Profile {
+        Profile {
+            avatar: self.avatar.map(Cow::into_owned),
+            ..self.profile.into_owned()
         }
     }
 }
@@ -136,7 +162,7 @@ impl SqlStore {
         .bind(to_json_text(&account.metadata)?)
         .bind(key.seal(Kind::Config, b"", &to_json(&account.config)?))
         .bind(proxy)
-        .bind(key.seal(Kind::Profile, b"", &to_json(&account.profile)?))
+        .bind(key.seal(Kind::Profile, b"", &profile_json(&account.profile)?))
         .bind(last_error)
         .bind(account.provider_account_ref.clone())
         .bind(account.auth_status.durable().as_str())
@@ -238,8 +264,13 @@ impl SqlStore {
             proxy: open_json::<SealedProxy<'static>>(&key.key, Kind::Proxy, row.try_get(11)?)?
                 .map(SealedProxy::opened),
             provider_account_ref: row.try_get(14)?,
-            profile: open_json::<Profile>(&key.key, Kind::Profile, row.try_get(12)?)?
-                .unwrap_or_default(),
+            profile: open_json::<SealedProfile<'static>>(
+                &key.key,
+                Kind::Profile,
+                row.try_get(12)?,
+            )?
+            .map(SealedProfile::opened)
+            .unwrap_or_default(),
             auth_status: from_word(row.try_get(15)?, "auth status")?,
             last_error,
             wanted: row.try_get(16)?,

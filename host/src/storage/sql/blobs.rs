@@ -9,7 +9,9 @@ use super::value::Row;
 use crate::domain::media::{AttachmentSource, Blob, BlobId, BlobMeta, BlobOwner};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
 use crate::storage::StorageError;
-use crate::storage::blobs::{BlobRows, Making, Removal, StoredAttachment, StoredBlob};
+use crate::storage::blobs::{
+    BlobRows, Making, Removal, SharedAttachment, StoredAttachment, StoredBlob,
+};
 use crate::storage::chunks::ContentKey;
 use crate::storage::seal::{DataKey, Kind};
 use async_trait::async_trait;
@@ -337,6 +339,15 @@ impl BlobRows for SqlStore {
         let mut transaction = self.begin().await?;
         let result = bury(&mut transaction.connection, ids).await;
         transaction.end(result).await
+    }
+
+    async fn share(
+        &self,
+        shared: &[SharedAttachment],
+        enough: Timestamp,
+        until: Timestamp,
+    ) -> Result<(), StorageError> {
+        self.share_attachments(shared, enough, until).await
     }
 
     async fn attachment(&self, token: &[u8; 32]) -> Result<Option<StoredAttachment>, StorageError> {

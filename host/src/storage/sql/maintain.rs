@@ -9,6 +9,7 @@ use super::commit::{prune_idempotency, prune_windows};
 use super::connection::Connection;
 use super::query::query;
 use super::rows::{Many, offset_of, position, signed, unsigned};
+use super::shared::drop_shared;
 use super::state::{Transaction, lock_partition};
 use crate::domain::{PartitionId, Timestamp};
 use crate::storage::{Retention, StorageError};
@@ -37,6 +38,7 @@ enum Stage {
     Windows,
     Idempotency,
     Deleted,
+    Shared,
     Attempts,
     Sends,
     Events,
@@ -60,7 +62,11 @@ pub(super) async fn step(
             }
             Stage::Deleted => {
                 let connection = &mut transaction.connection;
-                (sweep_deleted(connection, now).await?, Stage::Attempts)
+                (sweep_deleted(connection, now).await?, Stage::Shared)
+            }
+            Stage::Shared => {
+                let connection = &mut transaction.connection;
+                (drop_shared(connection, now, ROWS).await?, Stage::Attempts)
             }
             Stage::Attempts => {
                 let before = now.0.saturating_sub(retention.attempts_ms);

@@ -36,6 +36,7 @@ mod rotation;
 mod rows;
 mod sends;
 mod settings;
+mod shared;
 mod state;
 mod usage;
 mod value;

@@ -17,13 +17,14 @@ use std::time::Duration;
 const APPLICATION_ID: i64 = 0x416e_796f;
 
 /// Applied in order; `user_version` counts those a database has.
-pub(super) const MIGRATIONS: [&str; 6] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/sqlite/0001_first.sql"),
     include_str!("../../../migrations/sqlite/0002_ownership.sql"),
     include_str!("../../../migrations/sqlite/0003_admin.sql"),
     include_str!("../../../migrations/sqlite/0004_secrets.sql"),
     include_str!("../../../migrations/sqlite/0005_media.sql"),
     include_str!("../../../migrations/sqlite/0006_requests.sql"),
+    include_str!("../../../migrations/sqlite/0007_avatars.sql"),
 ];
 
 /// The newest schema that this host knows.

@@ -5,7 +5,7 @@ use crate::domain::account::Account;
 use crate::domain::media::{AttachmentSource, Blob, BlobId, BlobMeta, BlobOwner, NewAttachment};
 use crate::domain::send::{Content, Medium, MediumKind, MediumSource, SendChange, SendState};
 use crate::domain::{AccountId, SendId, Timestamp};
-use crate::storage::blobs::{BlobRows, BlobWrite, Making, Removal};
+use crate::storage::blobs::{BlobRows, BlobWrite, Making, Removal, SharedAttachment};
 use crate::storage::chunks::ContentKey;
 use crate::storage::sql::SqlStore;
 use crate::storage::{AccountCommit, StorageError, Store as _, Written};
@@ -42,6 +42,7 @@ on_both! {
     what_is_referred_to_stays,
     what_an_account_had_goes_with_it,
     only_whole_blobs_are_seen,
+    pictures_keep_their_addresses,
 }
 
 const LATER: Timestamp = Timestamp(u64::MAX / 4);
@@ -306,4 +307,98 @@ async fn what_an_account_had_goes_with_it(store: Arc<SqlStore>) {
     deleted(&store, &account).await;
     assert_eq!(store.dying(10).await.unwrap(), [blob.id]);
     assert!(store.blob(None, &stays.id).await.unwrap().is_some());
+}
+
+async fn pictures_keep_their_addresses(store: Arc<SqlStore>) {
+    let world = World::new(store.clone()).await;
+    let (account, gone) = (world.account().await, world.account().await);
+    let (blob, free) = (
+        made(&store, &world, Some(&account.id)).await,
+        made(&store, &world, Some(&account.id)).await,
+    );
+    let shared = |account: &Account, token: u8, reference: &str, blob: Option<&Blob>| {
+        let source = AttachmentSource {
+            reference: Some(reference.to_owned()),
+            mime: Some("image/png".to_owned()),
+            filename: None,
+        };
+        SharedAttachment {
+            account: account.id.clone(),
+            attachment: NewAttachment {
+                token: [token; 32],
+                source,
+                blob: blob.map(|blob| blob.id.clone()),
+            },
+        }
+    };
+    let there = async |token: u8| store.attachment(&[token; 32]).await.unwrap();
+    let now = Timestamp::now();
+    let (day, over) = (crate::storage::DAY_MS, Timestamp(now.0 - 1));
+
+    // A whole page at once, in any order, and what is there stays as it is.
+    store.share(&[], now, now.plus_ms(day)).await.unwrap();
+    let mut page: Vec<_> = (10..200)
+        .rev()
+        .map(|token| shared(&account, token, "a page", None))
+        .collect();
+    page.push(shared(&account, 1, "photo 1", Some(&blob)));
+    page.push(shared(&gone, 2, "photo 2", None));
+    store.share(&page, now, now.plus_ms(day)).await.unwrap();
+    let first = there(1).await.unwrap();
+    assert_eq!(first.source.reference.as_deref(), Some("photo 1"));
+    assert_eq!(
+        (&first.account, &first.workspace, first.blob.as_ref()),
+        (&account.id, &world.workspace, Some(&blob.id))
+    );
+    assert!(there(10).await.is_some() && there(199).await.is_some());
+    store.attach(&[10; 32], &free.id).await.unwrap();
+    let again = [
+        shared(&account, 10, "another", None),
+        shared(&account, 1, "another", None),
+    ];
+    store.share(&again, now, now.plus_ms(day)).await.unwrap();
+    store.share(&again, LATER, LATER).await.unwrap();
+    assert_eq!(there(1).await.unwrap(), first);
+    let had = there(10).await.unwrap();
+    assert_eq!(had.source.reference.as_deref(), Some("a page"));
+    assert_eq!(had.blob.as_ref(), Some(&free.id));
+
+    // As long as its address a picture stays, and its address as long as it is asked for.
+    let removed = store.remove_blob(&world.workspace, &blob.id).await.unwrap();
+    assert_eq!(removed, Removal::InUse);
+    let short = [
+        shared(&account, 3, "old", None),
+        shared(&account, 4, "old", None),
+        shared(&account, 5, "old", None),
+    ];
+    store.share(&short, over, over).await.unwrap();
+    // What is kept long enough is not written, and the end never comes nearer.
+    let asked = &short[..1];
+    store.share(asked, over, now.plus_ms(day)).await.unwrap();
+    let asked = &short[1..2];
+    store.share(asked, now, now.plus_ms(day)).await.unwrap();
+    store.share(asked, LATER, over).await.unwrap();
+    let events = world.turn(&account, 1);
+    world.commit_one(events).await;
+    while store.maintain(0).await.unwrap() {}
+    assert!(there(3).await.is_none() && there(5).await.is_none());
+    assert!(there(4).await.is_some() && there(1).await.is_some());
+
+    // With its account an address is gone at once, and cannot be made again.
+    store.delete_account(&gone.id).await.unwrap();
+    assert!(there(2).await.is_none());
+    let late = [
+        shared(&gone, 2, "late", None),
+        shared(&gone, 6, "late", None),
+        shared(&account, 7, "in time", None),
+    ];
+    store.share(&late, LATER, LATER).await.unwrap();
+    assert!(there(2).await.is_none() && there(6).await.is_none());
+    assert!(there(7).await.is_some());
+    deleted(&store, &account).await;
+    assert!(there(1).await.is_none() && there(7).await.is_none());
+    assert_eq!(
+        store.remove_blob(&world.workspace, &blob.id).await.unwrap(),
+        Removal::Missing
+    );
 }

@@ -2,6 +2,7 @@
 
 use super::world::*;
 use crate::domain::account::{AccountPatch, AuthStatus, Profile};
+use crate::domain::chat::Avatar;
 use crate::domain::endpoint::{Attempt, DetourState, EndpointState};
 use crate::domain::error::{Failure, FailureCode};
 use crate::domain::id::{ApiKeyId, AttemptId};
@@ -139,6 +140,11 @@ pub async fn everything_of_a_turn_is_kept(world: World) {
         provider_account_ref: Some(Some("+49 1".to_owned())),
         profile: Some(Profile {
             phone: Some("+49 1".to_owned()),
+            avatar: Some(Avatar {
+                blob: None,
+                reference: Some("the channel's".to_owned()),
+                mime: None,
+            }),
             ..Profile::default()
         }),
         wanted: Some(false),

@@ -4,6 +4,7 @@ use super::world::*;
 use crate::domain::PartitionId;
 use crate::domain::Timestamp;
 use crate::domain::account::{Profile, Proxy, ProxyKind};
+use crate::domain::chat::Avatar;
 use crate::domain::endpoint::DetourState;
 use crate::domain::send::{SendChange, SendState, SentMessage};
 use crate::storage::key::KeySource;
@@ -242,6 +243,11 @@ async fn confidential_values_are_nowhere_in_the_files() {
     });
     account.profile = Profile {
         phone: Some(marker("phone")),
+        avatar: Some(Avatar {
+            blob: None,
+            reference: Some(marker("avatar")),
+            mime: None,
+        }),
         ..Profile::default()
     };
     account.last_error = Some(marker("lasterror"));

@@ -1,5 +1,6 @@
 //! Writes what the plan says about accounts and sends. Seals on the way.
 
+use super::super::accounts::profile_json;
 use super::super::connection::Connection;
 use super::super::query::query;
 use super::super::rows::{Many, position, signed, to_json};
@@ -119,7 +120,7 @@ async fn patch(
             .map(|text| key.seal(Kind::LastError, b"", text.as_bytes()))
     });
     let profile = match &patch.profile {
-        Some(profile) => Some(key.seal(Kind::Profile, b"", &to_json(profile)?)),
+        Some(profile) => Some(key.seal(Kind::Profile, b"", &profile_json(profile)?)),
         None => None,
     };
     query(
