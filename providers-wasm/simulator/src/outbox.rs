@@ -1,11 +1,15 @@
-//! Sends on their way: those that wait for the link, and those that were not answered
-//! yet. Pure; asks nothing of the host.
+//! Sends on their way: those that wait for the link, for their media or for one before them in their
+//! conversation, and those that were not answered yet. Pure; asks nothing of the host.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
+use anyport_simulator::model::Content;
+use anyport_simulator::protocol::ClientFrame;
 use serde::{Deserialize, Serialize};
 
-/// Sends that may wait for the link.
+use crate::uploads::Upload;
+
+/// Sends that may wait.
 const MOST_QUEUED: usize = 500;
 /// Unanswered sends that are remembered. Of older ones the host says in time that their
 /// outcome is unknown; a late answer still counts.
@@ -28,6 +32,12 @@ pub struct Waiting {
     pub frame: String,
     /// It left before on a connection that is gone.
     pub dispatched: bool,
+    /// Where the order of sends counts. Empty: it is before all that wait.
+    #[serde(default)]
+    pub conversation: String,
+    /// For the attachments of the frame that have no reference, in their order.
+    #[serde(default)]
+    pub media: Vec<Upload>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,23 +61,73 @@ impl Outbox {
             .any(|waiting| waiting.token == token && !waiting.dispatched)
     }
 
-    pub fn queue(&mut self, token: String, frame: String) -> Result<(), Full> {
-        if self.queued.len() >= MOST_QUEUED || self.bytes + frame.len() > MOST_BYTES {
+    pub fn queue(&mut self, waiting: Waiting) -> Result<(), Full> {
+        let weight = waiting.weight();
+        if self.queued.len() >= MOST_QUEUED || self.bytes + weight > MOST_BYTES {
             return Err(Full);
         }
-        self.bytes += frame.len();
-        self.queued.push_back(Waiting {
-            token,
-            frame,
-            dispatched: false,
-        });
+        self.bytes += weight;
+        self.queued.push_back(waiting);
         Ok(())
     }
 
-    pub fn next_queued(&mut self) -> Option<Waiting> {
-        let waiting = self.queued.pop_front()?;
-        self.bytes -= waiting.frame.len();
+    /// Something waits in this conversation, so what comes now must wait behind it.
+    pub fn holds_back(&self, conversation: &str) -> bool {
+        self.queued
+            .iter()
+            .any(|waiting| waiting.conversation == conversation)
+    }
+
+    /// The first whose media are all up, behind none of its conversation that waits for its own.
+    pub fn next_ready(&mut self) -> Option<Waiting> {
+        let mut held = HashSet::new();
+        let index = self.queued.iter().position(|waiting| {
+            let conversation = waiting.conversation.as_str();
+            let ready = waiting.is_ready() && !held.contains(conversation);
+            held.insert(conversation);
+            ready
+        })?;
+        self.take(index)
+    }
+
+    fn take(&mut self, index: usize) -> Option<Waiting> {
+        let waiting = self.queued.remove(index)?;
+        self.bytes -= waiting.weight();
         Some(waiting)
+    }
+
+    /// Media of all that wait.
+    pub fn media(&self) -> usize {
+        self.queued.iter().map(|waiting| waiting.media.len()).sum()
+    }
+
+    pub fn next_upload(&self) -> Option<&Upload> {
+        let mut media = self.queued.iter().flat_map(|waiting| &waiting.media);
+        media.find(|upload| upload.medium.is_none())
+    }
+
+    pub fn upload(&self, name: &str) -> Option<&Upload> {
+        let mut media = self.queued.iter().flat_map(|waiting| &waiting.media);
+        media.find(|upload| upload.name == name)
+    }
+
+    pub fn uploaded(&mut self, name: &str, medium: String) {
+        let mut media = self
+            .queued
+            .iter_mut()
+            .flat_map(|waiting| &mut waiting.media);
+        if let Some(upload) = media.find(|upload| upload.name == name) {
+            upload.medium = Some(medium);
+        }
+    }
+
+    /// The send that this upload is for goes. Returns its token.
+    pub fn remove_with(&mut self, upload: &str) -> Option<String> {
+        let index = self
+            .queued
+            .iter()
+            .position(|waiting| waiting.media.iter().any(|one| one.name == upload))?;
+        self.take(index).map(|waiting| waiting.token)
     }
 
     /// The frame left. `keep`: it may be sent again if no answer comes.
@@ -95,6 +155,14 @@ impl Outbox {
     /// The connection is gone. What may be sent again waits once more, before all else;
     /// the tokens of the others come back: nobody will learn what became of them.
     pub fn link_lost(&mut self) -> Vec<String> {
+        // The channel is asked once more what it has: it may be another one now.
+        for upload in self
+            .queued
+            .iter_mut()
+            .flat_map(|waiting| &mut waiting.media)
+        {
+            upload.medium = None;
+        }
         let mut unknown = Vec::new();
         for sent in std::mem::take(&mut self.unanswered).into_iter().rev() {
             match sent.frame {
@@ -103,6 +171,8 @@ impl Outbox {
                         token: sent.token,
                         frame,
                         dispatched: true,
+                        conversation: String::new(),
+                        media: Vec::new(),
                     });
                 }
                 None => unknown.push(sent.token),
@@ -122,6 +192,34 @@ impl Outbox {
             .map(|waiting| (waiting.token, waiting.dispatched));
         self.bytes = 0;
         unanswered.chain(queued).collect()
+    }
+}
+
+impl Waiting {
+    fn weight(&self) -> usize {
+        self.frame.len() + self.media.iter().map(Upload::weight).sum::<usize>()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.media.iter().all(|upload| upload.medium.is_some())
+    }
+
+    /// As it goes on the wire, with the media that are up.
+    pub fn complete(&self) -> Result<String, serde_json::Error> {
+        if self.media.is_empty() {
+            return Ok(self.frame.clone());
+        }
+        let mut frame = serde_json::from_str(&self.frame)?;
+        if let ClientFrame::Send(sent) = &mut frame
+            && let Content::Media(media) = &mut sent.content
+        {
+            let open = media.attachments.iter_mut();
+            let open = open.filter(|attachment| attachment.reference.is_none());
+            for (attachment, upload) in open.zip(&self.media) {
+                attachment.reference.clone_from(&upload.medium);
+            }
+        }
+        serde_json::to_string(&frame)
     }
 }
 
