@@ -228,9 +228,65 @@ mod tests {
     use super::*;
 
     fn tokens(outbox: &mut Outbox) -> Vec<(String, bool)> {
-        std::iter::from_fn(|| outbox.next_queued())
+        std::iter::from_fn(|| outbox.next_ready())
             .map(|waiting| (waiting.token, waiting.dispatched))
             .collect()
+    }
+
+    fn waiting(token: &str, conversation: &str) -> Waiting {
+        Waiting {
+            token: token.to_owned(),
+            frame: "{}".to_owned(),
+            dispatched: false,
+            conversation: conversation.to_owned(),
+            media: Vec::new(),
+        }
+    }
+
+    fn with_media(token: &str, conversation: &str, media: u32) -> Waiting {
+        let upload = |number| Upload {
+            name: format!("{token}/{number}"),
+            blob: "blob".to_owned(),
+            total: 1,
+            mime: None,
+            filename: None,
+            medium: None,
+        };
+        Waiting {
+            media: (0..media).map(upload).collect(),
+            ..waiting(token, conversation)
+        }
+    }
+
+    #[test]
+    fn a_conversation_waits_for_its_media_and_no_other_does() {
+        let mut outbox = Outbox::default();
+        for one in [
+            with_media("a", "1", 2),
+            waiting("b", "1"),
+            waiting("c", "2"),
+            with_media("d", "2", 1),
+            waiting("e", "2"),
+        ] {
+            outbox.queue(one).expect("there is room");
+        }
+        assert_eq!(outbox.media(), 3);
+        assert!(outbox.holds_back("1") && !outbox.holds_back("3"));
+        assert_eq!(tokens(&mut outbox), [("c".to_owned(), false)]);
+        outbox.uploaded("d/0", "m".to_owned());
+        let ready = ["d", "e"].map(|token| (token.to_owned(), false));
+        assert_eq!(tokens(&mut outbox), ready);
+        outbox.uploaded("a/0", "m".to_owned());
+        assert_eq!(tokens(&mut outbox), []);
+        let next = outbox.next_upload().map(|upload| upload.name.as_str());
+        assert_eq!(next, Some("a/1"));
+        // After another connection it is not known what is there.
+        outbox.link_lost();
+        let next = outbox.next_upload().map(|upload| upload.name.as_str());
+        assert_eq!(next, Some("a/0"));
+        assert_eq!(outbox.remove_with("a/1").as_deref(), Some("a"));
+        assert_eq!(tokens(&mut outbox), [("b".to_owned(), false)]);
+        assert_eq!(outbox.bytes, 0);
     }
 
     #[test]
@@ -239,9 +295,7 @@ mod tests {
         for token in ["a", "b", "c"] {
             outbox.sent(token.to_owned(), "{}".to_owned(), true);
         }
-        outbox
-            .queue("d".to_owned(), "{}".to_owned())
-            .expect("there is room");
+        outbox.queue(waiting("d", "c")).expect("there is room");
         outbox.answered("b");
         assert!(outbox.link_lost().is_empty());
         let expected =
@@ -264,10 +318,12 @@ mod tests {
     fn it_stays_small() {
         let mut outbox = Outbox::default();
         let long = "x".repeat(MOST_BYTES / 2 + 1);
-        outbox
-            .queue("a".to_owned(), long.clone())
-            .expect("there is room");
-        assert_eq!(outbox.queue("b".to_owned(), long.clone()), Err(Full));
+        let long_one = |token: &str| Waiting {
+            frame: long.clone(),
+            ..waiting(token, "c")
+        };
+        outbox.queue(long_one("a")).expect("there is room");
+        assert_eq!(outbox.queue(long_one("b")), Err(Full));
         outbox.sent("c".to_owned(), long, true);
         assert_eq!(outbox.link_lost(), ["c"]);
         assert_eq!(outbox.drain(), [("a".to_owned(), false)]);
