@@ -1,5 +1,6 @@
 //! The provider's logic against a host and a channel that only remember.
 
+mod channel;
 mod media;
 
 use anyport_sdk::model::{Content, Quote};
