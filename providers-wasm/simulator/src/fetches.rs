@@ -45,6 +45,9 @@ impl State {
             _ if self.fetches.queue.len() >= MOST => {
                 Some(Error::unavailable("too many media are being fetched"))
             }
+            _ if medium.len() > limits::ID_BYTES => {
+                Some(Error::not_found("the channel has no medium of such a name"))
+            }
             _ => None,
         };
         if let Some(error) = refused {

@@ -197,7 +197,8 @@ impl Outbox {
 
 impl Waiting {
     fn weight(&self) -> usize {
-        self.frame.len() + self.media.iter().map(Upload::weight).sum::<usize>()
+        let media: usize = self.media.iter().map(Upload::weight).sum();
+        self.frame.len() + self.conversation.len() + media
     }
 
     fn is_ready(&self) -> bool {

@@ -20,6 +20,8 @@ use crate::state::{Phase, State};
 pub const READ: &str = "upload";
 /// Media that may wait, those of sends and pictures together.
 const MOST: usize = 50;
+/// Pictures among them. Their requests must fit into a snapshot.
+const MOST_PICTURES: usize = 10;
 /// Answers in a row after which the channel has no more than before.
 const MOST_STUCK: u8 = 3;
 
@@ -142,6 +144,13 @@ impl State {
         Ok(())
     }
 
+    fn has_room_for_a_picture(&self) -> Result<(), Error> {
+        if self.uploads.pictures.len() >= MOST_PICTURES {
+            return Err(Error::unavailable("too many pictures wait to be uploaded"));
+        }
+        self.has_room_for_uploads(1)
+    }
+
     /// Asks it with the picture's medium, when the picture is there.
     pub fn ask_with_picture(
         &mut self,
@@ -151,7 +160,7 @@ impl State {
     ) -> Result<(), Error> {
         let refused = self.refuses_requests().map_or(Ok(()), Err);
         let upload = refused
-            .and_then(|()| self.has_room_for_uploads(1))
+            .and_then(|()| self.has_room_for_a_picture())
             .and_then(|()| Upload::new(format!("{request}/0"), blob, limits::AVATAR_BYTES));
         match upload {
             Ok(upload) => {

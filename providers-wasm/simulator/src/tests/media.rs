@@ -433,6 +433,56 @@ fn a_new_instance_goes_on_with_an_upload() {
 }
 
 #[test]
+fn whatever_waits_fits_into_a_snapshot() {
+    let mut state = online();
+    blob("b", 1);
+    fetch(&mut state, "long", &"m".repeat(limits::ID_BYTES + 1));
+    assert_eq!(replies(), [reply("failed", "long", "NotFound NotDone")]);
+    let (id, text) = (
+        "x".repeat(36),
+        "\u{1f600}".repeat(limits::DESCRIPTION_CHARS),
+    );
+    let picture = Ask::SetGroupInfo {
+        id: "g".repeat(limits::ID_BYTES),
+        name: Some("\u{1f600}".repeat(limits::NAME_CHARS)),
+        description: Some(text),
+        avatar: None,
+    };
+    for number in 0..20 {
+        state
+            .ask_with_picture(format!("{number}{id}"), "b".to_owned(), picture.clone())
+            .expect("it is answered");
+        fetch(
+            &mut state,
+            &format!("f{number}{id}"),
+            &"m".repeat(limits::ID_BYTES),
+        );
+    }
+    for number in 0..limits::PAGE * 10 {
+        let blobs: &[&str] = if number < 100 { &["b"] } else { &[] };
+        send(
+            &mut state,
+            &format!("s{number}{id}"),
+            &"c".repeat(200),
+            blobs,
+        );
+        let read = Ask::Contact { id: "a".to_owned() };
+        state
+            .ask(format!("a{number}{id}"), read)
+            .expect("it is answered");
+    }
+    let refused = replies();
+    assert!(
+        refused.iter().any(|reply| reply.0 == "failed"),
+        "there is an end"
+    );
+    let snapshot = state.suspend().expect("it is handed over");
+    let bytes = snapshot.bytes.len();
+    assert!((100_000..=256 * 1024).contains(&bytes), "{bytes}");
+    start(Some(snapshot), &[MAIN]);
+}
+
+#[test]
 fn a_snapshot_from_before_media_can_be_read() {
     let mut state = online();
     close(&mut state);
