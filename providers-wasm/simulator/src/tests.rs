@@ -1,6 +1,8 @@
 //! The provider's logic against a host and a channel that only remember.
 
 mod channel;
+mod ends;
+mod fetches;
 mod media;
 
 use anyport_sdk::model::{Content, Quote};

@@ -1,8 +1,8 @@
-//! Media on their way up and down.
+//! Media on their way up, and the words in which tests speak of them.
 
 use anyport_sdk::model::{Attachment, Media, Text};
 use anyport_simulator::model::Medium;
-use anyport_simulator::transfer::{Fetch, Piece, Upload, Uploaded};
+use anyport_simulator::transfer::{Upload, Uploaded};
 use simulator_mapping::recorder::{Blob, reads};
 
 use super::*;
@@ -10,16 +10,16 @@ use crate::exports::reactor::{BlobRange, Fired};
 use crate::fetches::STALLED;
 use crate::uploads::READ;
 
-const PIECE: u64 = limits::PIECE_BYTES as u64;
+pub const PIECE: u64 = limits::PIECE_BYTES as u64;
 
-type Reply = (String, String, String);
+pub type Reply = (String, String, String);
 
-fn reply(name: &str, request: &str, with: &str) -> Reply {
+pub fn reply(name: &str, request: &str, with: &str) -> Reply {
     (name.to_owned(), request.to_owned(), with.to_owned())
 }
 
 /// A blob of so many bytes, each known by where it is.
-fn blob(id: &str, length: u64) -> Vec<u8> {
+pub fn blob(id: &str, length: u64) -> Vec<u8> {
     let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
     let blob = Blob {
         bytes: bytes.clone(),
@@ -30,7 +30,7 @@ fn blob(id: &str, length: u64) -> Vec<u8> {
     bytes
 }
 
-fn image(blob: &str) -> Attachment {
+pub fn image(blob: &str) -> Attachment {
     Attachment {
         blob: Some(blob.to_owned()),
         width: Some(640),
@@ -38,7 +38,7 @@ fn image(blob: &str) -> Attachment {
     }
 }
 
-fn message(conversation: &str, attachments: Vec<Attachment>) -> Outgoing {
+pub fn message(conversation: &str, attachments: Vec<Attachment>) -> Outgoing {
     let content = if attachments.is_empty() {
         Content::plain("hello")
     } else {
@@ -60,14 +60,14 @@ fn message(conversation: &str, attachments: Vec<Attachment>) -> Outgoing {
     }
 }
 
-fn send(state: &mut State, token: &str, conversation: &str, blobs: &[&str]) {
+pub fn send(state: &mut State, token: &str, conversation: &str, blobs: &[&str]) {
     let attachments = blobs.iter().map(|blob| image(blob)).collect();
     state
         .send(token.to_owned(), message(conversation, attachments))
         .expect("it is taken");
 }
 
-fn has(state: &mut State, upload: &str, received: u64) {
+pub fn has(state: &mut State, upload: &str, received: u64) {
     let upload = upload.to_owned();
     let uploaded = Uploaded {
         upload,
@@ -87,7 +87,7 @@ fn medium(id: &str) -> Medium {
     }
 }
 
-fn has_all(state: &mut State, upload: &str, id: &str) {
+pub fn has_all(state: &mut State, upload: &str, id: &str) {
     let uploaded = Uploaded {
         upload: upload.to_owned(),
         received: 1,
@@ -104,7 +104,7 @@ fn wake_read(state: &mut State, outcome: Result<Vec<u8>, Error>) {
 }
 
 /// The host reads what it was asked to.
-fn give_read(state: &mut State) {
+pub fn give_read(state: &mut State) {
     let asked = reads();
     let [(name, blob, offset, length)] = asked.as_slice() else {
         panic!("one read at a time: {asked:?}");
@@ -115,7 +115,7 @@ fn give_read(state: &mut State) {
     wake_read(state, Ok(bytes));
 }
 
-fn stall(state: &mut State) {
+pub fn stall(state: &mut State) {
     let fired = Fired {
         name: STALLED.to_owned(),
         context: Vec::new(),
@@ -123,7 +123,7 @@ fn stall(state: &mut State) {
     state.wake(Wake::Timer(fired)).expect("a wake never fails");
 }
 
-fn watches() -> bool {
+pub fn watches() -> bool {
     look(|effects| effects.timers.contains(&STALLED.to_owned()))
 }
 
@@ -136,13 +136,13 @@ fn said() -> Upload {
 }
 
 /// Upload, offset and length of the piece.
-fn told() -> (String, u64, usize) {
+pub fn told() -> (String, u64, usize) {
     let piece = said();
     (piece.upload, piece.offset, piece.data.len())
 }
 
 /// Token and references of the sends.
-fn sends() -> Vec<(String, Vec<String>)> {
+pub fn sends() -> Vec<(String, Vec<String>)> {
     use anyport_simulator::model::Content;
     let references = |content: &Content| match content {
         Content::Media(media) => {
@@ -160,7 +160,7 @@ fn sends() -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-fn sent(token: &str, references: &[&str]) -> (String, Vec<String>) {
+pub fn sent(token: &str, references: &[&str]) -> (String, Vec<String>) {
     let references = references.iter().map(|one| (*one).to_owned());
     (token.to_owned(), references.collect())
 }
@@ -401,149 +401,6 @@ fn what_the_channel_would_not_take_is_refused_at_once() {
 }
 
 #[test]
-fn a_new_instance_goes_on_with_an_upload() {
-    // While the channel is to answer, and while the host reads.
-    for reading in [false, true] {
-        let mut state = online();
-        blob("b", PIECE * 2);
-        send(&mut state, "s", "echo", &["b"]);
-        has(&mut state, "s/0", 0);
-        give_read(&mut state);
-        if reading {
-            has(&mut state, "s/0", PIECE);
-            reads();
-        }
-        let snapshot = state.suspend().expect("it is handed over");
-        assert!(snapshot.bytes.len() < 2_000, "no bytes of media are in it");
-        frames();
-        let mut state = start(Some(snapshot.clone()), &[MAIN]);
-        if !reading {
-            has(&mut state, "s/0", PIECE);
-        }
-        give_read(&mut state);
-        assert_eq!(told(), ("s/0".to_owned(), PIECE, PIECE as usize));
-        has_all(&mut state, "s/0", "f-1");
-        assert_eq!(sends(), [sent("s", &["f-1"])]);
-        // Without its connection it asks.
-        let mut state = start(Some(snapshot), &[]);
-        open(&mut state);
-        let asks = |frame: &ClientFrame| matches!(frame, ClientFrame::Upload(piece) if piece.data.is_empty());
-        assert!(frames().iter().any(asks));
-    }
-}
-
-#[test]
-fn whatever_waits_fits_into_a_snapshot() {
-    let mut state = online();
-    blob("b", 1);
-    fetch(&mut state, "long", &"m".repeat(limits::ID_BYTES + 1));
-    assert_eq!(replies(), [reply("failed", "long", "NotFound NotDone")]);
-    let (id, text) = (
-        "x".repeat(36),
-        "\u{1f600}".repeat(limits::DESCRIPTION_CHARS),
-    );
-    let picture = Ask::SetGroupInfo {
-        id: "g".repeat(limits::ID_BYTES),
-        name: Some("\u{1f600}".repeat(limits::NAME_CHARS)),
-        description: Some(text),
-        avatar: None,
-    };
-    for number in 0..20 {
-        state
-            .ask_with_picture(format!("{number}{id}"), "b".to_owned(), picture.clone())
-            .expect("it is answered");
-        fetch(
-            &mut state,
-            &format!("f{number}{id}"),
-            &"m".repeat(limits::ID_BYTES),
-        );
-    }
-    for number in 0..limits::PAGE * 10 {
-        let blobs: &[&str] = if number < 100 { &["b"] } else { &[] };
-        send(
-            &mut state,
-            &format!("s{number}{id}"),
-            &"c".repeat(200),
-            blobs,
-        );
-        let read = Ask::Contact { id: "a".to_owned() };
-        state
-            .ask(format!("a{number}{id}"), read)
-            .expect("it is answered");
-    }
-    let refused = replies();
-    assert!(
-        refused.iter().any(|reply| reply.0 == "failed"),
-        "there is an end"
-    );
-    let snapshot = state.suspend().expect("it is handed over");
-    let bytes = snapshot.bytes.len();
-    assert!((100_000..=256 * 1024).contains(&bytes), "{bytes}");
-    start(Some(snapshot), &[MAIN]);
-}
-
-#[test]
-fn a_snapshot_from_before_media_can_be_read() {
-    let mut state = online();
-    close(&mut state);
-    send(&mut state, "s", "echo", &[]);
-    let snapshot = state.suspend().expect("it is handed over");
-    let mut json: serde_json::Value = serde_json::from_slice(&snapshot.bytes).expect("JSON");
-    let fields = json.as_object_mut().expect("an object");
-    assert!(fields.remove("uploads").is_some() && fields.remove("fetches").is_some());
-    let waiting = json["outbox"]["queued"][0]
-        .as_object_mut()
-        .expect("it waits");
-    assert!(waiting.remove("conversation").is_some() && waiting.remove("media").is_some());
-    let bytes = serde_json::to_vec(&json).expect("JSON");
-    let mut state = start(Some(Snapshot { bytes, ..snapshot }), &[]);
-    state.wake(Wake::Reconnect).expect("a wake never fails");
-    open(&mut state);
-    assert_eq!(sends(), [sent("s", &[])]);
-}
-
-#[test]
-fn a_sign_out_ends_everything() {
-    let mut state = online();
-    blob("b", PIECE);
-    send(&mut state, "s", "echo", &["b"]);
-    let picture = Ask::SetProfile {
-        name: None,
-        about: None,
-        avatar: None,
-    };
-    state
-        .ask_with_picture("p".to_owned(), "b".to_owned(), picture)
-        .expect("it is taken");
-    state
-        .fetch("f".to_owned(), "f-1".to_owned())
-        .expect("it is taken");
-    piece(&mut state, "f-1", 0, 10, b"12345");
-    replies();
-    state.sign_out("out".to_owned()).expect("it is asked");
-    hear(&mut state, &ServerFrame::SignedOut {});
-    let mut ended = replies();
-    ended.sort();
-    let failed = |request| reply("failed", request, "Unauthenticated NotDone");
-    let wanted = [
-        reply("done", "out", ""),
-        failed("f"),
-        failed("p"),
-        failed("s"),
-    ];
-    assert_eq!(ended, wanted);
-    assert!(look(|effects| effects.making.is_empty()) && !watches());
-    for refused in ["g", "t"] {
-        match refused {
-            "g" => state.fetch(refused.to_owned(), "f-1".to_owned()),
-            _ => state.send(refused.to_owned(), message("echo", vec![image("b")])),
-        }
-        .expect("it is answered");
-        assert_eq!(replies(), [failed(refused)]);
-    }
-}
-
-#[test]
 fn a_picture_goes_up_and_is_set() {
     let picture = || Ask::SetGroupInfo {
         id: "group:lab".to_owned(),
@@ -602,134 +459,4 @@ fn a_picture_goes_up_and_is_set() {
         }
         assert_eq!(replies(), [reply("failed", "r", "Unavailable NotDone")]);
     }
-}
-
-fn piece(state: &mut State, medium: &str, offset: u64, total: u64, data: &[u8]) {
-    hear(
-        state,
-        &ServerFrame::Piece(Piece {
-            medium: medium.to_owned(),
-            offset,
-            total,
-            mime: "image/png".to_owned(),
-            filename: Some("a.png".to_owned()),
-            data: data.to_vec(),
-        }),
-    );
-}
-
-fn asked(medium: &str, offset: u64) -> [ClientFrame; 1] {
-    [ClientFrame::Fetch(Fetch {
-        medium: medium.to_owned(),
-        offset,
-        length: limits::PIECE_BYTES,
-    })]
-}
-
-fn fetch(state: &mut State, request: &str, medium: &str) {
-    state
-        .fetch(request.to_owned(), medium.to_owned())
-        .expect("it is taken");
-}
-
-#[test]
-fn a_medium_comes_down_in_pieces() {
-    let mut state = online();
-    fetch(&mut state, "f", "m");
-    fetch(&mut state, "g", "empty");
-    assert_eq!(frames(), asked("m", 0), "one at a time");
-    piece(&mut state, "m", 0, 8, b"12345");
-    assert_eq!(frames(), asked("m", 5));
-    // What was not asked for changes nothing.
-    piece(&mut state, "m", 0, 8, b"12345");
-    piece(&mut state, "empty", 5, 8, b"678");
-    assert_eq!((frames(), replies()), (vec![], vec![]));
-    piece(&mut state, "m", 5, 8, b"678");
-    let came = replies();
-    assert_eq!(came, [reply("with-media", "f", &came[0].2)]);
-    let blob = look(|effects| effects.blobs[&came[0].2].clone());
-    assert_eq!(blob.bytes, b"12345678");
-    assert_eq!(blob.mime.as_deref(), Some("image/png"));
-    assert_eq!(blob.filename.as_deref(), Some("a.png"));
-    assert_eq!(frames(), asked("empty", 0));
-    piece(&mut state, "empty", 0, 0, b"");
-    assert_eq!(replies()[0].0, "with-media");
-    assert!(!watches());
-}
-
-#[test]
-fn a_medium_that_cannot_be_had_leaves_nothing_behind() {
-    let mut state = online();
-    fetch(&mut state, "f", "m");
-    fetch(&mut state, "g", "n");
-    piece(&mut state, "m", 0, 8, b"12345");
-    frames();
-    let deny = |state: &mut State, medium: &str| {
-        let medium = medium.to_owned();
-        let error = Fault::new("not-found", "there is no such medium");
-        hear(state, &ServerFrame::FetchDenied { medium, error });
-    };
-    deny(&mut state, "other");
-    assert_eq!(replies(), []);
-    deny(&mut state, "m");
-    assert_eq!(replies(), [reply("failed", "f", "NotFound NotDone")]);
-    assert!(look(|effects| effects.making.is_empty()));
-    assert_eq!(frames(), asked("n", 0));
-    piece(&mut state, "n", 0, 8, b"");
-    assert_eq!(replies(), [reply("failed", "g", "Unavailable NotDone")]);
-    for number in 0..=16 {
-        fetch(&mut state, &number.to_string(), "m");
-    }
-    assert_eq!(replies(), [reply("failed", "16", "Unavailable NotDone")]);
-}
-
-#[test]
-fn a_fetch_waits_a_while_for_the_link() {
-    let mut state = online();
-    fetch(&mut state, "f", "m");
-    piece(&mut state, "m", 0, 8, b"12345");
-    frames();
-    // From the loss on, not from each attempt to connect after it.
-    for (lost, watched) in [("the link", true), ("an attempt", false)] {
-        look(|effects| effects.timers.clear());
-        close(&mut state);
-        assert_eq!(watches(), watched, "{lost}");
-    }
-    let snapshot = state.suspend().expect("it is handed over");
-    let mut state = start(Some(snapshot), &[]);
-    fetch(&mut state, "g", "n");
-    assert_eq!((frames(), replies()), (vec![], vec![]));
-    state.wake(Wake::Reconnect).expect("a wake never fails");
-    open(&mut state);
-    assert!(frames().contains(&asked("m", 5)[0]));
-    close(&mut state);
-    stall(&mut state);
-    let wanted = ["f", "g"].map(|request| reply("failed", request, "Unavailable NotDone"));
-    assert_eq!(replies(), wanted);
-    assert!(look(|effects| effects.making.is_empty()));
-}
-
-#[test]
-fn a_channel_that_does_not_answer_is_not_waited_for() {
-    let mut state = online();
-    fetch(&mut state, "f", "m");
-    fetch(&mut state, "g", "n");
-    frames();
-    stall(&mut state);
-    assert_eq!(replies(), [reply("failed", "f", "Unavailable NotDone")]);
-    assert_eq!(frames(), asked("n", 0));
-    piece(&mut state, "n", 0, 1, b"1");
-    assert_eq!(replies()[0].0, "with-media");
-    // An upload goes on, on another connection.
-    blob("b", PIECE);
-    send(&mut state, "s", "echo", &["b"]);
-    stall(&mut state);
-    assert!(look(|effects| effects
-        .timers
-        .contains(&RECONNECT.to_owned())));
-    state.wake(Wake::Reconnect).expect("a wake never fails");
-    open(&mut state);
-    frames();
-    has_all(&mut state, "s/0", "f-1");
-    assert_eq!(sends(), [sent("s", &["f-1"])]);
 }
