@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use anyport_sdk::http_types::{Body, Request};
+use anyport_sdk::model::Content;
 use anyport_sdk::types::{Error, ErrorCode, Header};
 use anyport_sdk::{http, replies, timers, turn};
 use anyport_simulator::protocol::{Accepted, Outgoing as Sending};
@@ -63,18 +64,16 @@ impl State {
             }
             return Ok(());
         }
-        let content = match content(message.content) {
-            Ok(content) => content,
-            Err(error) => {
-                replies::failed(&request, &error.not_done());
-                return Ok(());
-            }
-        };
+        if matches!(message.content, Content::Media(_)) {
+            let none = Error::unsupported("no media are sent over the HTTP API");
+            replies::failed(&request, &none.not_done());
+            return Ok(());
+        }
         // The request id goes in its header.
         let sending = Sending {
             token: String::new(),
             conversation: message.conversation,
-            content,
+            content: content(message.content),
             quote: quote(message.quote, message.reply_context),
             thread: message.thread,
             silent: message.silent,

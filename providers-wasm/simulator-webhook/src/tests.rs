@@ -62,6 +62,7 @@ fn profile() -> Profile {
         username: "ada".to_owned(),
         phone: "1555".to_owned(),
         about: None,
+        avatar: None,
     }
 }
 

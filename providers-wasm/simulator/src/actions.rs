@@ -7,7 +7,7 @@ use anyport_simulator::request::{self, Ask, MemberChange, Target};
 
 use crate::exports::{
     commands, contacts, conversation_actions, conversation_labels, conversations, groups, history,
-    message_actions, profile,
+    media, message_actions, profile,
 };
 use crate::{Provider, with_state};
 
@@ -15,6 +15,13 @@ type Outcome = Result<(), Error>;
 
 fn ask(request: String, ask: Ask) -> Outcome {
     with_state(|state| state.ask(request, ask))
+}
+
+fn ask_with_picture(request: String, blob: Option<String>, ask: Ask) -> Outcome {
+    with_state(|state| match blob {
+        Some(blob) => state.ask_with_picture(request, blob, ask),
+        None => state.ask(request, ask),
+    })
 }
 
 fn refuse(request: &str, error: Error) -> Outcome {
@@ -258,17 +265,13 @@ impl groups::Guest for Provider {
     }
 
     fn update_info(request: String, id: String, info: groups::Info) -> Outcome {
-        if info.avatar.is_some() {
-            return refuse(&request, no_avatars());
-        }
-        ask(
-            request,
-            Ask::SetGroupInfo {
-                id,
-                name: info.name,
-                description: info.description,
-            },
-        )
+        let change = Ask::SetGroupInfo {
+            id,
+            name: info.name,
+            description: info.description,
+            avatar: None,
+        };
+        ask_with_picture(request, info.avatar, change)
     }
 
     fn list_join_requests(request: String, id: String) -> Outcome {
@@ -307,22 +310,24 @@ impl history::Guest for Provider {
     }
 }
 
+impl media::Guest for Provider {
+    fn fetch(request: String, reference: String) -> Outcome {
+        with_state(|state| state.fetch(request, reference))
+    }
+}
+
 impl profile::Guest for Provider {
     fn get(request: String) -> Outcome {
         ask(request, Ask::Profile {})
     }
 
     fn update(request: String, change: profile::Change) -> Outcome {
-        if change.avatar.is_some() {
-            return refuse(&request, no_avatars());
-        }
-        ask(
-            request,
-            Ask::SetProfile {
-                name: change.display_name,
-                about: change.bio,
-            },
-        )
+        let wanted = Ask::SetProfile {
+            name: change.display_name,
+            about: change.bio,
+            avatar: None,
+        };
+        ask_with_picture(request, change.avatar, wanted)
     }
 
     fn set_presence(request: String, online: bool) -> Outcome {
@@ -334,8 +339,4 @@ impl commands::Guest for Provider {
     fn run(request: String, command: String, input: String) -> Outcome {
         ask(request, Ask::Run { command, input })
     }
-}
-
-fn no_avatars() -> Error {
-    Error::unsupported("the simulator has no avatars")
 }

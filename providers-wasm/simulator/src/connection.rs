@@ -7,7 +7,9 @@ use anyport_sdk::{account, connections, kv, logging, secrets, timers, turn};
 use anyport_simulator::protocol::{ClientFrame, MAX_FRAME_BYTES};
 
 use crate::exports::reactor::Wake;
+use crate::fetches::STALLED;
 use crate::state::{Phase, SESSION, State, USER};
+use crate::uploads::READ;
 
 pub const MAIN: &str = "main";
 pub const RECONNECT: &str = "reconnect";
@@ -94,6 +96,8 @@ impl State {
             {
                 self.connect();
             }
+            Wake::Timer(fired) if fired.name == STALLED => self.media_stalled(),
+            Wake::Blob(range) if range.name == READ => self.blob_read(range.outcome),
             Wake::Reconnect => self.reconnect(),
             Wake::Stopping if self.phase.is_linked() => say(&ClientFrame::Bye {}),
             _ => {}

@@ -36,12 +36,28 @@ pub fn descriptor() -> Descriptor {
 /// By the names of docs/capabilities.md. The limits are the channel's own.
 fn features() -> Vec<Feature> {
     let page = json!({"max-items": limits::PAGE});
-    let description = json!({"max-chars": limits::DESCRIPTION_CHARS});
+    let profile = json!({
+        "max-chars": limits::DESCRIPTION_CHARS,
+        "max-bytes": limits::AVATAR_BYTES,
+    });
+    let media = |kind| {
+        json!({
+            "max-bytes": limits::media_bytes(kind),
+            "max-attachments": limits::ATTACHMENTS,
+            "max-chars": limits::TEXT_CHARS,
+        })
+    };
     let none = Value::Null;
     [
         ("send.text", json!({"max-chars": limits::TEXT_CHARS})),
         ("send.markdown", none.clone()),
         ("send.html", none.clone()),
+        ("send.image", media("image")),
+        ("send.video", media("video")),
+        ("send.audio", media("audio")),
+        ("send.voice", media("voice")),
+        ("send.document", media("document")),
+        ("send.sticker", media("sticker")),
         (
             "send.contact",
             json!({"max-contacts": limits::CONTACT_CARDS}),
@@ -98,12 +114,13 @@ fn features() -> Vec<Feature> {
         ),
         ("groups.leave", none.clone()),
         ("groups.members", none.clone()),
-        ("groups.info", description.clone()),
+        ("groups.info", profile.clone()),
         ("groups.join-requests", none.clone()),
         ("groups.join-approval", none.clone()),
         ("groups.invitation", none.clone()),
+        ("media.fetch", none.clone()),
         ("profile.get", none.clone()),
-        ("profile.update", description),
+        ("profile.update", profile),
         ("profile.presence", none),
         ("command.stats", json!({"input": {"type": "object"}})),
         (

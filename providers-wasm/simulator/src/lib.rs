@@ -2,12 +2,13 @@
 //!
 //! Holds one instance's state and hands every call to it; the calls that are requests to the
 //! channel stand in `actions`. What the channel's frames mean stands in `session`, `sign_in`,
-//! `sending` and `requests`; this file must hold no rule of its own.
+//! `sending`, `uploads`, `fetches` and `requests`; this file must hold no rule of its own.
 
 mod actions;
 mod config;
 mod connection;
 mod describe;
+mod fetches;
 mod outbox;
 mod requests;
 mod sending;
@@ -16,6 +17,7 @@ mod sign_in;
 mod state;
 #[cfg(test)]
 mod tests;
+mod uploads;
 
 use std::cell::RefCell;
 

@@ -25,7 +25,12 @@ pub struct Requests {
 impl State {
     /// A request is not worth waiting for the link: the client is there and asks again.
     pub fn ask(&mut self, request: String, ask: Ask) -> Result<(), Error> {
-        let refused = match self.phase {
+        self.ask_now(request, ask);
+        Ok(())
+    }
+
+    pub fn refuses_requests(&self) -> Option<Error> {
+        match self.phase {
             Phase::Online if self.requests.asked.len() < MOST => None,
             Phase::Online => Some(Error::unavailable("too many requests wait for the channel")),
             Phase::Waiting | Phase::Connecting | Phase::Greeting => {
@@ -34,16 +39,17 @@ impl State {
             Phase::SignedOut | Phase::SigningIn(_) | Phase::SigningOut { .. } => {
                 Some(Error::unauthenticated("the account is not signed in"))
             }
-        };
-        if let Some(error) = refused {
-            replies::failed(&request, &error.not_done());
-            return Ok(());
+        }
+    }
+
+    pub fn ask_now(&mut self, request: String, ask: Ask) {
+        if let Some(error) = self.refuses_requests() {
+            return replies::failed(&request, &error.not_done());
         }
         self.requests
             .asked
             .insert(request.clone(), ask.only_reads());
         say(&ClientFrame::Ask { id: request, ask });
-        Ok(())
     }
 }
 

@@ -47,6 +47,16 @@ impl State {
             }
             ServerFrame::Answered { id, answer } => self.requests.answered(&id, answer),
             ServerFrame::Denied { id, error: fault } => self.requests.denied(&id, error(fault)),
+            ServerFrame::Uploaded(uploaded) => self.uploaded(uploaded),
+            ServerFrame::UploadDenied {
+                upload,
+                error: fault,
+            } => self.upload_denied(&upload, error(fault)),
+            ServerFrame::Piece(piece) => self.receive_piece(piece),
+            ServerFrame::FetchDenied {
+                medium,
+                error: fault,
+            } => self.fetch_denied(&medium, error(fault)),
             ServerFrame::Welcome { profile } => self.online(profile),
             ServerFrame::SignedIn { session, profile } => self.signed_in(session, profile),
             ServerFrame::Challenge(challenge) => {
@@ -96,12 +106,9 @@ impl State {
         timers::cancel(RECONNECT);
         account::set_identity(&identity(profile));
         account::set_link(Link::Online, None);
-        while let Some(waiting) = self.outbox.next_queued() {
-            if !waiting.dispatched {
-                replies::dispatched(&waiting.token);
-            }
-            self.dispatch(waiting.token, waiting.frame);
-        }
+        self.send_ready();
+        self.go_up();
+        self.go_down();
     }
 
     fn signed_in(&mut self, session: String, profile: Profile) {

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::connection::{MAIN, RECONNECT};
 use crate::exports::lifecycle::{Snapshot, StartContext};
+use crate::fetches::Fetches;
 use crate::outbox::Outbox;
 use crate::requests::Requests;
 use crate::sign_in::SignIn;
+use crate::uploads::Uploads;
 use crate::{CHANNEL_DEDUPES, connection};
 
 pub const STATE_VERSION: u32 = 2;
@@ -28,6 +30,10 @@ pub struct State {
     pub attempts: u32,
     pub outbox: Outbox,
     pub requests: Requests,
+    #[serde(default)]
+    pub uploads: Uploads,
+    #[serde(default)]
+    pub fetches: Fetches,
     /// Events that killed an instance twice.
     pub skip: Vec<String>,
 }
@@ -80,6 +86,8 @@ impl State {
                 attempts: 0,
                 outbox: Outbox::default(),
                 requests: Requests::default(),
+                uploads: Uploads::default(),
+                fetches: Fetches::default(),
                 skip: context.skip,
             },
         };
@@ -94,6 +102,8 @@ impl State {
                 state.connect();
             } else if matches!(state.phase, Phase::Connecting) {
                 state.connect();
+            } else {
+                state.read_again();
             }
         } else if resumed {
             anyport_sdk::connections::close(MAIN);
@@ -161,6 +171,11 @@ impl State {
 
     /// The connection is gone: settles what can be settled, and leaves the phase.
     pub fn link_lost(&mut self, reason: Error) {
+        if matches!(self.phase, Phase::Online) {
+            self.uploads.link_lost();
+            // From now on, not from each attempt to connect.
+            self.watch_media();
+        }
         match std::mem::replace(&mut self.phase, Phase::Waiting) {
             Phase::SigningIn(sign_in) => {
                 self.phase = Phase::SignedOut;

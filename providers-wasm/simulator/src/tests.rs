@@ -1,5 +1,10 @@
 //! The provider's logic against a host and a channel that only remember.
 
+mod channel;
+mod ends;
+mod fetches;
+mod media;
+
 use anyport_sdk::model::{Content, Quote};
 use anyport_sdk::types::{Error, Frame};
 use anyport_simulator::model::{Body, Contact, Conversation};
@@ -79,6 +84,7 @@ fn profile() -> Profile {
         username: "ada".to_owned(),
         phone: "1555".to_owned(),
         about: None,
+        avatar: None,
     }
 }
 
@@ -317,6 +323,15 @@ fn what_is_described_is_what_the_channel_takes() {
         limit("send.text", "max-chars"),
         Some(limits::TEXT_CHARS as u64)
     );
+    for kind in limits::MEDIA_KINDS {
+        let feature = format!("send.{kind}");
+        assert_eq!(limit(&feature, "max-bytes"), limits::media_bytes(kind));
+        let most = Some(limits::ATTACHMENTS as u64);
+        assert_eq!(limit(&feature, "max-attachments"), most);
+        let most = Some(limits::TEXT_CHARS as u64);
+        assert_eq!(limit(&feature, "max-chars"), most);
+    }
+    limit("media.fetch", "");
     assert_eq!(
         limit("conversations.list", "max-items"),
         Some(u64::from(limits::PAGE))

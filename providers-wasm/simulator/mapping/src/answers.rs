@@ -7,7 +7,7 @@ use anyport_simulator::model as channel;
 use anyport_simulator::protocol::{Accepted, Fault, Profile};
 use anyport_simulator::request::{Applicant, Pages};
 
-use crate::inbound::contact;
+use crate::inbound::{avatar, contact};
 
 /// The entries in the contract's words, and the cursor as it is.
 pub fn page<A, B>(pages: Pages<A>, one: impl Fn(A) -> B) -> (Vec<B>, Option<String>) {
@@ -55,6 +55,7 @@ pub fn identity(profile: Profile) -> Identity {
         username: Some(profile.username),
         phone: Some(profile.phone),
         bio: profile.about,
+        avatar: profile.avatar.map(avatar),
         ..Identity::new(profile.id)
     }
 }

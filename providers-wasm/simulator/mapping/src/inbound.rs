@@ -261,6 +261,16 @@ fn attachment(given: channel::Attachment) -> Attachment {
     }
 }
 
+/// What fetches it is the channel's id of the medium.
+pub fn avatar(given: channel::Avatar) -> Attachment {
+    Attachment {
+        reference: Some(given.id),
+        mime: Some(given.mime),
+        size: Some(given.size),
+        ..Attachment::new("image")
+    }
+}
+
 fn labelled(values: Vec<channel::Labelled>) -> Vec<Labelled> {
     values
         .into_iter()
@@ -276,6 +286,7 @@ pub fn contact(given: channel::Contact) -> Contact {
         display_name: given.name,
         username: given.username,
         phone: given.phone,
+        avatar: given.avatar.map(avatar),
         aliases: given.aliases,
         is_bot: given.is_bot,
         is_blocked: given.is_blocked,
@@ -304,6 +315,7 @@ pub fn conversation(given: channel::Conversation) -> Conversation {
         title: given.title,
         username: given.username,
         description: given.description,
+        avatar: given.avatar.map(avatar),
         unread: given.unread,
         members: given.members,
         is_pinned: given.is_pinned,
@@ -314,5 +326,56 @@ pub fn conversation(given: channel::Conversation) -> Conversation {
         last_message_text: given.last_message_text,
         extra: (!extra.is_empty()).then(|| serde_json::Value::Object(extra).to_string()),
         ..Conversation::new(given.id, given.kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture() -> channel::Avatar {
+        channel::Avatar {
+            id: "f-1".to_owned(),
+            mime: "image/png".to_owned(),
+            size: 7,
+        }
+    }
+
+    #[test]
+    fn pictures_are_referred_to() {
+        let given = channel::Contact {
+            avatar: Some(picture()),
+            ..channel::Contact::default()
+        };
+        let seen = contact(given).avatar.expect("it has one");
+        assert_eq!((seen.kind.as_str(), seen.size), ("image", Some(7)));
+        assert_eq!(seen.reference.as_deref(), Some("f-1"));
+        assert_eq!(seen.mime.as_deref(), Some("image/png"));
+        let given = channel::Conversation {
+            avatar: Some(picture()),
+            ..channel::Conversation::default()
+        };
+        assert_eq!(conversation(given).avatar, Some(seen));
+    }
+
+    #[test]
+    fn media_that_come_are_referred_to() {
+        let given = channel::Attachment {
+            kind: "video".to_owned(),
+            reference: Some("f-2".to_owned()),
+            duration_ms: Some(5),
+            ..channel::Attachment::default()
+        };
+        let media = channel::Media {
+            attachments: vec![given],
+            caption: None,
+        };
+        let Content::Media(seen) = content(channel::Content::Media(media)) else {
+            panic!("not media");
+        };
+        let seen = &seen.attachments[0];
+        assert_eq!(seen.reference.as_deref(), Some("f-2"));
+        assert_eq!((seen.kind.as_str(), seen.duration_ms), ("video", Some(5)));
+        assert_eq!(seen.blob, None);
     }
 }

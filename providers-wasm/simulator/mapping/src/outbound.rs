@@ -1,7 +1,6 @@
 //! From the contract's messages to the channel's. Pure.
 
-use anyport_sdk::model::{Content, Labelled, Quote, Text};
-use anyport_sdk::types::Error;
+use anyport_sdk::model::{Attachment, Content, Labelled, Quote, Text};
 use anyport_simulator::model as channel;
 
 /// `reply_context`: what came with the quoted message, which the channel trusts more than the id.
@@ -36,10 +35,14 @@ pub fn text(text: Text) -> channel::Text {
     }
 }
 
-pub fn content(content: Content) -> Result<channel::Content, Error> {
-    Ok(match content {
+/// Media keep their references; what they are at the host is the caller's matter.
+pub fn content(content: Content) -> channel::Content {
+    match content {
         Content::Text(said) => channel::Content::Text(text(said)),
-        Content::Media(_) => return Err(Error::unsupported("the simulator takes no media")),
+        Content::Media(media) => channel::Content::Media(channel::Media {
+            attachments: media.attachments.into_iter().map(attachment).collect(),
+            caption: media.caption.map(text),
+        }),
         Content::Location(location) => channel::Content::Location(channel::Location {
             latitude: location.latitude,
             longitude: location.longitude,
@@ -85,7 +88,20 @@ pub fn content(content: Content) -> Result<channel::Content, Error> {
             name: custom.name,
             value: custom.value,
         }),
-    })
+    }
+}
+
+fn attachment(given: Attachment) -> channel::Attachment {
+    channel::Attachment {
+        kind: given.kind,
+        reference: given.reference,
+        mime: given.mime,
+        filename: given.filename,
+        size: given.size,
+        duration_ms: given.duration_ms,
+        width: given.width,
+        height: given.height,
+    }
 }
 
 fn labelled(values: Vec<Labelled>) -> Vec<channel::Labelled> {

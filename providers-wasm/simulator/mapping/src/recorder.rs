@@ -20,7 +20,19 @@ pub struct Effects {
     pub requests: Vec<(String, Request)>,
     pub links: Vec<sdk::account::Link>,
     pub kv: BTreeMap<String, Vec<u8>>,
+    pub blobs: BTreeMap<String, Blob>,
+    /// Reads that were asked for: label, blob, offset and length.
+    pub reads: Vec<(String, String, u64, u32)>,
+    /// Blobs in the making, by label.
+    pub making: BTreeMap<String, Blob>,
     pub secrets: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Blob {
+    pub bytes: Vec<u8>,
+    pub mime: Option<String>,
+    pub filename: Option<String>,
 }
 
 thread_local! {
@@ -48,6 +60,11 @@ pub fn replies() -> Vec<(String, String, String)> {
     look(|effects| std::mem::take(&mut effects.replies))
 }
 
+/// What was asked to be read since the last call.
+pub fn reads() -> Vec<(String, String, u64, u32)> {
+    look(|effects| std::mem::take(&mut effects.reads))
+}
+
 struct Recorder;
 
 fn reply(name: &str, request: &str, with: String) {
@@ -60,7 +77,48 @@ fn reply(name: &str, request: &str, with: String) {
 
 impl sdk::Host for Recorder {}
 
-impl sdk::blobs::Host for Recorder {}
+impl sdk::blobs::Host for Recorder {
+    fn stat(&self, blob: &str) -> Result<sdk::blobs::Info, Error> {
+        look(|effects| match effects.blobs.get(blob) {
+            Some(blob) => Ok(sdk::blobs::Info {
+                size: blob.bytes.len() as u64,
+                mime: blob.mime.clone(),
+                filename: blob.filename.clone(),
+            }),
+            None => Err(Error::not_found("there is no such blob")),
+        })
+    }
+    fn submit_read(&self, name: &str, blob: &str, offset: u64, length: u32) {
+        let read = (name.to_owned(), blob.to_owned(), offset, length);
+        look(|effects| effects.reads.push(read));
+    }
+    fn create(&self, name: &str, mime: Option<&str>, filename: Option<&str>) {
+        let blob = Blob {
+            bytes: Vec::new(),
+            mime: mime.map(str::to_owned),
+            filename: filename.map(str::to_owned),
+        };
+        look(|effects| effects.making.insert(name.to_owned(), blob));
+    }
+    fn append(&self, name: &str, bytes: &[u8]) {
+        look(|effects| {
+            let blob = effects.making.get_mut(name).expect("it is in the making");
+            blob.bytes.extend(bytes);
+        });
+    }
+    fn seal(&self, name: &str) -> Result<String, Error> {
+        look(|effects| {
+            let blob = effects.making.remove(name);
+            let blob = blob.ok_or_else(|| Error::not_found("it is not in the making"))?;
+            let id = format!("sealed-{}", effects.blobs.len());
+            effects.blobs.insert(id.clone(), blob);
+            Ok(id)
+        })
+    }
+    fn discard(&self, name: &str) {
+        look(|effects| effects.making.remove(name));
+    }
+}
 impl sdk::crypto::Host for Recorder {}
 
 impl sdk::turn::Host for Recorder {
@@ -140,6 +198,9 @@ impl sdk::replies::Host for Recorder {
     }
     fn with_join_requests(&self, request: &str, asked: &[replies::JoinRequest]) {
         reply("with-join-requests", request, asked.len().to_string());
+    }
+    fn with_media(&self, request: &str, blob: &str) {
+        reply("with-media", request, blob.to_owned());
     }
     fn with_profile(&self, request: &str, identity: &model::Identity) {
         reply("with-profile", request, identity.id.clone());

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::counters::Latency;
-use crate::http::Media;
+use crate::media::Media;
 use crate::model::{Body, Message};
 use crate::protocol::Fault;
 use crate::settings::{Behaviour, Settings};
@@ -26,7 +26,7 @@ pub(crate) struct Channel {
     pub(crate) open_connections: AtomicUsize,
     pub(crate) deliveries: Deliveries,
     pub(crate) hooks_changed: Notify,
-    pub(crate) media: Media,
+    pub(crate) media: Arc<Media>,
     /// Of tokens of the HTTP API.
     secret: [u8; 32],
     app_hook: RwLock<Option<Arc<Hook>>>,
@@ -51,7 +51,7 @@ impl Channel {
             open_connections: AtomicUsize::new(0),
             deliveries: Deliveries::default(),
             hooks_changed: Notify::new(),
-            media: Media::default(),
+            media: Arc::new(Media::new()),
             secret,
             app_hook: RwLock::new(None),
             new_hooks: Mutex::new(Vec::new()),
@@ -223,6 +223,11 @@ impl Channel {
         self.arrivals.fetch_add(1, Relaxed) + 1
     }
 
+    /// Of a medium that comes up.
+    pub(crate) fn medium_id(&self) -> String {
+        format!("f-{}-{}", self.epoch, self.next_arrival())
+    }
+
     pub(crate) fn next_connection(&self) -> u64 {
         self.connections.fetch_add(1, Relaxed) + 1
     }
@@ -248,6 +253,7 @@ impl Channel {
                 &self.epoch,
                 limit,
                 now_ms(),
+                Arc::clone(&self.media),
             ))
         })
     }

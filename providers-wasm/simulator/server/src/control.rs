@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
 use crate::counters::{Counters, LatencySummary};
-use crate::http::Medium;
 use crate::journal::SentRecord;
-use crate::model::Body;
+use crate::model::{Body, Medium};
 use crate::play::{self, Play};
 use crate::protocol::Fault;
 use crate::request::Answer;

@@ -34,6 +34,10 @@ pub struct Counters {
     pub repeated_acknowledgements: u64,
     /// Events that wait or are on the wire.
     pub unacknowledged: u64,
+    /// Bytes of media that came in pieces, also those that came twice.
+    pub uploaded_bytes: u64,
+    /// Bytes of media that left in pieces.
+    pub fetched_bytes: u64,
 }
 
 impl std::ops::AddAssign for Counters {
@@ -52,6 +56,8 @@ impl std::ops::AddAssign for Counters {
         self.acknowledged += other.acknowledged;
         self.repeated_acknowledgements += other.repeated_acknowledgements;
         self.unacknowledged += other.unacknowledged;
+        self.uploaded_bytes += other.uploaded_bytes;
+        self.fetched_bytes += other.fetched_bytes;
     }
 }
 

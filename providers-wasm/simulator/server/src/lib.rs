@@ -22,6 +22,7 @@ pub mod limits;
 pub mod model;
 pub mod protocol;
 pub mod request;
+pub mod transfer;
 pub mod webhook;
 
 #[cfg(feature = "server")]
@@ -41,6 +42,8 @@ mod inbox;
 #[cfg(feature = "server")]
 mod journal;
 #[cfg(feature = "server")]
+mod media;
+#[cfg(feature = "server")]
 mod play;
 #[cfg(feature = "server")]
 mod requests;
@@ -57,6 +60,8 @@ mod settings;
 #[cfg(feature = "server")]
 mod sign_in;
 #[cfg(feature = "server")]
+mod transfers;
+#[cfg(feature = "server")]
 mod user;
 #[cfg(feature = "server")]
 mod webhook_control;
@@ -72,8 +77,9 @@ pub use {
     client::ControlClient,
     control::{ControlReply, ControlRequest, Garbage},
     counters::{Counters, LatencySummary},
-    http::{Medium, generated},
     journal::{SentOutcome, SentRecord},
+    media::generated,
+    model::Medium,
     play::Play,
     requests::{RequestFault, RequestRecord},
     server::{Simulator, run, serve},

@@ -37,7 +37,32 @@ pub const DESCRIPTION_CHARS: usize = 500;
 pub const GROUP_MEMBERS: usize = 256;
 /// Unicode scalar values of the note on a contact.
 pub const NOTE_CHARS: usize = 500;
-/// Bytes of one medium.
+/// Bytes of one medium, of whatever kind.
 pub const MEDIA_BYTES: u64 = 512 * 1024 * 1024;
+/// Bytes of an image or a voice message.
+pub const IMAGE_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes of a sticker.
+pub const STICKER_BYTES: u64 = 1024 * 1024;
+/// Bytes of the picture of a person or a group.
+pub const AVATAR_BYTES: u64 = 5 * 1024 * 1024;
+/// Media of one message.
+pub const ATTACHMENTS: usize = 10;
+/// Bytes of a medium in one frame.
+pub const PIECE_BYTES: u32 = 256 * 1024;
+/// Media of one user that have come up in part; of more, the oldest is forgotten.
+pub const UNFINISHED_UPLOADS: usize = 32;
 /// Bytes of an id that a client names.
 pub const ID_BYTES: usize = 256;
+
+/// Kinds of attachments.
+pub const MEDIA_KINDS: [&str; 6] = ["image", "video", "audio", "voice", "document", "sticker"];
+
+/// Bytes of one medium as an attachment of this kind. None: there is no such kind.
+pub fn media_bytes(kind: &str) -> Option<u64> {
+    match kind {
+        "image" | "voice" => Some(IMAGE_BYTES),
+        "sticker" => Some(STICKER_BYTES),
+        "video" | "audio" | "document" => Some(MEDIA_BYTES),
+        _ => None,
+    }
+}

@@ -152,6 +152,30 @@ pub struct Attachment {
     pub height: Option<u32>,
 }
 
+/// What the channel has of a medium.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Medium {
+    /// What an [`Attachment::reference`] names.
+    pub id: String,
+    /// Bytes.
+    pub size: u64,
+    pub mime: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// In hexadecimal; empty for what was made up.
+    pub sha256: String,
+}
+
+/// The picture of somebody, or of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Avatar {
+    /// Of a [`Medium`].
+    pub id: String,
+    pub mime: String,
+    /// Bytes.
+    pub size: u64,
+}
+
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Location {
@@ -293,6 +317,8 @@ pub struct Conversation {
     pub title: Option<String>,
     pub username: Option<String>,
     pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<Avatar>,
     pub unread: Option<u32>,
     pub members: Option<u32>,
     /// False: marked as unread, also where no message is.
@@ -316,6 +342,8 @@ pub struct Contact {
     pub name: Option<String>,
     pub username: Option<String>,
     pub phone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<Avatar>,
     pub aliases: Vec<String>,
     pub is_bot: Option<bool>,
     pub is_blocked: Option<bool>,

@@ -6,8 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Body, Content, Quote};
+use crate::model::{Avatar, Body, Content, Quote};
 use crate::request::{Answer, Ask, Target};
+use crate::transfer::{Fetch, Piece, Upload, Uploaded};
 
 /// The longest frame that either side may send, in bytes without the prefix.
 pub const MAX_FRAME_BYTES: u32 = 4 * 1024 * 1024;
@@ -47,6 +48,10 @@ pub enum ClientFrame {
     Forward(Forward),
     /// Anything else; answered by `answered` or `denied` under the same id.
     Ask { id: String, ask: Ask },
+    /// A piece of a medium goes up; answered by `uploaded` or `upload_denied`.
+    Upload(Upload),
+    /// A piece of a medium is to come down; answered by `piece` or `fetch_denied`.
+    Fetch(Fetch),
     /// The event with this id is safe at the client.
     Ack(String),
     /// Ends the session.
@@ -130,6 +135,16 @@ pub enum ServerFrame {
         id: String,
         error: Fault,
     },
+    Uploaded(Uploaded),
+    UploadDenied {
+        upload: String,
+        error: Fault,
+    },
+    Piece(Piece),
+    FetchDenied {
+        medium: String,
+        error: Fault,
+    },
     Event(Event),
     Pong(String),
     /// The server is about to close.
@@ -169,6 +184,8 @@ pub struct Profile {
     /// What the person says of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<Avatar>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

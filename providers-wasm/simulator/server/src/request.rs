@@ -141,6 +141,9 @@ pub enum Ask {
         id: String,
         name: Option<String>,
         description: Option<String>,
+        /// A medium's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        avatar: Option<String>,
     },
     JoinRequests {
         id: String,
@@ -163,6 +166,9 @@ pub enum Ask {
     SetProfile {
         name: Option<String>,
         about: Option<String>,
+        /// A medium's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        avatar: Option<String>,
     },
     SetPresence {
         online: bool,

@@ -3,7 +3,7 @@
 use crate::model::{
     Activity, Attachment, Body, Choice, Contact, ContactCard, Content, Conversation, Custom,
     Deletion, Failure, GroupChange, History, HistorySummary, Interactive, JoinRequest, Labelled,
-    Location, Media, Mention, Message, Presence, Quote, Reaction, Receipt, Section, Text,
+    Location, Media, Medium, Mention, Message, Presence, Quote, Reaction, Receipt, Section, Text,
 };
 use crate::protocol::Fault;
 
@@ -53,15 +53,42 @@ fn said(content: Content) -> Body {
     })
 }
 
-fn attachment(kind: &str, mime: &str, filename: &str) -> Body {
+/// What an attachment of each kind is in a sample: its media type and its name.
+const MEDIA: [(&str, &str, &str); 6] = [
+    ("image", "image/jpeg", "picture.jpg"),
+    ("video", "video/mp4", "film.mp4"),
+    ("audio", "audio/mpeg", "song.mp3"),
+    ("voice", "audio/ogg", "voice.ogg"),
+    ("document", "application/pdf", "paper.pdf"),
+    ("sticker", "image/webp", "sticker.webp"),
+];
+const MEDIUM_BYTES: u64 = 12_345;
+
+/// What the samples refer to.
+pub(crate) fn media() -> impl Iterator<Item = Medium> {
+    MEDIA.into_iter().map(|(_, mime, filename)| Medium {
+        id: reference(filename),
+        size: MEDIUM_BYTES,
+        mime: mime.to_owned(),
+        filename: Some(filename.to_owned()),
+        sha256: String::new(),
+    })
+}
+
+fn reference(filename: &str) -> String {
+    format!("simulator:{filename}")
+}
+
+fn attachment(kind: &str) -> Option<Body> {
+    let (_, mime, filename) = MEDIA.into_iter().find(|(other, ..)| *other == kind)?;
     let seen = matches!(kind, "image" | "video" | "sticker");
-    said(Content::Media(Media {
+    Some(said(Content::Media(Media {
         attachments: vec![Attachment {
             kind: kind.to_owned(),
-            reference: Some(format!("simulator:{filename}")),
+            reference: Some(reference(filename)),
             mime: Some(mime.to_owned()),
             filename: Some(filename.to_owned()),
-            size: Some(12_345),
+            size: Some(MEDIUM_BYTES),
             duration_ms: matches!(kind, "video" | "audio" | "voice").then_some(4_200),
             width: seen.then_some(640),
             height: seen.then_some(480),
@@ -70,7 +97,7 @@ fn attachment(kind: &str, mime: &str, filename: &str) -> Body {
             body: "a picture".to_owned(),
             ..Text::default()
         }),
-    }))
+    })))
 }
 
 /// None: there is no such kind.
@@ -100,12 +127,6 @@ pub fn sample(kind: &str) -> Option<Body> {
             extra: Some(r#"{"mood":"good"}"#.to_owned()),
             ..Message::default()
         }),
-        "image" => attachment(kind, "image/jpeg", "picture.jpg"),
-        "video" => attachment(kind, "video/mp4", "film.mp4"),
-        "audio" => attachment(kind, "audio/mpeg", "song.mp3"),
-        "voice" => attachment(kind, "audio/ogg", "voice.ogg"),
-        "document" => attachment(kind, "application/pdf", "paper.pdf"),
-        "sticker" => attachment(kind, "image/webp", "sticker.webp"),
         "location" => said(Content::Location(Location {
             latitude: 51.5,
             longitude: -0.125,
@@ -236,7 +257,7 @@ pub fn sample(kind: &str) -> Option<Body> {
             name: "call.offered".to_owned(),
             value: r#"{"from":"user:ada"}"#.to_owned(),
         }),
-        _ => return None,
+        _ => return attachment(kind),
     };
     Some(body)
 }

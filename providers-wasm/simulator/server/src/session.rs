@@ -15,6 +15,7 @@ use crate::requests::{self, RequestFault};
 use crate::sends::{self, Taken};
 use crate::settings::Behaviour;
 use crate::sign_in::{SignIn, Step};
+use crate::transfers;
 use crate::user::{Link, Order, User};
 use crate::wire::put_json;
 
@@ -102,6 +103,14 @@ impl Session {
             }),
             ClientFrame::Ask { id, .. } => output.put(&ServerFrame::Denied {
                 id,
+                error: Fault::new("unauthenticated", "say hello first"),
+            }),
+            ClientFrame::Upload(piece) => output.put(&ServerFrame::UploadDenied {
+                upload: piece.upload,
+                error: Fault::new("unauthenticated", "say hello first"),
+            }),
+            ClientFrame::Fetch(asked) => output.put(&ServerFrame::FetchDenied {
+                medium: asked.medium,
                 error: Fault::new("unauthenticated", "say hello first"),
             }),
             ClientFrame::Ping(text) => output.put(&ServerFrame::Pong(text)),
@@ -245,6 +254,15 @@ impl Session {
                 }
             }
             ClientFrame::Ask { id, ask } => self.ask(user, id, ask, output),
+            ClientFrame::Upload(piece) => {
+                let (answer, fault) =
+                    transfers::upload(&self.channel, user, &mut user.state(), piece);
+                put_or_fail(output, Duration::ZERO, &answer, fault);
+            }
+            ClientFrame::Fetch(asked) => {
+                let (answer, fault) = transfers::fetch(&self.channel, &mut user.state(), asked);
+                put_or_fail(output, Duration::ZERO, &answer, fault);
+            }
             ClientFrame::Hello {
                 user: name,
                 session,
@@ -318,15 +336,13 @@ impl Session {
             Ok(answer) => ServerFrame::Answered { id, answer },
             Err(error) => ServerFrame::Denied { id, error },
         };
-        match fault {
-            Some(RequestFault::Drop {}) => output.abort(),
-            Some(RequestFault::Late(ms)) => {
-                output.put_after(delay + Duration::from_millis(u64::from(ms)), &answer);
-            }
-            Some(RequestFault::NoAnswer {}) => {}
-            _ if behaviour.never_answer => {}
-            _ => output.put_after(delay, &answer),
-        }
+        let silent = behaviour.never_answer && fault.is_none();
+        let fault = if silent {
+            Some(RequestFault::NoAnswer {})
+        } else {
+            fault
+        };
+        put_or_fail(output, delay, &answer, fault);
     }
 
     fn advance_online(&mut self, user: &Arc<User>, now: Instant, output: &mut Output) {
@@ -358,6 +374,23 @@ impl Session {
 
 fn answer_delay(behaviour: &Behaviour) -> Duration {
     Duration::from_millis(u64::from(behaviour.answer_delay_ms))
+}
+
+/// The answer, unless control has armed something else.
+fn put_or_fail(
+    output: &mut Output,
+    delay: Duration,
+    answer: &ServerFrame,
+    fault: Option<RequestFault>,
+) {
+    match fault {
+        Some(RequestFault::Drop {}) => output.abort(),
+        Some(RequestFault::Late(ms)) => {
+            output.put_after(delay + Duration::from_millis(u64::from(ms)), answer);
+        }
+        Some(RequestFault::NoAnswer {}) => {}
+        Some(RequestFault::Refuse(_)) | None => output.put_after(delay, answer),
+    }
 }
 
 fn refuse(output: &mut Output, fault: Fault) {

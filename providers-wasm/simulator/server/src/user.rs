@@ -47,6 +47,9 @@ pub(crate) struct UserState {
     pub(crate) inbox: Inbox,
     pub(crate) journal: Journal,
     pub(crate) requests: Requests,
+    /// Of media, in pieces; also those that came twice.
+    pub(crate) uploaded_bytes: u64,
+    pub(crate) fetched_bytes: u64,
     /// None: nothing has happened in it yet. Ten thousand idle users need none.
     pub(crate) world: Option<Box<World>>,
     /// None: the server's.
@@ -88,6 +91,8 @@ impl User {
             inbox: Inbox::new(),
             journal: Journal::default(),
             requests: Requests::default(),
+            uploaded_bytes: 0,
+            fetched_bytes: 0,
             world: None,
             behaviour: None,
             faults: Faults::default(),
@@ -126,6 +131,7 @@ impl User {
             username: self.name.clone(),
             phone: format!("1555{digits:07}"),
             about: None,
+            avatar: None,
         }
     }
 
@@ -175,6 +181,8 @@ impl User {
             redelivered: state.inbox.redelivered,
             acknowledged: state.inbox.acknowledged,
             repeated_acknowledgements: state.inbox.repeated_acknowledgements,
+            uploaded_bytes: state.uploaded_bytes,
+            fetched_bytes: state.fetched_bytes,
             unacknowledged: state.inbox.generated() - state.inbox.acknowledged,
         }
     }

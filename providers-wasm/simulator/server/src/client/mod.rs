@@ -1,5 +1,6 @@
 //! Control over TCP, with one method per request. For tests and benchmarks.
 
+mod media;
 mod play;
 mod webhooks;
 

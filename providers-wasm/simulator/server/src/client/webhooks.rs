@@ -10,7 +10,7 @@ use hyper_util::rt::TokioExecutor;
 
 use super::{ControlClient, unexpected};
 use crate::control::{ControlReply, ControlRequest};
-use crate::http::Medium;
+use crate::model::Medium;
 use crate::webhook::{SIGNATURE_HEADER, TIMESTAMP_HEADER};
 use crate::webhook_control::WebhookRequest;
 use crate::webhooks::{DeliveryRecord, SignedRequest};

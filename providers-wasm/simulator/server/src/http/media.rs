@@ -1,10 +1,7 @@
-//! Media over HTTP, streamed: what is uploaded lies in a file, and what control makes up is never
-//! anywhere as a whole.
+//! Media over HTTP, streamed.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use futures::stream;
@@ -12,9 +9,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RANGE};
 use hyper::{Request, Response, StatusCode};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
 
@@ -22,76 +17,11 @@ use super::Failed;
 use super::answer::{Body, json};
 use crate::channel::Channel;
 use crate::limits::MEDIA_BYTES;
+use crate::media::{generated, not_kept, too_large};
+use crate::model::Medium;
 use crate::protocol::Fault;
 
 const CHUNK: u64 = 64 * 1024;
-
-/// What the channel has of a medium.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Medium {
-    pub id: String,
-    pub size: u64,
-    pub mime: String,
-    /// In hexadecimal; empty for what control made up.
-    pub sha256: String,
-}
-
-#[derive(Default)]
-pub(crate) struct Media {
-    directory: OnceLock<TempDir>,
-    kept: Mutex<HashMap<String, Kept>>,
-}
-
-#[derive(Clone)]
-struct Kept {
-    medium: Medium,
-    /// None: made up.
-    file: Option<PathBuf>,
-}
-
-impl Media {
-    fn directory(&self) -> io::Result<PathBuf> {
-        if let Some(directory) = self.directory.get() {
-            return Ok(directory.path().to_owned());
-        }
-        let made = TempDir::new()?;
-        Ok(self.directory.get_or_init(|| made).path().to_owned())
-    }
-
-    fn keep(&self, medium: Medium, file: Option<PathBuf>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(medium.id.clone(), Kept { medium, file });
-    }
-
-    fn get(&self, id: &str) -> Option<Kept> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(id).cloned()
-    }
-
-    pub(crate) fn medium(&self, id: &str) -> Option<Medium> {
-        self.get(id).map(|kept| kept.medium)
-    }
-
-    /// So many bytes, which are [`generated`] as they are asked for.
-    pub(crate) fn make_up(&self, id: String, size: u64, mime: String) -> Medium {
-        let medium = Medium {
-            id,
-            size,
-            mime,
-            sha256: String::new(),
-        };
-        self.keep(medium.clone(), None);
-        medium
-    }
-}
-
-/// What stands at this offset of a medium that control made up.
-pub fn generated(offset: u64, length: usize) -> Vec<u8> {
-    (offset..)
-        .take(length)
-        .map(|at| (at.wrapping_mul(31) ^ (at >> 9)) as u8)
-        .collect()
-}
 
 pub(super) async fn upload(
     channel: &Channel,
@@ -100,19 +30,17 @@ pub(super) async fn upload(
     let mime = request.headers().get(CONTENT_TYPE);
     let mime = mime.and_then(|mime| mime.to_str().ok());
     let mime = mime.unwrap_or("application/octet-stream").to_owned();
-    let id = format!("f-{}-{}", channel.epoch, channel.next_arrival());
+    let id = channel.medium_id();
     let kept = store(channel, &id, request.into_body()).await;
     let (path, size, sha256) = kept.map_err(|error| match error.kind() {
-        io::ErrorKind::FileTooLarge => Fault::new(
-            "invalid",
-            format!("a medium has at most {MEDIA_BYTES} bytes"),
-        ),
-        _ => Fault::new("unavailable", format!("the medium was not kept: {error}")),
+        io::ErrorKind::FileTooLarge => too_large(),
+        _ => not_kept(&error),
     })?;
     let medium = Medium {
         id,
         size,
         mime,
+        filename: None,
         sha256,
     };
     channel.media.keep(medium.clone(), Some(path));
@@ -124,7 +52,7 @@ async fn store(
     id: &str,
     mut body: Incoming,
 ) -> io::Result<(PathBuf, u64, String)> {
-    let path = channel.media.directory()?.join(id);
+    let path = channel.media.path(id)?;
     let mut file = File::create(&path).await?;
     let (mut size, mut digest) = (0, Sha256::new());
     while let Some(frame) = body.frame().await {
@@ -147,8 +75,7 @@ pub(super) async fn download(
     id: &str,
     request: &Request<Incoming>,
 ) -> Result<Response<Body>, Failed> {
-    let kept = channel.media.get(id);
-    let kept = kept.ok_or_else(|| Fault::new("not-found", "there is no such medium"))?;
+    let kept = channel.media.get(id)?;
     let size = kept.medium.size;
     let range = request.headers().get(RANGE);
     let range = range.and_then(|range| range.to_str().ok());

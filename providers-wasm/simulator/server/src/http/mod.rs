@@ -30,9 +30,6 @@ use crate::user::User;
 use crate::webhook::REQUEST_ID_HEADER;
 use answer::{Body, done, json, refusal};
 
-pub(crate) use media::Media;
-pub use media::{Medium, generated};
-
 /// The connection ends instead of an answer.
 #[derive(Debug)]
 pub(crate) struct Dropped;

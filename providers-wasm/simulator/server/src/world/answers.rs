@@ -97,9 +97,10 @@ impl World {
                 id,
                 name,
                 description,
+                avatar,
             } => {
                 let me = self.me.id.clone();
-                done(self.set_group_info(&me, &id, name, description))
+                done(self.set_group_info(&me, &id, name, description, avatar))
             }
             Ask::JoinRequests { id } => self.join_requests(&id).map(Answer::JoinRequests),
             Ask::DecideJoinRequests {
@@ -111,7 +112,11 @@ impl World {
             Ask::Invitation { id } => self.invitation(&id),
 
             Ask::Profile {} => Ok(Answer::Profile(self.me.clone())),
-            Ask::SetProfile { name, about } => done(self.set_profile(name, about)),
+            Ask::SetProfile {
+                name,
+                about,
+                avatar,
+            } => done(self.set_profile(name, about, avatar)),
             Ask::SetPresence { online } => {
                 self.online = online;
                 Ok(Answer::Done {})

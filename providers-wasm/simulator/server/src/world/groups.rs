@@ -1,5 +1,7 @@
 //! Groups: who is in them and who may change what. Owners and admins change; one owner stays.
 
+use std::sync::Arc;
+
 use super::{Chat, Role, World, at_most, named};
 use crate::limits;
 use crate::model::{Body, Conversation, GroupChange};
@@ -157,7 +159,9 @@ impl World {
         id: &str,
         name: Option<String>,
         description: Option<String>,
+        avatar: Option<String>,
     ) -> Result<(), Fault> {
+        let media = Arc::clone(&self.media);
         let group = self.managed(by, id)?;
         if let Some(name) = &name {
             named("a group's name", name, limits::NAME_CHARS)?;
@@ -165,6 +169,10 @@ impl World {
         if let Some(description) = &description {
             at_most("a description", description, limits::DESCRIPTION_CHARS)?;
         }
+        let avatar = match avatar {
+            Some(medium) => Some(media.avatar(&medium)?),
+            None => None,
+        };
         let mut extra = serde_json::Map::new();
         if let Some(name) = name {
             extra.insert("name".to_owned(), name.as_str().into());
@@ -173,6 +181,10 @@ impl World {
         if let Some(description) = description {
             extra.insert("description".to_owned(), description.as_str().into());
             group.description = Some(description).filter(|text| !text.is_empty());
+        }
+        if let Some(avatar) = avatar {
+            extra.insert("avatar".to_owned(), avatar.id.as_str().into());
+            group.avatar = Some(avatar);
         }
         let extra = serde_json::Value::Object(extra).to_string();
         self.changed(id, by, "info", Vec::new(), Some(extra));

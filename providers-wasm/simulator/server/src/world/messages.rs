@@ -3,7 +3,8 @@
 use super::page::{newest_first, page};
 use super::{Chat, Entry, Role, World, at_most};
 use crate::limits;
-use crate::model::{Body, Content, Deletion, Message, Quote, Reaction, Text};
+use crate::media::Media;
+use crate::model::{Attachment, Body, Content, Deletion, Medium, Message, Quote, Reaction, Text};
 use crate::protocol::{Fault, Forward, Outgoing};
 use crate::request::{Page, Pages, Target};
 
@@ -14,7 +15,7 @@ impl World {
             let message = format!("a conversation's id has 1 to {} bytes", limits::ID_BYTES);
             return Err(Fault::new("invalid", message));
         }
-        check_content(&sent.content)?;
+        check_content(&self.media, &mut sent.content)?;
         let me = self.me.id.clone();
         let blocked = self
             .contacts
@@ -269,14 +270,17 @@ fn may_speak(chat: &Chat, me: &str) -> Result<(), Fault> {
     }
 }
 
-fn check_content(content: &Content) -> Result<(), Fault> {
+fn check_content(store: &Media, content: &mut Content) -> Result<(), Fault> {
     let (what, count, most) = match content {
         Content::Text(text) => return check_text("a text", text),
         Content::Media(media) => {
-            return media
-                .caption
-                .as_ref()
-                .map_or(Ok(()), |caption| check_text("a caption", caption));
+            if let Some(caption) = &media.caption {
+                check_text("a caption", caption)?;
+            }
+            for attachment in &mut media.attachments {
+                check_attachment(store, attachment)?;
+            }
+            ("attachments", media.attachments.len(), limits::ATTACHMENTS)
         }
         Content::Location(_) => return Ok(()),
         Content::Contacts(cards) => ("contact cards", cards.len(), limits::CONTACT_CARDS),
@@ -299,6 +303,33 @@ fn check_content(content: &Content) -> Result<(), Fault> {
     if count == 0 || count > most {
         let message = format!("{what}: 1 to {most}, not {count}");
         return Err(Fault::new("invalid", message));
+    }
+    Ok(())
+}
+
+/// Also completes what the channel knows of it.
+fn check_attachment(store: &Media, attachment: &mut Attachment) -> Result<(), Fault> {
+    let kind = &attachment.kind;
+    let most = limits::media_bytes(kind).ok_or_else(|| {
+        let kinds = limits::MEDIA_KINDS.join(", ");
+        Fault::new("invalid", format!("an attachment is one of {kinds}"))
+    })?;
+    let Medium {
+        size,
+        mime,
+        filename,
+        ..
+    } = store
+        .get(attachment.reference.as_deref().unwrap_or_default())?
+        .medium;
+    if size > most {
+        let message = format!("{kind}: at most {most} bytes, not {size}");
+        return Err(Fault::new("invalid", message));
+    }
+    attachment.size = Some(size);
+    attachment.mime.get_or_insert(mime);
+    if attachment.filename.is_none() {
+        attachment.filename = filename;
     }
     Ok(())
 }

@@ -12,8 +12,10 @@ mod people;
 mod seed;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use crate::model::{Body, Contact, Conversation, Member, Message};
+use crate::media::Media;
+use crate::model::{Avatar, Body, Contact, Conversation, Member, Message};
 use crate::protocol::{Fault, Profile};
 
 pub use others::Act;
@@ -29,6 +31,8 @@ pub(crate) struct World {
     chats: BTreeMap<String, Chat>,
     labels: BTreeMap<String, String>,
     history_limit: usize,
+    /// Everybody's.
+    media: Arc<Media>,
     events: Vec<Body>,
 }
 
@@ -37,6 +41,8 @@ struct Chat {
     kind: String,
     title: String,
     description: Option<String>,
+    /// Of groups and channels.
+    avatar: Option<Avatar>,
     created_at: u64,
     /// Of groups and channels: by id, with role and since when.
     members: BTreeMap<String, (Role, u64)>,
@@ -88,6 +94,7 @@ impl Chat {
             kind: kind.to_owned(),
             title: title.to_owned(),
             description: None,
+            avatar: None,
             created_at: at,
             members: BTreeMap::new(),
             applicants: BTreeMap::new(),
@@ -121,7 +128,13 @@ impl Chat {
 }
 
 impl World {
-    pub(crate) fn new(me: Profile, epoch: &str, history_limit: usize, now: u64) -> Self {
+    pub(crate) fn new(
+        me: Profile,
+        epoch: &str,
+        history_limit: usize,
+        now: u64,
+        media: Arc<Media>,
+    ) -> Self {
         let mut world = Self {
             me,
             online: true,
@@ -131,6 +144,7 @@ impl World {
             chats: BTreeMap::new(),
             labels: BTreeMap::new(),
             history_limit,
+            media,
             events: Vec::new(),
         };
         world.seed(now);
@@ -187,16 +201,18 @@ impl World {
     fn conversation(&self, id: &str, now: u64) -> Option<Conversation> {
         let chat = self.chats.get(id)?;
         let last = chat.messages.back();
+        let person = self.contacts.get(id);
         let muted = chat.muted && chat.muted_until.is_none_or(|until| until > now);
         Some(Conversation {
             id: id.to_owned(),
             kind: chat.kind.clone(),
             title: Some(chat.title.clone()),
-            username: self
-                .contacts
-                .get(id)
-                .and_then(|contact| contact.username.clone()),
+            username: person.and_then(|contact| contact.username.clone()),
             description: chat.description.clone(),
+            avatar: match person {
+                Some(contact) => contact.avatar.clone(),
+                None => chat.avatar.clone(),
+            },
             unread: Some(chat.unread),
             members: (chat.kind != "user").then_some(chat.members.len() as u32),
             is_read: Some(chat.unread == 0 && !chat.marked_unread),
@@ -226,6 +242,7 @@ impl World {
                 name: Some(self.me.name.clone()),
                 username: Some(self.me.username.clone()),
                 phone: Some(self.me.phone.clone()),
+                avatar: self.me.avatar.clone(),
                 ..Contact::default()
             };
         }

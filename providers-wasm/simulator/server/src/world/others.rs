@@ -67,6 +67,9 @@ pub enum Act {
         group: String,
         name: Option<String>,
         description: Option<String>,
+        /// A medium's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        avatar: Option<String>,
     },
     /// The channel took a message of the user's and cannot deliver it.
     Undeliverable {
@@ -139,7 +142,8 @@ impl World {
                 group,
                 name,
                 description,
-            } => return self.set_group_info(by, &group, name, description),
+                avatar,
+            } => return self.set_group_info(by, &group, name, description, avatar),
             Act::Undeliverable { target, fault } => {
                 self.chat(&target.conversation)?.entry(&target.message)?;
                 self.events.push(Body::Failed(Failure {

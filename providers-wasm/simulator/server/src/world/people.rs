@@ -67,6 +67,7 @@ impl World {
         &mut self,
         name: Option<String>,
         about: Option<String>,
+        avatar: Option<String>,
     ) -> Result<(), Fault> {
         if let Some(name) = &name {
             named("a name", name, limits::NAME_CHARS)?;
@@ -77,6 +78,9 @@ impl World {
                 about,
                 limits::DESCRIPTION_CHARS,
             )?;
+        }
+        if let Some(medium) = avatar {
+            self.me.avatar = Some(self.media.avatar(&medium)?);
         }
         if let Some(name) = name {
             self.me.name = name;

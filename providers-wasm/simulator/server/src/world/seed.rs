@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Chat, Role, World};
-use crate::model::Contact;
+use crate::media::SEEDED_AVATARS;
+use crate::model::{Avatar, Contact};
 use crate::protocol::{ECHO_CONVERSATION, Fault};
 
 /// A conversation that is there from now on, as control asks for it.
@@ -37,6 +38,7 @@ impl World {
                 username: Some(username.to_owned()),
                 phone: Some(phone.to_owned()),
                 aliases: vec![format!("tel:{phone}")],
+                avatar: self.seeded_avatar(username),
                 is_bot: Some(id == ECHO_CONVERSATION),
                 ..Contact::default()
             };
@@ -58,8 +60,15 @@ impl World {
                     .insert("user:grace".to_owned(), (Role::Owner, now));
             }
             chat.members.insert(self.me.id.clone(), (role, now));
+            chat.avatar = self.seeded_avatar(&title.to_lowercase());
             self.chats.insert(id.to_owned(), chat);
         }
+    }
+
+    fn seeded_avatar(&self, name: &str) -> Option<Avatar> {
+        let medium = format!("simulator:{name}.png");
+        let known = SEEDED_AVATARS.contains(&medium.as_str());
+        self.media.avatar(&medium).ok().filter(|_| known)
     }
 
     /// In place of the one with its id.

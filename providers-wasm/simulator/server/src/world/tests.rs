@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::limits;
 use crate::model::{Content, Text};
@@ -13,8 +15,9 @@ fn world() -> World {
         username: "ada".to_owned(),
         phone: "15551234567".to_owned(),
         about: None,
+        avatar: None,
     };
-    World::new(me, "t", 5, NOW)
+    World::new(me, "t", 5, NOW, Arc::new(Media::new()))
 }
 
 fn page(cursor: Option<String>, limit: u32) -> Page {
@@ -371,6 +374,7 @@ fn what_only_admins_may() {
             id: id(),
             name: Some("Mine".to_owned()),
             description: None,
+            avatar: None,
         },
         Ask::SetJoinApproval {
             id: id(),
@@ -464,4 +468,36 @@ fn history_is_given_conversation_by_conversation() {
             if summary.conversations == 3 && summary.messages == 2),
         "{events:?}"
     );
+}
+
+#[test]
+fn a_group_has_a_picture_and_gets_another() {
+    let mut world = world();
+    let lab = "group:lab";
+    let first = seen(&mut world, lab).avatar.expect("it has one");
+    let set = |avatar: &str| Ask::SetGroupInfo {
+        id: lab.to_owned(),
+        name: None,
+        description: None,
+        avatar: Some(avatar.to_owned()),
+    };
+    for (bad, wanted) in [("f-none", "not-found"), ("simulator:song.mp3", "invalid")] {
+        assert_eq!(code(world.ask(set(bad), NOW)), wanted);
+    }
+    assert_eq!(seen(&mut world, lab).avatar, Some(first.clone()));
+    world.take_events();
+    world
+        .ask(set("simulator:sticker.webp"), NOW)
+        .expect("it is set");
+    let other = seen(&mut world, lab).avatar.expect("it has one");
+    assert_eq!(
+        (other.id.as_str(), other.mime.as_str()),
+        ("simulator:sticker.webp", "image/webp")
+    );
+    assert_ne!(other, first);
+    let told = world.take_events();
+    assert!(matches!(&told[..], [Body::Group(change)] if change.kind == "info"));
+    assert_eq!(seen(&mut world, "channel:news").avatar, None);
+    hear(&mut world, "user:grace", "m1");
+    assert!(seen(&mut world, "user:grace").avatar.is_some(), "hers");
 }

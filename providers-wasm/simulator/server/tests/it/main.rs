@@ -4,6 +4,7 @@
 mod connection;
 mod faults;
 mod load;
+mod media;
 mod requests;
 mod sign_in;
 mod webhooks;

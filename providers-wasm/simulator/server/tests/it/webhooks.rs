@@ -3,7 +3,8 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use anyport_simulator::model::{Body, Content};
-use anyport_simulator::protocol::{Accepted, Fault};
+use anyport_simulator::protocol::{Accepted, ClientFrame, Fault, ServerFrame};
+use anyport_simulator::transfer::Fetch;
 use anyport_simulator::webhook::{Delivery, REQUEST_ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
 use anyport_simulator::{
     Behaviour, ControlClient, RequestFault, SignedRequest, Simulator, Traffic, generated,
@@ -21,7 +22,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::{PATIENCE, outgoing, start};
+use crate::{Client as Socket, PATIENCE, outgoing, start};
 
 /// Takes webhooks, and answers as it is told; 200 when it is told nothing.
 struct Receiver {
@@ -386,6 +387,20 @@ async fn media_go_up_and_down() {
         .await
         .unwrap();
     assert!(back == bytes);
+    // It is there on the socket, too.
+    let (mut client, _) = Socket::signed_in(&simulator, "ada").await;
+    let (medium, offset, length) = (id.to_owned(), 299_999, 10);
+    client
+        .say(&ClientFrame::Fetch(Fetch {
+            medium,
+            offset,
+            length,
+        }))
+        .await;
+    match client.hear().await {
+        ServerFrame::Piece(piece) => assert_eq!(piece.data, &bytes[299_999..]),
+        other => panic!("{other:?}"),
+    }
 
     let made_up = control.make_up_medium(200_000, "video/mp4").await.unwrap();
     let path = format!("/v1/media/{}", made_up.id);
