@@ -17,7 +17,6 @@ pub const LIFECYCLE: &str = "anyport:provider/lifecycle@0.1.0";
 pub const REACTOR: &str = "anyport:provider/reactor@0.1.0";
 pub const SIGN_IN: &str = "anyport:provider/sign-in@0.1.0";
 pub const INGRESS: &str = "anyport:provider/ingress@0.1.0";
-pub const MEDIA: &str = "anyport:provider/media@0.1.0";
 
 /// The contract that this host serves.
 pub(super) const CONTRACT: (u64, u64) = (0, 1);
@@ -53,7 +52,6 @@ pub(super) struct Loaded {
     pub sign_in: Option<guest::sign_in::GuestIndices>,
     pub exports: Arc<Indices>,
     pub ingress: Option<guest::ingress::GuestIndices>,
-    pub media: Option<guest::media::GuestIndices>,
 }
 
 impl Provider {
@@ -67,7 +65,7 @@ impl Provider {
 
     /// Can it get what an attachment's reference names?
     pub fn can_fetch_media(&self) -> bool {
-        self.loaded.media.is_some()
+        self.loaded.exports.has(Interface::Media)
     }
 
     pub fn has_feature(&self, name: &str) -> bool {
@@ -385,11 +383,6 @@ fn indices(pre: InstancePre<GuestState>) -> Result<Loaded, Refusal> {
     } else {
         None
     };
-    let media = if has(MEDIA) {
-        Some(shape(guest::media::GuestIndices::new(&pre))?)
-    } else {
-        None
-    };
     Ok(Loaded {
         pre,
         lifecycle,
@@ -397,7 +390,6 @@ fn indices(pre: InstancePre<GuestState>) -> Result<Loaded, Refusal> {
         sign_in,
         exports,
         ingress,
-        media,
     })
 }
 

@@ -27,7 +27,6 @@ macro_rules! exports {
 
         /// Those that an instance has looked up.
         #[derive(Default)]
-        #[allow(dead_code, reason = "not every interface is called yet")]
         struct Loaded {
             $($field: Option<guest::$field::Guest>,)*
         }
@@ -65,8 +64,7 @@ macro_rules! exports {
                 Ok(())
             }
 
-            $(#[allow(dead_code, reason = "not every interface is called yet")]
-            fn $field(
+            $(fn $field(
                 &mut self,
                 store: &mut Store<GuestState>,
             ) -> wasmtime::Result<guest::$field::Guest> {
@@ -139,6 +137,15 @@ impl Exports {
             return Err(wasmtime::Error::msg("there is no form for this content"));
         };
         self.messaging(store)?.call_send(store, request, &outgoing)
+    }
+
+    pub fn call_fetch(
+        &mut self,
+        store: &mut Store<GuestState>,
+        request: &String,
+        reference: &str,
+    ) -> Called {
+        self.media(store)?.call_fetch(store, request, reference)
     }
 
     pub fn call_command(

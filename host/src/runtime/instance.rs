@@ -173,7 +173,6 @@ pub struct Instance {
     sign_in: Option<guest::sign_in::Guest>,
     exports: Exports,
     ingress: Option<guest::ingress::Guest>,
-    media: Option<guest::media::Guest>,
     /// A call failed; what its memory holds since is nobody's state.
     failed: bool,
     #[cfg(feature = "native-bench")]
@@ -187,7 +186,7 @@ impl Instance {
     }
 
     fn try_new(provider: &super::check::Loaded, limits: &Limits) -> wasmtime::Result<Self> {
-        use super::check::{INGRESS, LIFECYCLE, MEDIA, REACTOR, SIGN_IN};
+        use super::check::{INGRESS, LIFECYCLE, REACTOR, SIGN_IN};
         let mut store = Store::new(provider.pre.engine(), GuestState::new(limits));
         store.limiter(|state| &mut state.memory);
         // A call of a host function copies what it is given; so much of it at once.
@@ -210,10 +209,6 @@ impl Instance {
             Some(indices) => Some(shape_of(INGRESS, indices.load(&mut store, &instance))?),
             None => None,
         };
-        let media = match &provider.media {
-            Some(indices) => Some(shape_of(MEDIA, indices.load(&mut store, &instance))?),
-            None => None,
-        };
         Ok(Self {
             store,
             lifecycle,
@@ -221,7 +216,6 @@ impl Instance {
             sign_in,
             exports,
             ingress,
-            media,
             failed: false,
             #[cfg(feature = "native-bench")]
             native: None,
@@ -375,11 +369,9 @@ impl Instance {
                 return Ok(called.map(|()| Vec::new()));
             }
             Call::FetchMedia { request, reference } => {
-                let Some(media) = &self.media else {
-                    return Err(wasmtime::Error::msg("the component exports no `media`"));
-                };
-                let fetched = media.call_fetch(&mut self.store, request, reference)?;
-                return Ok(fetched.map(|()| Vec::new()));
+                let store = &mut self.store;
+                let called = self.exports.call_fetch(store, request, reference)?;
+                return Ok(called.map(|()| Vec::new()));
             }
             Call::Ingress(request) => {
                 let Some(ingress) = &self.ingress else {
