@@ -5,6 +5,7 @@
 mod admin;
 mod architecture;
 mod authorization;
+mod avatars;
 mod backup;
 mod conformance;
 mod crash;
