@@ -71,7 +71,7 @@ fn chmod(path: &Path, mode: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_host_is_well_and_is_told_so() {
-    let host = Host::start().await;
+    let host = Host::on_sqlite().await;
     chmod(host.data(), 0o700);
     let mut running = config(host.data());
     running.listen = host.running.address;
@@ -111,7 +111,7 @@ async fn a_running_host_is_well_and_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broken_installation_is_told_in_words() {
-    let host = Host::start().await;
+    let host = Host::on_sqlite().await;
     let data = host.stop().await;
     let path = data.path();
     let at = |name: &str| path.join(name);
@@ -156,7 +156,7 @@ async fn a_broken_installation_is_told_in_words() {
 
     // Another installation's key, and none.
     let key = std::fs::read(at("operator.key")).unwrap();
-    let other = Host::start().await.stop().await;
+    let other = Host::on_sqlite().await.stop().await;
     std::fs::copy(other.path().join("operator.key"), at("operator.key")).unwrap();
     let findings = look(config(path)).await;
     found(

@@ -159,9 +159,13 @@ pub(super) async fn take(me: Weak<Supervisor>) {
                 tracing::debug!(%error, "provider versions cannot be read now");
             }
         }
+        let hand_overs = supervisor.hand_over_bell.clone();
+        let providers = supervisor.providers_bell.clone();
+        // While nothing is to be done, nothing here keeps a stopped host.
+        drop(supervisor);
         tokio::select! {
-            () = supervisor.hand_over_bell.notified() => {}
-            () = supervisor.providers_bell.notified() => providers_at = Instant::now(),
+            () = hand_overs.notified() => {}
+            () = providers.notified() => providers_at = Instant::now(),
             () = tokio::time::sleep(LOOK) => {}
         }
     }

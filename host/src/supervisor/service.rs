@@ -52,8 +52,8 @@ pub struct Supervisor {
     /// Components that came with this host, until it is an owner for the first time.
     pub(super) bundled: Mutex<Vec<(String, Vec<u8>)>>,
     /// Another host has recorded sends, or made another provider version current.
-    pub(super) hand_over_bell: Notify,
-    pub(super) providers_bell: Notify,
+    pub(super) hand_over_bell: Arc<Notify>,
+    pub(super) providers_bell: Arc<Notify>,
     pub(super) me: Weak<Self>,
 }
 
@@ -104,8 +104,8 @@ impl Supervisor {
             bringing: tokio::sync::Mutex::new(()),
             learning: tokio::sync::Mutex::new(()),
             bundled: Mutex::new(parts.bundled),
-            hand_over_bell: Notify::new(),
-            providers_bell: Notify::new(),
+            hand_over_bell: Arc::default(),
+            providers_bell: Arc::default(),
             me: me.clone(),
         });
         supervisor.load_providers().await?;

@@ -55,6 +55,10 @@ impl Workers {
     pub fn push(&self, lane: Lane, actor: Arc<Actor>) {
         let queue = self.queue(lane);
         if let Ok(mut waiting) = queue.waiting.lock() {
+            if waiting.1 {
+                // Nobody would take it, and it would keep itself by this queue.
+                return;
+            }
             waiting.0.push_back(actor);
             queue.changed.notify_one();
         }

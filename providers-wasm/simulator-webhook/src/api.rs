@@ -10,6 +10,8 @@ use crate::exports::reactor::{Response, ResponseBody};
 use crate::session::TOKEN;
 
 const TIMEOUT_MS: u32 = 20_000;
+/// For a medium, the most that the host allows.
+pub const MEDIA_TIMEOUT_MS: u32 = 600_000;
 
 /// With the account's token, which the host puts in: this provider never sees it.
 pub fn request(config: &Config, method: &str, path: &str) -> Result<Request, Error> {

@@ -10,10 +10,23 @@ use crate::state::STATE_VERSION;
 const TOKEN: &str = r#"{"type":"object","additionalProperties":false,"required":["token"],"properties":{"token":{"type":"string","title":"Token of the HTTP API","format":"password"}}}"#;
 
 pub fn descriptor() -> Descriptor {
+    let media = |kind| {
+        Some(json!({
+            "max-bytes": limits::media_bytes(kind),
+            "max-attachments": limits::ATTACHMENTS,
+            "max-chars": limits::TEXT_CHARS,
+        }))
+    };
     let features = [
         ("send.text", Some(json!({"max-chars": limits::TEXT_CHARS}))),
         ("send.markdown", None),
         ("send.html", None),
+        ("send.image", media("image")),
+        ("send.video", media("video")),
+        ("send.audio", media("audio")),
+        ("send.voice", media("voice")),
+        ("send.document", media("document")),
+        ("send.sticker", media("sticker")),
         (
             "send.contact",
             Some(json!({"max-contacts": limits::CONTACT_CARDS})),
@@ -29,6 +42,7 @@ pub fn descriptor() -> Descriptor {
             "send.mentions",
             Some(json!({"max-mentions": limits::MENTIONS})),
         ),
+        ("media.fetch", None),
     ];
     Descriptor {
         title: "Simulator by webhook".to_owned(),

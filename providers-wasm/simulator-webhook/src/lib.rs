@@ -7,6 +7,7 @@ mod api;
 mod config;
 mod describe;
 mod ingress;
+mod media;
 mod sends;
 mod session;
 mod state;
@@ -26,7 +27,7 @@ anyport_sdk::provider! {
     path: ["../../wit", "wit"],
     provider: Provider,
 }
-use exports::{ingress as channel_calls, lifecycle, messaging, reactor, sign_in};
+use exports::{ingress as channel_calls, lifecycle, media as media_calls, messaging, reactor, sign_in};
 
 struct Provider;
 
@@ -104,5 +105,14 @@ impl channel_calls::Guest for Provider {
 impl messaging::Guest for Provider {
     fn send(request: String, message: messaging::Outgoing) -> Result<(), Error> {
         with_state(|state| state.send(request, message))
+    }
+}
+
+impl media_calls::Guest for Provider {
+    fn fetch(request: String, reference: String) -> Result<(), Error> {
+        with_state(|state| {
+            state.fetch(&request, &reference);
+            Ok(())
+        })
     }
 }

@@ -1,5 +1,6 @@
-//! Sends: some on their way at a time, the others wait. The channel drops repeats of a request id, so
-//! one whose answer was lost is simply sent again.
+//! Sends: some on their way at a time, the others wait. Their media go up first, one after the other,
+//! out of the host's store. The channel drops repeats of a request id, so one whose answer was lost is
+//! simply sent again.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,12 +8,14 @@ use anyport_sdk::http_types::{Body, Request};
 use anyport_sdk::model::Content;
 use anyport_sdk::types::{Error, ErrorCode, Header};
 use anyport_sdk::{http, replies, timers, turn};
+use anyport_simulator::model::{self as channel, Attachment, Medium};
 use anyport_simulator::protocol::{Accepted, Outgoing as Sending};
 use anyport_simulator::webhook::REQUEST_ID_HEADER;
 use serde::{Deserialize, Serialize};
 use simulator_mapping::{content, quote, sent};
 
 use crate::api::{self, Failed};
+use crate::config::Config;
 use crate::exports::messaging::Outgoing;
 use crate::exports::reactor::Response;
 use crate::state::{Phase, State};
@@ -30,24 +33,86 @@ pub struct Sends {
     queued: VecDeque<String>,
     /// On their way, with the attempts made.
     under_way: BTreeMap<String, u32>,
-    /// JSON of both.
-    bodies: BTreeMap<String, String>,
+    /// Both.
+    messages: BTreeMap<String, Message>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Message {
+    /// Without its token, which goes in a header. An attachment whose medium is up names it.
+    sending: Sending,
+    /// Blobs, one for each attachment.
+    blobs: Vec<Option<String>>,
+    /// Of its JSON.
+    bytes: usize,
+}
+
+impl Message {
+    /// The first attachment whose medium the channel does not have.
+    fn missing(&mut self) -> Option<(&mut Attachment, &str)> {
+        let channel::Content::Media(media) = &mut self.sending.content else {
+            return None;
+        };
+        let blobs = self.blobs.iter().map(Option::as_deref);
+        media
+            .attachments
+            .iter_mut()
+            .zip(blobs)
+            .find_map(|(attachment, blob)| {
+                let blob = blob.filter(|_| attachment.reference.is_none())?;
+                Some((attachment, blob))
+            })
+    }
 }
 
 impl Sends {
     fn bytes(&self) -> usize {
-        self.bodies.values().map(String::len).sum()
+        self.messages.values().map(|message| message.bytes).sum()
     }
 
     fn forget(&mut self, id: &str) {
         self.under_way.remove(id);
-        self.bodies.remove(id);
+        self.messages.remove(id);
     }
 }
 
 /// The host's name of the request and of the timer until it is made again.
 fn label(id: &str) -> String {
     format!("send/{id}")
+}
+
+/// One for each attachment.
+fn blobs(content: &Content) -> Vec<Option<String>> {
+    let Content::Media(media) = content else {
+        return Vec::new();
+    };
+    let attachments = media.attachments.iter();
+    attachments.map(|one| one.blob.clone()).collect()
+}
+
+fn upload(config: &Config, attachment: &Attachment, blob: &str) -> Result<Request, Error> {
+    let mime = attachment.mime.as_deref();
+    let mime = mime.unwrap_or("application/octet-stream");
+    Ok(Request {
+        headers: vec![Header::new("content-type", mime)],
+        body: Body::Blob(blob.to_owned()),
+        timeout_ms: Some(api::MEDIA_TIMEOUT_MS),
+        ..api::request(config, "POST", "media")?
+    })
+}
+
+fn post(config: &Config, id: &str, sending: &Sending) -> Result<Request, Error> {
+    let body = serde_json::to_vec(sending).map_err(|error| {
+        Error::internal("the message cannot be written").with_detail(error.to_string())
+    })?;
+    Ok(Request {
+        headers: vec![
+            Header::new("content-type", "application/json"),
+            Header::new(REQUEST_ID_HEADER, id),
+        ],
+        body: Body::Bytes(body),
+        ..api::request(config, "POST", "messages")?
+    })
 }
 
 impl State {
@@ -57,18 +122,14 @@ impl State {
             replies::failed(&request, &out.not_done());
             return Ok(());
         }
-        if self.sends.bodies.contains_key(&request) {
+        if self.sends.messages.contains_key(&request) {
             // The host calls again after a fault; this instance has it still.
             if self.sends.queued.contains(&request) {
                 replies::deferred(&request);
             }
             return Ok(());
         }
-        if matches!(message.content, Content::Media(_)) {
-            let none = Error::unsupported("no media are sent over the HTTP API");
-            replies::failed(&request, &none.not_done());
-            return Ok(());
-        }
+        let blobs = blobs(&message.content);
         // The request id goes in its header.
         let sending = Sending {
             token: String::new(),
@@ -81,13 +142,18 @@ impl State {
         let body = serde_json::to_string(&sending).map_err(|error| {
             Error::internal("the message cannot be written").with_detail(error.to_string())
         })?;
-        let waits = !self.sends.bodies.is_empty();
-        if waits && self.sends.bytes() + body.len() > MOST_BYTES {
+        let message = Message {
+            sending,
+            blobs,
+            bytes: body.len(),
+        };
+        let waits = !self.sends.messages.is_empty();
+        if waits && self.sends.bytes() + message.bytes > MOST_BYTES {
             let full = Error::unavailable("too many messages wait for the channel");
             replies::failed(&request, &full.not_done());
             return Ok(());
         }
-        self.sends.bodies.insert(request.clone(), body);
+        self.sends.messages.insert(request.clone(), message);
         if self.sends.under_way.len() < MOST_AT_ONCE {
             self.sends.under_way.insert(request.clone(), 0);
             self.submit(&request);
@@ -99,20 +165,19 @@ impl State {
     }
 
     fn submit(&mut self, id: &str) {
-        let Some(body) = self.sends.bodies.get(id) else {
+        let Some(message) = self.sends.messages.get_mut(id) else {
             // An instance that is gone had it, and what became of it is not known.
             let lost = Error::unavailable("the channel did not answer");
             return replies::failed(id, &lost.maybe_done());
         };
-        match api::request(&self.config, "POST", "messages") {
+        let made = match message.missing() {
+            Some((attachment, blob)) => upload(&self.config, attachment, blob),
+            None => post(&self.config, id, &message.sending),
+        };
+        match made {
             Ok(request) => http::submit(
                 &label(id),
                 &Request {
-                    headers: vec![
-                        Header::new("content-type", "application/json"),
-                        Header::new(REQUEST_ID_HEADER, id),
-                    ],
-                    body: Body::Bytes(body.clone().into_bytes()),
                     context: id.as_bytes().to_vec(),
                     ..request
                 },
@@ -123,7 +188,18 @@ impl State {
 
     pub fn send_answered(&mut self, context: &[u8], outcome: Result<Response, Error>) {
         let id = String::from_utf8_lossy(context).into_owned();
-        self.settle(&id, api::read(outcome));
+        let message = self.sends.messages.get_mut(&id);
+        let Some((attachment, _)) = message.and_then(Message::missing) else {
+            return self.settle(&id, api::read(outcome));
+        };
+        match api::read::<Medium>(outcome) {
+            Ok(medium) => {
+                attachment.reference = Some(medium.id);
+                self.sends.under_way.insert(id.clone(), 0);
+                self.submit(&id);
+            }
+            Err(failed) => self.settle(&id, Err(failed)),
+        }
     }
 
     fn settle(&mut self, id: &str, outcome: Result<Accepted, Failed>) {
@@ -151,7 +227,16 @@ impl State {
                     return timers::set(&label(id), &spec);
                 }
                 // Of an instance that is gone, or tried often enough.
-                _ => replies::failed(id, &error.maybe_done()),
+                _ => {
+                    let message = self.sends.messages.get_mut(id);
+                    let not_yet = message.is_some_and(|message| message.missing().is_some());
+                    let failure = if not_yet {
+                        error.not_done()
+                    } else {
+                        error.maybe_done()
+                    };
+                    replies::failed(id, &failure);
+                }
             },
         }
         self.sends.forget(id);

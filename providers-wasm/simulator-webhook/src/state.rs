@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::exports::lifecycle::{Snapshot, StartContext};
 use crate::exports::reactor::Wake;
+use crate::media;
 use crate::sends::Sends;
 use crate::session::{CHECK, TOKEN};
 
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct State {
@@ -87,6 +88,9 @@ impl State {
     pub fn wake(&mut self, wake: Wake) {
         match wake {
             Wake::Http(answered) if answered.name == CHECK => self.checked(answered.outcome),
+            Wake::Http(answered) if answered.name.starts_with(media::LABEL) => {
+                media::fetched(&answered.name, answered.outcome);
+            }
             Wake::Http(answered) => self.send_answered(&answered.context, answered.outcome),
             Wake::Timer(fired) if fired.name == CHECK => self.check(),
             Wake::Timer(fired) => self.send_again(&fired.context),

@@ -1,7 +1,7 @@
 //! The provider's logic against a host that only remembers.
 
 use anyport_sdk::http_types::{Body, Request};
-use anyport_sdk::model::Content;
+use anyport_sdk::model::{Attachment, Content, Media};
 use anyport_sdk::types::Error;
 use anyport_simulator::protocol::{Accepted, Event, Fault, Profile};
 use anyport_simulator::webhook::{Delivery, Entry};
@@ -290,4 +290,119 @@ fn without_an_answer_the_account_is_offline_and_asks_again() {
         context: Vec::new(),
     }));
     assert_eq!(requests()[0].0, CHECK);
+}
+
+fn send_pictures(state: &mut State, id: &str, blobs: &[&str]) {
+    let attachment = |blob: &&str| Attachment {
+        blob: Some((*blob).to_owned()),
+        mime: Some("image/png".to_owned()),
+        ..Attachment::new("image")
+    };
+    let message = Outgoing {
+        conversation: "echo".to_owned(),
+        conversation_kind: "user".to_owned(),
+        content: Content::Media(Media {
+            attachments: blobs.iter().map(attachment).collect(),
+            caption: None,
+        }),
+        quote: None,
+        reply_context: None,
+        thread: None,
+        silent: false,
+        extra: None,
+    };
+    state.send(id.to_owned(), message).expect("it is taken");
+}
+
+fn medium(id: &str) -> model::Medium {
+    model::Medium {
+        id: id.to_owned(),
+        size: 3,
+        mime: "image/png".to_owned(),
+        filename: None,
+        sha256: String::new(),
+    }
+}
+
+#[test]
+fn media_go_up_one_after_the_other_and_then_their_message() {
+    let mut state = signed_in();
+    send_pictures(&mut state, "a", &["med_1", "med_2"]);
+    let (name, first) = requests().remove(0);
+    assert_eq!(name, "send/a");
+    assert_eq!(first.url, "http://127.0.0.1:80/v1/media");
+    assert!(matches!(&first.body, Body::Blob(blob) if blob == "med_1"));
+    // Over a snapshot, and a lost answer: the same again.
+    let mut state = start(Some(state.suspend().expect("it is handed over")));
+    lose(&mut state, "send/a");
+    state.wake(Wake::Timer(Fired {
+        name: "send/a".to_owned(),
+        context: b"a".to_vec(),
+    }));
+    assert!(matches!(&requests()[0].1.body, Body::Blob(blob) if blob == "med_1"));
+    answer(&mut state, "send/a", 200, &medium("f-1"));
+    assert!(matches!(&requests()[0].1.body, Body::Blob(blob) if blob == "med_2"));
+    assert_eq!(replies(), []);
+    answer(&mut state, "send/a", 200, &medium("f-2"));
+    let posted = requests().remove(0).1;
+    assert_eq!(posted.url, "http://127.0.0.1:80/v1/messages");
+    let Body::Bytes(bytes) = posted.body else {
+        panic!("no bytes");
+    };
+    let said: protocol::Outgoing = serde_json::from_slice(&bytes).expect("it is a message");
+    let model::Content::Media(media) = said.content else {
+        panic!("no media");
+    };
+    let named = media.attachments.iter().map(|one| one.reference.as_deref());
+    assert_eq!(named.collect::<Vec<_>>(), [Some("f-1"), Some("f-2")]);
+    answer(&mut state, "send/a", 200, &accepted("a"));
+    assert_eq!(replies()[0].0, "sent");
+}
+
+#[test]
+fn a_message_whose_media_did_not_go_up_was_not_sent() {
+    let mut state = signed_in();
+    send_pictures(&mut state, "a", &["med_1"]);
+    requests();
+    answer(&mut state, "send/a", 400, &Fault::new("invalid", "too large"));
+    assert_eq!(replies()[0].2, "Invalid NotDone");
+
+    send_pictures(&mut state, "b", &["med_1"]);
+    for _ in 0..9 {
+        lose(&mut state, "send/b");
+    }
+    assert_eq!(replies()[0].2, "Unavailable NotDone");
+}
+
+#[test]
+fn media_are_fetched_into_the_store() {
+    let mut state = signed_in();
+    state.fetch("r", "f-1:2.png");
+    let (name, asked) = requests().remove(0);
+    assert_eq!(asked.url, "http://127.0.0.1:80/v1/media/f-1:2.png");
+    assert!(asked.to_blob);
+    state.wake(Wake::Http(Answered {
+        name: name.clone(),
+        context: Vec::new(),
+        outcome: Ok(Response {
+            status: 200,
+            headers: Vec::new(),
+            body: ResponseBody::Blob("med_9".to_owned()),
+        }),
+    }));
+    let given = ("with-media", "r", "med_9");
+    assert_eq!(
+        replies(),
+        [(given.0.to_owned(), given.1.to_owned(), given.2.to_owned())]
+    );
+    state.fetch("r", "f-2");
+    answer(&mut state, &name, 404, &Fault::new("not-found", "gone"));
+    assert_eq!(replies()[0].2, "NotFound NotDone");
+    // What would lead elsewhere is not asked for.
+    requests();
+    for reference in ["", "a/b", "..", "a?b", "a%2fb"] {
+        state.fetch("r", reference);
+        assert_eq!(replies()[0].2, "NotFound NotDone", "{reference}");
+    }
+    assert_eq!(requests().len(), 0);
 }

@@ -67,6 +67,11 @@ impl Host {
         Self::open(data, database, Box::new(adjust), None).await
     }
 
+    /// On SQLite, whatever the other tests run on.
+    pub async fn on_sqlite() -> Self {
+        Self::open(TempDir::new().unwrap(), None, Box::new(|_| {}), None).await
+    }
+
     async fn open(
         data: TempDir,
         database: Option<TestDatabase>,
