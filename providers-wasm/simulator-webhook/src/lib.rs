@@ -27,7 +27,9 @@ anyport_sdk::provider! {
     path: ["../../wit", "wit"],
     provider: Provider,
 }
-use exports::{ingress as channel_calls, lifecycle, media as media_calls, messaging, reactor, sign_in};
+use exports::{
+    ingress as channel_calls, lifecycle, media as media_calls, messaging, reactor, sign_in,
+};
 
 struct Provider;
 

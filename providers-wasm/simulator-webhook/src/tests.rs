@@ -364,7 +364,12 @@ fn a_message_whose_media_did_not_go_up_was_not_sent() {
     let mut state = signed_in();
     send_pictures(&mut state, "a", &["med_1"]);
     requests();
-    answer(&mut state, "send/a", 400, &Fault::new("invalid", "too large"));
+    answer(
+        &mut state,
+        "send/a",
+        400,
+        &Fault::new("invalid", "too large"),
+    );
     assert_eq!(replies()[0].2, "Invalid NotDone");
 
     send_pictures(&mut state, "b", &["med_1"]);
