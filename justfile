@@ -59,9 +59,9 @@ prove-storage:
 prove-takeover:
     ANYPORT_PROVE=1 CI=true cargo test --test it -- --nocapture two_hosts
 
-# A file of 200 MB up and down, the host's memory watched.
+# A file of 200 MB up and down, out to the channel and back; the memory of host and guests watched.
 prove-media:
-    ANYPORT_PROVE=1 cargo test --test it -- --nocapture media
+    ANYPORT_PROVE=1 cargo test --test it -- --nocapture media::a_large
 
 # IRC against ngircd and InspIRCd, long.
 prove-irc:

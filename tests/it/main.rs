@@ -14,6 +14,7 @@ mod evil;
 mod full;
 mod held;
 mod irc;
+mod large_media;
 mod markers;
 mod media;
 mod native_api;

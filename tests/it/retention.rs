@@ -1,7 +1,6 @@
 //! Events are kept for seconds, under traffic: who reads on gets everything, who comes too late is
 //! told where he can begin, and a receiver that is behind is waited for.
 
-use crate::held::connect;
 use crate::support::arrivals::Arrivals;
 use crate::support::eventually;
 use crate::support::host::Host;
@@ -84,18 +83,11 @@ async fn who_reads_on_misses_nothing_and_who_comes_late_is_told() {
         .header("Last-Event-ID", &old_cursor);
     let by_header = client.send(request).await;
     assert_eq!(by_header.status, 410, "{by_header:?}");
-    let database = host.data().join("anyport.db");
-    let tails = async || {
-        let mut connection = connect(&database).await;
-        sqlx::query_scalar::<_, i64>("SELECT sum(tail) FROM partition")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap()
-    };
-    let enough = tails().await + 150;
+    const TAILS: &str = "SELECT CAST(sum(tail) AS bigint) FROM partition";
+    let enough = host.number(TAILS).await + 150;
     eventually("more is removed", async || {
         read(&mut cursor, &mut seen).await;
-        (tails().await >= enough).then_some(())
+        (host.number(TAILS).await >= enough).then_some(())
     })
     .await;
 
@@ -131,11 +123,7 @@ async fn who_reads_on_misses_nothing_and_who_comes_late_is_told() {
     .await;
     eventually("everything removed", async || {
         read(&mut cursor, &mut seen).await;
-        let mut connection = connect(&database).await;
-        let events: i64 = sqlx::query_scalar("SELECT count(*) FROM event")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
+        let events = host.number("SELECT count(*) FROM event").await;
         (events == 0).then_some(())
     })
     .await;
@@ -148,6 +136,10 @@ async fn who_reads_on_misses_nothing_and_who_comes_late_is_told() {
         .map(|event| named(&event.body))
         .collect();
     assert_eq!(given, all, "the receiver missed something");
-    println!("{} messages, {} removed", all.len(), tails().await);
+    println!(
+        "{} messages, {} removed",
+        all.len(),
+        host.number(TAILS).await
+    );
     host.stop().await;
 }

@@ -24,8 +24,12 @@ use futures::future::{BoxFuture, Shared};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 pub const PATH: &str = "/media/{token}";
+
+/// A provider may take so long. Who asks is put off sooner, and finds the medium when he comes again.
+const LONGEST_FETCH: Duration = Duration::from_secs(30 * 60);
 
 pub fn routes() -> Routes {
     Routes::new()
@@ -124,8 +128,10 @@ async fn fetch(
             let (api, account) = (api.clone(), attachment.account.clone());
             // In a task of its own: it goes on when the first who asked goes away.
             let task = tokio::spawn(async move {
-                let wait = api.settings.media_wait;
-                let got = api.control.fetch_media(&account, reference, wait).await;
+                let got = api
+                    .control
+                    .fetch_media(&account, reference, LONGEST_FETCH)
+                    .await;
                 let result = match got {
                     Ok(blob) => match api.blob_rows.attach(&hash, &blob).await {
                         Ok(()) => Ok(blob),
@@ -147,7 +153,16 @@ async fn fetch(
         };
         fetches.entry(hash).or_insert_with(begin).clone()
     };
-    waiting.await
+    let wait = api.settings.media_wait;
+    tokio::time::timeout(wait, waiting)
+        .await
+        .unwrap_or_else(|_| {
+            let error = ApiError::new(
+                codes::PROVIDER_UNAVAILABLE,
+                "the medium is on its way from the channel",
+            );
+            Err(error.retry_after(10))
+        })
 }
 
 fn of_refusal(refusal: Refusal) -> ApiError {

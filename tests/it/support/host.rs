@@ -7,6 +7,8 @@ use anyport::app::{
 };
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use std::path::Path;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -112,6 +114,24 @@ impl Host {
     /// Where it keeps its data.
     pub fn data(&self) -> &Path {
         self.data.path()
+    }
+
+    /// What its database answers, asked past it.
+    pub async fn number(&self, sql: &'static str) -> i64 {
+        match &self.database {
+            None => {
+                let file = self.data().join("anyport.db");
+                let mut connection = crate::held::connect(&file).await;
+                sqlx::query_scalar(sql).fetch_one(&mut connection).await
+            }
+            Some(database) => {
+                let url = database.url.parse::<PgConnectOptions>().unwrap();
+                let options = url.options([("search_path", "anyport")]);
+                let mut connection = PgConnection::connect_with(&options).await.unwrap();
+                sqlx::query_scalar(sql).fetch_one(&mut connection).await
+            }
+        }
+        .unwrap()
     }
 
     /// Stops it in good order and starts it again on the same data, on another port.

@@ -13,6 +13,7 @@ pub mod peer;
 pub mod postgres;
 pub mod process;
 pub mod random;
+pub mod relay;
 pub mod sink;
 pub mod traffic;
 
