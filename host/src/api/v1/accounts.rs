@@ -12,6 +12,7 @@ use super::super::query::PathText;
 use super::super::routes::Routes;
 use super::account_request::{self, AccountRequest};
 use super::account_view::{AccountView, picture_of};
+use super::at_account::AtAccount;
 use super::providers::{self, REGION};
 use crate::domain::AccountId;
 use crate::supervisor::control::{AccountChange, NewAccount, ProviderInfo, Refusal};
@@ -164,13 +165,9 @@ async fn create(
     Reply::created(&AccountView::read(&api, account).await)
 }
 
-async fn read(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-) -> Answer {
-    let account = super::account(&api, &READ, &workspace, &id).await?;
-    Reply::ok(&AccountView::read(&api, account).await)
+async fn read(at: AtAccount) -> Answer {
+    let account = at.account(&READ).await?;
+    Reply::ok(&AccountView::read(&at.api, account).await)
 }
 
 async fn update(

@@ -7,18 +7,17 @@ use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
-use super::super::keys::WorkspaceKey;
 use super::super::openapi::Doc;
-use super::super::query::PathText;
 use super::super::routes::Routes;
 use super::account_request::method_for;
+use super::at_account::AtAccount;
 use super::proxy;
 use super::session_view::AccountSession;
 use crate::domain::WorkspaceId;
 use crate::domain::account::{Account, AuthStatus};
 use crate::domain::sign_in::{Answer as Input, Flow, Question, Step};
 use crate::supervisor::control::{AccountChange, ProviderInfo, SignInCall};
-use axum::extract::State;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
@@ -152,13 +151,9 @@ struct SessionImport {
     token: Option<String>,
 }
 
-async fn state(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-) -> Answer {
-    let account = super::account(&api, &READ, &workspace, &id).await?;
-    let flow = api.control.flow(&account.id);
+async fn state(at: AtAccount) -> Answer {
+    let account = at.account(&READ).await?;
+    let flow = at.api.control.flow(&account.id);
     Reply::ok(&AccountSession::new(&account, flow.as_ref()))
 }
 
@@ -171,15 +166,17 @@ struct Action {
     body: Map<String, Value>,
 }
 
-impl Action {
-    async fn read(
-        api: Api,
-        workspace: WorkspaceId,
-        id: &str,
-        OptionalJsonBody(body): OptionalJsonBody,
-    ) -> Result<Self, ApiError> {
+impl FromRequest<Api> for Action {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &Api) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let at = AtAccount::from_request_parts(&mut parts, state).await?;
+        let request = Request::from_parts(parts, body);
+        let OptionalJsonBody(body) = OptionalJsonBody::from_request(request, state).await?;
         let body = super::without_params(body)?;
-        let account = super::account(&api, &ACT, &workspace, id).await?;
+        let account = at.account(&ACT).await?;
+        let AtAccount { api, workspace, .. } = at;
         let info = api.control.learn_provider(&account.provider).await;
         let info = info.ok_or_else(|| {
             ApiError::new(
@@ -204,7 +201,9 @@ impl Action {
             body,
         })
     }
+}
 
+impl Action {
     fn flow(&self) -> Option<Flow> {
         self.api.control.flow(&self.account.id)
     }
@@ -358,13 +357,7 @@ fn unsupported_mode(mode: &str) -> ApiError {
     )
 }
 
-async fn start(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    body: OptionalJsonBody,
-) -> Answer {
-    let action = Action::read(api, workspace, &id, body).await?;
+async fn start(action: Action) -> Answer {
     let mode = action.account.auth_mode.clone();
     let method = match (
         method_for(&action.info, &mode),
@@ -377,60 +370,30 @@ async fn start(
     action.begin(&method, Vec::new()).await
 }
 
-async fn start_qr(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    body: OptionalJsonBody,
-) -> Answer {
-    let action = Action::read(api, workspace, &id, body).await?;
+async fn start_qr(action: Action) -> Answer {
     let method = method_for(&action.info, "qrcode")
         .ok_or_else(|| unsupported_mode("qrcode"))?
         .to_owned();
     action.begin(&method, Vec::new()).await
 }
 
-async fn check(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    body: OptionalJsonBody,
-) -> Answer {
-    let action = Action::read(api, workspace, &id, body).await?;
+async fn check(action: Action) -> Answer {
     Reply::ok(&AccountSession::new(
         &action.account,
         action.flow().as_ref(),
     ))
 }
 
-async fn code(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    body: OptionalJsonBody,
-) -> Answer {
-    let action = Action::read(api, workspace, &id, body).await?;
+async fn code(action: Action) -> Answer {
     action.submit("code").await
 }
 
-async fn password(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    body: OptionalJsonBody,
-) -> Answer {
-    let action = Action::read(api, workspace, &id, body).await?;
+async fn password(action: Action) -> Answer {
     action.submit("password").await
 }
 
 /// A session or a token that the client has already.
-async fn import(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    body: OptionalJsonBody,
-) -> Answer {
-    let action = Action::read(api, workspace, &id, body).await?;
+async fn import(action: Action) -> Answer {
     action.refuse_authorized()?;
     let fields = Fields::top(&action.body);
     let (key, value) = if let Some(text) = fields.text("session", INPUT)? {
@@ -478,13 +441,7 @@ fn from_address(address: &str) -> Result<Vec<u8>, ApiError> {
 
 /// Drops a flow that waits. Of an account that is signed in, ends the session, so that it can be
 /// signed in anew.
-async fn cancel(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    body: OptionalJsonBody,
-) -> Answer {
-    let action = Action::read(api, workspace, &id, body).await?;
+async fn cancel(action: Action) -> Answer {
     let flow = action.flow();
     let running = flow.as_ref().is_some_and(|flow| !flow.is_over());
     if running || action.account.auth_status == AuthStatus::Failed {

@@ -1,15 +1,12 @@
 //! Our own: what an account can do, by the version of its provider that it runs.
 
-use super::super::Api;
 use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::Operation;
-use super::super::keys::WorkspaceKey;
 use super::super::openapi::Doc;
-use super::super::query::PathText;
 use super::super::routes::Routes;
+use super::at_account::AtAccount;
 use super::subject::provider;
-use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -61,13 +58,9 @@ impl FeatureView {
     }
 }
 
-async fn read(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-) -> Answer {
-    let account = super::account(&api, &READ, &workspace, &id).await?;
-    let info = provider(&api, &account).await?;
+async fn read(at: AtAccount) -> Answer {
+    let account = at.account(&READ).await?;
+    let info = provider(&at.api, &account).await?;
     Reply::ok(&Capabilities {
         account_id: account.id.to_string(),
         provider: account.provider_alias,

@@ -1,22 +1,20 @@
 //! People: reading the address book, and acting on it.
 
-use super::super::Api;
 use super::super::body::{Body, Read};
 use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
-use super::super::keys::WorkspaceKey;
 use super::super::page::Listed;
-use super::super::query::{PathText, Query};
+use super::super::query::Query;
 use super::super::routes::Routes;
+use super::at_account::AtAccount;
 use super::command_doc::{asks, does, id, lists};
 use super::conversation_view::{name_of, with_phone};
 use super::subject::{ID, Subject, answer_of, wrong_answer};
 use crate::domain::Timestamp;
 use crate::domain::chat::{Contact, Page, PageOf};
 use crate::domain::command::{self, Command};
-use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -143,12 +141,7 @@ impl ContactView {
     }
 }
 
-async fn list(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
+async fn list(at: AtAccount, query: Query) -> Answer {
     let wanted = query.bounded("q", ID)?.map(str::to_lowercase);
     // Providers have no incremental lists: everything is there, which the contract allows.
     let since = query.text("updated_since").unwrap_or_default();
@@ -158,7 +151,7 @@ async fn list(
             "must be a time (RFC 3339)",
         ));
     }
-    let subject = Subject::of(&api, &LIST, &workspace, &id).await?;
+    let subject = at.subject(&LIST).await?;
     let fits = |it: &Contact| wanted.as_deref().is_none_or(|wanted| is_called(it, wanted));
     let listed: Listed<ContactView> = subject
         .list(
@@ -188,26 +181,16 @@ fn is_called(it: &Contact, wanted: &str) -> bool {
         .any(|name| name.to_lowercase().contains(wanted))
 }
 
-async fn get(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
+async fn get(at: AtAccount, query: Query) -> Answer {
     let contact = query.required("contact_id", ID)?.to_owned();
-    let subject = Subject::of(&api, &GET, &workspace, &id).await?;
+    let subject = at.subject(&GET).await?;
     one(&subject, "contact_id", Command::GetContact(contact)).await
 }
 
 /// Our own: somebody by phone, user name or e-mail.
-async fn resolve(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
+async fn resolve(at: AtAccount, query: Query) -> Answer {
     let address = query.required("address", ID)?.to_owned();
-    let subject = Subject::of(&api, &RESOLVE, &workspace, &id).await?;
+    let subject = at.subject(&RESOLVE).await?;
     one(&subject, "address", Command::ResolveContact(address)).await
 }
 
@@ -228,12 +211,8 @@ pub struct ContactBlocklistResult {
     blocklist: Vec<String>,
 }
 
-async fn blocklist(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-) -> Answer {
-    let subject = Subject::of(&api, &BLOCKLIST, &workspace, &id).await?;
+async fn blocklist(at: AtAccount) -> Answer {
+    let subject = at.subject(&BLOCKLIST).await?;
     let limit = subject
         .capable()
         .items("contacts.blocklist", BLOCKLIST_PAGE);
@@ -276,12 +255,10 @@ impl Read for ContactIdRequest {
 macro_rules! blocking {
     ($($handler:ident $operation:ident $blocked:literal;)*) => {$(
         async fn $handler(
-            State(api): State<Api>,
-            WorkspaceKey(workspace): WorkspaceKey,
-            PathText(id): PathText,
+            at: AtAccount,
             Body(request): Body<ContactIdRequest>,
         ) -> Answer {
-            let subject = Subject::of(&api, &$operation, &workspace, &id).await?;
+            let subject = at.subject(&$operation).await?;
             let command = Command::Block {
                 contact: request.contact_id,
                 blocked: $blocked,
@@ -317,13 +294,8 @@ impl Read for ContactNoteRequest {
     }
 }
 
-async fn note(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<ContactNoteRequest>,
-) -> Answer {
-    let subject = Subject::of(&api, &NOTE, &workspace, &id).await?;
+async fn note(at: AtAccount, Body(request): Body<ContactNoteRequest>) -> Answer {
+    let subject = at.subject(&NOTE).await?;
     subject.capable().needs("contacts.note")?;
     subject
         .capable()

@@ -1,25 +1,23 @@
 //! The chat list: reading it, and acting on it.
 
-use super::super::Api;
 use super::super::body::{Body, Read};
 use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
-use super::super::keys::WorkspaceKey;
 use super::super::page::Listed;
-use super::super::query::{PathText, Query};
+use super::super::query::Query;
 use super::super::routes::Routes;
+use super::at_account::AtAccount;
 use super::command_doc::{asks, does, id, kind, lists, makes};
 use super::conversation_view::{self, ConversationListResult, ConversationView, MemberView};
-use super::subject::{ID, Subject, answer_of, page_of};
+use super::subject::{ID, answer_of, page_of};
+use crate::domain::Timestamp;
 use crate::domain::capability;
 use crate::domain::chat::{Conversation, Page, PageOf};
 use crate::domain::command::{self, Command};
 use crate::domain::send::MessageRef;
-use crate::domain::{Timestamp, WorkspaceId};
 use crate::supervisor;
-use axum::extract::State;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -154,15 +152,10 @@ pub fn routes() -> Routes {
         .about("Conversations", "What the account sees at its channel.")
 }
 
-async fn list(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
+async fn list(at: AtAccount, query: Query) -> Answer {
     let kinds = conversation_view::kinds(&query)?;
     let label = query.bounded("label_id", ID)?;
-    let subject = Subject::of(&api, &LIST, &workspace, &id).await?;
+    let subject = at.subject(&LIST).await?;
     if label.is_some() {
         subject.capable().needs("labels.list")?;
     }
@@ -195,30 +188,20 @@ fn has_label(it: &Conversation, label: &str) -> bool {
         .is_some_and(|ids| ids.iter().any(|id| id == label))
 }
 
-async fn get(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
+async fn get(at: AtAccount, query: Query) -> Answer {
     let conversation = query.required("conversation_id", ID)?.to_owned();
     conversation_view::kind(&query)?;
-    let subject = Subject::of(&api, &GET, &workspace, &id).await?;
+    let subject = at.subject(&GET).await?;
     let answer = subject.ask(Command::GetConversation(conversation)).await?;
     let found = answer_of!(answer, command::Answer::Conversation)?;
     let url = subject.avatar_url(found.avatar.as_ref()).await;
     Reply::ok(&ConversationView::new(*found, url))
 }
 
-async fn members(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
+async fn members(at: AtAccount, query: Query) -> Answer {
     let conversation = query.required("conversation_id", ID)?;
     let kind = conversation_view::kind(&query)?;
-    let subject = Subject::of(&api, &MEMBERS, &workspace, &id).await?;
+    let subject = at.subject(&MEMBERS).await?;
     if let Some(kind) = kind {
         let capable = subject.capable();
         capable.needs("conversations.members")?;
@@ -241,14 +224,9 @@ async fn members(
 }
 
 /// Our own: what the channel still has, newest first.
-async fn messages(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
+async fn messages(at: AtAccount, query: Query) -> Answer {
     let conversation = query.required("conversation_id", ID)?;
-    let subject = Subject::of(&api, &OWN, &workspace, &id).await?;
+    let subject = at.subject(&OWN).await?;
     let command = |page: PageOf| Command::ListMessages {
         conversation: conversation.to_owned(),
         page,
@@ -324,13 +302,8 @@ impl Read for ConversationReadRequest {
     }
 }
 
-async fn read(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<ConversationReadRequest>,
-) -> Answer {
-    let subject = Subject::of(&api, &READ, &workspace, &id).await?;
+async fn read(at: AtAccount, Body(request): Body<ConversationReadRequest>) -> Answer {
+    let subject = at.subject(&READ).await?;
     let conversation = request.conversation_id;
     let up_to = request.up_to_message_id.map(|message| MessageRef {
         sender: request.up_to_message_sender_id,
@@ -377,13 +350,8 @@ impl Read for ConversationMuteRequest {
     }
 }
 
-async fn mute(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<ConversationMuteRequest>,
-) -> Answer {
-    let subject = Subject::of(&api, &MUTE, &workspace, &id).await?;
+async fn mute(at: AtAccount, Body(request): Body<ConversationMuteRequest>) -> Answer {
+    let subject = at.subject(&MUTE).await?;
     let capable = subject.capable();
     capable.needs("conversations.mute")?;
     let now = Timestamp::now();
@@ -411,27 +379,19 @@ async fn mute(
 }
 
 /// An action on one conversation and nothing else.
-async fn act(
-    api: &Api,
-    operation: &'static Operation,
-    workspace: &WorkspaceId,
-    id: &str,
-    command: Command,
-) -> Answer {
-    let subject = Subject::of(api, operation, workspace, id).await?;
+async fn act(at: AtAccount, operation: &'static Operation, command: Command) -> Answer {
+    let subject = at.subject(operation).await?;
     Reply::ok(&subject.act(command).await?)
 }
 
 macro_rules! actions {
     ($($handler:ident $operation:ident |$id:ident| $command:expr;)*) => {$(
         async fn $handler(
-            State(api): State<Api>,
-            WorkspaceKey(workspace): WorkspaceKey,
-            PathText(account): PathText,
+            at: AtAccount,
             Body(request): Body<ConversationIdRequest>,
         ) -> Answer {
             let $id = request.conversation_id;
-            act(&api, &$operation, &workspace, &account, $command).await
+            act(at, &$operation, $command).await
         }
     )*};
 }
@@ -468,14 +428,9 @@ impl Read for ConversationActivityRequest {
     }
 }
 
-async fn activity(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<ConversationActivityRequest>,
-) -> Answer {
+async fn activity(at: AtAccount, Body(request): Body<ConversationActivityRequest>) -> Answer {
     const FEATURE: &str = "conversations.activity";
-    let subject = Subject::of(&api, &OWN, &workspace, &id).await?;
+    let subject = at.subject(&OWN).await?;
     subject.capable().needs(FEATURE)?;
     let (limit, kind) = (capability::ACTIVITIES, request.kind);
     subject.capable().one_of(FEATURE, limit, "kind", kind)?;
@@ -518,14 +473,9 @@ pub fn check_ids(fields: &Fields<'_>, name: &str, ids: &[String]) -> Result<(), 
     }
 }
 
-async fn open(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<ConversationOpenRequest>,
-) -> Answer {
+async fn open(at: AtAccount, Body(request): Body<ConversationOpenRequest>) -> Answer {
     const FEATURE: &str = "conversations.open";
-    let subject = Subject::of(&api, &OWN, &workspace, &id).await?;
+    let subject = at.subject(&OWN).await?;
     subject.capable().needs(FEATURE)?;
     let (limit, count) = (capability::MAX_MEMBERS, request.contact_ids.len() as u64);
     subject

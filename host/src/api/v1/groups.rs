@@ -1,25 +1,23 @@
 //! Groups. Their members are listed with the conversation's.
 
-use super::super::Api;
 use super::super::body::{Body, Read};
 use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
-use super::super::keys::WorkspaceKey;
 use super::super::page::Listed;
-use super::super::query::{PathText, Query};
+use super::super::query::Query;
 use super::super::routes::Routes;
+use super::at_account::AtAccount;
 use super::command_doc::{asks, does, id, lists, makes};
 use super::conversations::{check_ids, ids};
 use super::group_view::{
     GroupCreateResult, GroupInviteCode, GroupJoinRequestView, GroupJoinRequestsResult, GroupView,
 };
 use super::picture;
-use super::subject::{ID, Subject, answer_of, page_of};
+use super::subject::{ID, answer_of, page_of};
 use crate::domain::capability;
 use crate::domain::command::{self, Command};
-use axum::extract::State;
 use schemars::JsonSchema;
 
 macro_rules! operations {
@@ -117,13 +115,8 @@ pub fn routes() -> Routes {
         .about("Groups", "Groups at the channel.")
 }
 
-async fn list(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
-    let subject = Subject::of(&api, &LIST, &workspace, &id).await?;
+async fn list(at: AtAccount, query: Query) -> Answer {
+    let subject = at.subject(&LIST).await?;
     let page = page_of!(command::Answer::Conversations);
     let listed: Listed<GroupView> = subject
         .list(&query, &[], Command::ListGroups, page, GroupView::new)
@@ -131,14 +124,9 @@ async fn list(
     Reply::ok(&listed)
 }
 
-async fn get(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
+async fn get(at: AtAccount, query: Query) -> Answer {
     let group = query.required("group_id", ID)?.to_owned();
-    let subject = Subject::of(&api, &GET, &workspace, &id).await?;
+    let subject = at.subject(&GET).await?;
     let answer = subject.ask(Command::GetGroup(group)).await?;
     let found = answer_of!(answer, command::Answer::Conversation)?;
     let url = subject.avatar_url(found.avatar.as_ref()).await;
@@ -164,14 +152,9 @@ impl Read for GroupCreateRequest {
     }
 }
 
-async fn create(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<GroupCreateRequest>,
-) -> Answer {
+async fn create(at: AtAccount, Body(request): Body<GroupCreateRequest>) -> Answer {
     const FEATURE: &str = "groups.create";
-    let subject = Subject::of(&api, &CREATE, &workspace, &id).await?;
+    let subject = at.subject(&CREATE).await?;
     let capable = subject.capable();
     capable.needs(FEATURE)?;
     capable.chars(FEATURE, "name", &request.name)?;
@@ -199,13 +182,8 @@ impl Read for GroupIdRequest {
     }
 }
 
-async fn leave(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<GroupIdRequest>,
-) -> Answer {
-    let subject = Subject::of(&api, &LEAVE, &workspace, &id).await?;
+async fn leave(at: AtAccount, Body(request): Body<GroupIdRequest>) -> Answer {
+    let subject = at.subject(&LEAVE).await?;
     let command = Command::LeaveGroup(request.group_id);
     Reply::ok(&subject.act(command).await?)
 }
@@ -231,13 +209,8 @@ impl Read for GroupMemberUpdateRequest {
     }
 }
 
-async fn members(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<GroupMemberUpdateRequest>,
-) -> Answer {
-    let subject = Subject::of(&api, &MEMBERS, &workspace, &id).await?;
+async fn members(at: AtAccount, Body(request): Body<GroupMemberUpdateRequest>) -> Answer {
+    let subject = at.subject(&MEMBERS).await?;
     let command = Command::UpdateMembers {
         group: request.group_id,
         action: request.action.to_owned(),
@@ -279,14 +252,9 @@ impl Read for GroupInfoUpdateRequest {
     }
 }
 
-async fn update_info(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<GroupInfoUpdateRequest>,
-) -> Answer {
+async fn update_info(at: AtAccount, Body(request): Body<GroupInfoUpdateRequest>) -> Answer {
     const FEATURE: &str = "groups.info";
-    let subject = Subject::of(&api, &INFO, &workspace, &id).await?;
+    let subject = at.subject(&INFO).await?;
     let capable = subject.capable();
     capable.needs(FEATURE)?;
     for (field, text) in [
@@ -305,14 +273,9 @@ async fn update_info(
     Reply::ok(&subject.act(command).await?)
 }
 
-async fn join_requests(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
+async fn join_requests(at: AtAccount, query: Query) -> Answer {
     let group = query.required("group_id", ID)?.to_owned();
-    let subject = Subject::of(&api, &JOIN_REQUESTS, &workspace, &id).await?;
+    let subject = at.subject(&JOIN_REQUESTS).await?;
     let answer = subject
         .ask(Command::ListJoinRequests(group.clone()))
         .await?;
@@ -344,14 +307,9 @@ impl Read for GroupJoinRequestsUpdateRequest {
     }
 }
 
-async fn decide(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<GroupJoinRequestsUpdateRequest>,
-) -> Answer {
+async fn decide(at: AtAccount, Body(request): Body<GroupJoinRequestsUpdateRequest>) -> Answer {
     const FEATURE: &str = "groups.join-requests";
-    let subject = Subject::of(&api, &DECIDE, &workspace, &id).await?;
+    let subject = at.subject(&DECIDE).await?;
     subject.capable().needs(FEATURE)?;
     let (limit, count) = (capability::MAX_MEMBERS, request.member_ids.len() as u64);
     subject
@@ -381,13 +339,8 @@ impl Read for GroupJoinApprovalModeRequest {
     }
 }
 
-async fn approval(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<GroupJoinApprovalModeRequest>,
-) -> Answer {
-    let subject = Subject::of(&api, &APPROVAL, &workspace, &id).await?;
+async fn approval(at: AtAccount, Body(request): Body<GroupJoinApprovalModeRequest>) -> Answer {
+    let subject = at.subject(&APPROVAL).await?;
     let command = Command::SetJoinApproval {
         group: request.group_id,
         enabled: request.enabled,
@@ -395,14 +348,9 @@ async fn approval(
     Reply::ok(&subject.act(command).await?)
 }
 
-async fn invitation(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
+async fn invitation(at: AtAccount, query: Query) -> Answer {
     let group = query.required("group_id", ID)?.to_owned();
-    let subject = Subject::of(&api, &INVITATION, &workspace, &id).await?;
+    let subject = at.subject(&INVITATION).await?;
     let answer = subject.ask(Command::GetInvitation(group)).await?;
     let found = answer_of!(answer, command::Answer::Invitation)?;
     Reply::ok(&GroupInviteCode {

@@ -1,22 +1,20 @@
 //! The labels that people put on conversations.
 
-use super::super::Api;
 use super::super::body::{Body, Read};
 use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
-use super::super::keys::WorkspaceKey;
 use super::super::page::Listed;
-use super::super::query::{PathText, Query};
+use super::super::query::Query;
 use super::super::routes::Routes;
+use super::at_account::AtAccount;
 use super::command_doc::{lists, makes};
 use super::conversation_view::LabelView;
 use super::conversations::ids;
-use super::subject::{ID, Subject, answer_of, page_of};
+use super::subject::{ID, answer_of, page_of};
 use crate::domain::capability;
 use crate::domain::command::{self, Command};
-use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -59,13 +57,8 @@ pub fn routes() -> Routes {
         .about("Labels", "Labels of conversations.")
 }
 
-async fn list(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    query: Query,
-) -> Answer {
-    let subject = Subject::of(&api, &LIST, &workspace, &id).await?;
+async fn list(at: AtAccount, query: Query) -> Answer {
+    let subject = at.subject(&LIST).await?;
     let page = page_of!(command::Answer::Labels);
     let listed: Listed<LabelView> = subject
         .list(&query, &[], Command::ListLabels, page, |label, _| {
@@ -104,14 +97,9 @@ pub struct ConversationLabelMembersResult {
     conversation_ids: Vec<String>,
 }
 
-async fn assign(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<ConversationLabelMembersRequest>,
-) -> Answer {
+async fn assign(at: AtAccount, Body(request): Body<ConversationLabelMembersRequest>) -> Answer {
     const FEATURE: &str = "labels.assign";
-    let subject = Subject::of(&api, &ASSIGN, &workspace, &id).await?;
+    let subject = at.subject(&ASSIGN).await?;
     subject.capable().needs(FEATURE)?;
     let (limit, count) = (
         capability::MAX_CONVERSATIONS,
@@ -151,13 +139,8 @@ impl Read for ConversationLabelUpsertRequest {
     }
 }
 
-async fn upsert(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<ConversationLabelUpsertRequest>,
-) -> Answer {
-    let subject = Subject::of(&api, &UPSERT, &workspace, &id).await?;
+async fn upsert(at: AtAccount, Body(request): Body<ConversationLabelUpsertRequest>) -> Answer {
+    let subject = at.subject(&UPSERT).await?;
     subject.capable().needs("labels.upsert")?;
     subject
         .capable()
@@ -203,13 +186,8 @@ pub struct ConversationLabelDeleteResult {
     deleted: bool,
 }
 
-async fn remove(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<ConversationLabelDeleteRequest>,
-) -> Answer {
-    let subject = Subject::of(&api, &DELETE, &workspace, &id).await?;
+async fn remove(at: AtAccount, Body(request): Body<ConversationLabelDeleteRequest>) -> Answer {
+    let subject = at.subject(&DELETE).await?;
     let command = Command::RemoveLabel(request.label_id.clone());
     subject.act(command).await?;
     Reply::ok(&ConversationLabelDeleteResult {

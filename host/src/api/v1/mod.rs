@@ -4,6 +4,7 @@ mod account_request;
 mod account_view;
 mod accounts;
 mod api_keys;
+mod at_account;
 mod auth;
 mod capabilities;
 mod command_doc;

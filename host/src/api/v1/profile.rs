@@ -7,8 +7,9 @@ use super::super::envelope::{Answer, Reply};
 use super::super::error::{ApiError, Operation};
 use super::super::fields::Fields;
 use super::super::keys::WorkspaceKey;
-use super::super::query::{PathPair, PathText};
+use super::super::query::PathPair;
 use super::super::routes::Routes;
+use super::at_account::AtAccount;
 use super::command_doc::{asks, does, makes};
 use super::picture;
 use super::profile_view::ProfileView;
@@ -58,12 +59,8 @@ pub fn routes() -> Routes {
         )
 }
 
-async fn get(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-) -> Answer {
-    let subject = Subject::of(&api, &OWN, &workspace, &id).await?;
+async fn get(at: AtAccount) -> Answer {
+    let subject = at.subject(&OWN).await?;
     let answer = subject.ask(Command::GetProfile).await?;
     let profile = answer_of!(answer, command::Answer::Profile)?;
     let url = subject.avatar_url(profile.avatar.as_ref()).await;
@@ -100,14 +97,9 @@ impl Read for ProfileUpdateRequest {
     }
 }
 
-async fn update(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<ProfileUpdateRequest>,
-) -> Answer {
+async fn update(at: AtAccount, Body(request): Body<ProfileUpdateRequest>) -> Answer {
     const FEATURE: &str = "profile.update";
-    let subject = Subject::of(&api, &OWN, &workspace, &id).await?;
+    let subject = at.subject(&OWN).await?;
     let capable = subject.capable();
     capable.needs(FEATURE)?;
     for (field, text) in [
@@ -138,13 +130,8 @@ impl Read for PresenceRequest {
     }
 }
 
-async fn presence(
-    State(api): State<Api>,
-    WorkspaceKey(workspace): WorkspaceKey,
-    PathText(id): PathText,
-    Body(request): Body<PresenceRequest>,
-) -> Answer {
-    let subject = Subject::of(&api, &OWN, &workspace, &id).await?;
+async fn presence(at: AtAccount, Body(request): Body<PresenceRequest>) -> Answer {
+    let subject = at.subject(&OWN).await?;
     let command = Command::SetPresence {
         online: request.online,
     };

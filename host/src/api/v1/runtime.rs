@@ -1,19 +1,15 @@
 //! The runtime of an account: refresh, start, stop, reconnect.
 
-use super::super::Api;
 use super::super::body::OptionalJsonBody;
 use super::super::codes;
 use super::super::envelope::{Answer, Reply};
 use super::super::error::Operation;
-use super::super::keys::WorkspaceKey;
 use super::super::openapi::Doc;
-use super::super::query::PathText;
 use super::super::routes::Routes;
 use super::account_view::runtime_error;
-use crate::domain::WorkspaceId;
+use super::at_account::AtAccount;
 use crate::domain::account::RuntimeStatus;
 use crate::supervisor::control::RuntimeAction;
-use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -65,13 +61,11 @@ struct RuntimeActionResult {
 macro_rules! actions {
     ($($handler:ident $action:ident;)*) => {$(
         async fn $handler(
-            State(api): State<Api>,
-            WorkspaceKey(workspace): WorkspaceKey,
-            PathText(id): PathText,
+            at: AtAccount,
             // Nothing in it counts, but what is there must be JSON.
             _body: OptionalJsonBody,
         ) -> Answer {
-            act(&api, &workspace, &id, RuntimeAction::$action).await
+            act(&at, RuntimeAction::$action).await
         }
     )*};
 }
@@ -83,9 +77,10 @@ actions! {
     reconnect Reconnect;
 }
 
-async fn act(api: &Api, workspace: &WorkspaceId, id: &str, action: RuntimeAction) -> Answer {
-    let account = super::account(api, &ACT, workspace, id).await?;
-    let state = api
+async fn act(at: &AtAccount, action: RuntimeAction) -> Answer {
+    let account = at.account(&ACT).await?;
+    let state = at
+        .api
         .control
         .runtime(&account.id, action)
         .await

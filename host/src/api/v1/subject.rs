@@ -7,6 +7,7 @@ use super::super::error::{ApiError, Operation};
 use super::super::page::{List, Listed};
 use super::super::query::Query;
 use super::super::{Api, codes};
+use super::at_account::AtAccount;
 use crate::domain::WorkspaceId;
 use crate::domain::account::Account;
 use crate::domain::chat::{Avatar, Page, PageOf};
@@ -38,6 +39,13 @@ pub struct Subject {
     info: Arc<ProviderInfo>,
 }
 
+impl AtAccount {
+    pub async fn subject(self, operation: &'static Operation) -> Result<Subject, ApiError> {
+        let account = self.account(operation).await?;
+        Subject::of_account(self.api, operation, account).await
+    }
+}
+
 impl Subject {
     pub async fn of(
         api: &Api,
@@ -46,9 +54,17 @@ impl Subject {
         id: &str,
     ) -> Result<Self, ApiError> {
         let account = super::account(api, operation, workspace, id).await?;
-        let info = provider(api, &account).await?;
+        Self::of_account(api.clone(), operation, account).await
+    }
+
+    async fn of_account(
+        api: Api,
+        operation: &'static Operation,
+        account: Account,
+    ) -> Result<Self, ApiError> {
+        let info = provider(&api, &account).await?;
         Ok(Self {
-            api: api.clone(),
+            api,
             operation,
             account,
             info,
