@@ -61,7 +61,7 @@ prove-takeover:
 
 # A file of 200 MB up and down, out to the channel and back; the memory of host and guests watched.
 prove-media:
-    ANYPORT_PROVE=1 cargo test --test it -- --nocapture media::a_large
+    ANYPORT_PROVE=1 cargo test --test it -- --nocapture large_media::a_large
 
 # IRC against ngircd and InspIRCd, long.
 prove-irc:

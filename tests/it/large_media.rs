@@ -10,7 +10,7 @@ use crate::support::traffic::Channel;
 use crate::support::{eventually, guests, proves};
 use crate::webhook_channel::{self, Posting};
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -19,6 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const USER: &str = "ada";
+const LOOPBACK: &str = "[network]\nallow = [\"127.0.0.0/8\"]\n";
 const PIECE: u64 = 256 * 1024;
 const SOCKET: &str = "simulator-nodedupe";
 /// Longer than the largest of these files takes on a slow machine.
@@ -209,10 +210,8 @@ async fn a_large_file(way: Way) {
     const GROWTH_KB: u64 = 64 * 1024;
     let size = if proves() { 800 * PIECE } else { 48 * PIECE };
     let mut far = Far::start(way).await;
-    let mut config = "[network]\nallow = [\"127.0.0.0/8\"]\n\
-                      [simulator]\nenabled = false\n\
-                      [runtime]\nguest_threads = 2\nsend_deadline_s = 900\n"
-        .to_owned();
+    let mut config = LOOPBACK.to_owned()
+        + "[simulator]\nenabled = false\n[runtime]\nguest_threads = 2\nsend_deadline_s = 900\n";
     for (provider, settings) in far.providers() {
         config += &format!("[provider.{provider}]\n");
         for (name, value) in settings.as_object().unwrap() {
@@ -242,7 +241,7 @@ async fn a_large_file(way: Way) {
     let whole = plain.get(&url).timeout(LONG).send().await.unwrap();
     let mut whole = whole.bytes_stream();
     let mut come = Sha256::new();
-    while let Some(bytes) = futures::StreamExt::next(&mut whole).await {
+    while let Some(bytes) = whole.next().await {
         come.update(bytes.unwrap());
     }
     assert_eq!(hex::encode(come.finalize()), sum(size));
@@ -350,4 +349,48 @@ async fn a_guest_goes_on_where_its_link_was_cut() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_was_cut_is_made_again() {
     cut_in_between(Way::Http).await;
+}
+
+/// What a file of 200 MB (48 MB in CI) costs the host in memory, both ways.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_file_does_not_grow_the_host() {
+    const PIECE: usize = 256 * 1024;
+    const GROWTH_KB: u64 = 32 * 1024;
+    let pieces = if proves() { 800 } else { 192 };
+    let home = Home::new(LOOPBACK);
+    let host = home.start().await;
+    let keys = host.keys.clone().expect("a first start prints keys");
+    let client = Client::new(&host.base, &keys.workspace);
+    let pid = host.id();
+    // The peak begins anew.
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+    let before = memory(pid, "VmRSS:");
+    let source = stream::iter(
+        (0..pieces).map(|number| Ok::<_, Infallible>(Bytes::from(vec![number as u8; PIECE]))),
+    );
+    let request = client
+        .request(Method::POST, "/v1/media")
+        .timeout(std::time::Duration::from_secs(600))
+        .body(reqwest::Body::wrap_stream(source));
+    let made = client.send(request).await.expect(201);
+    assert_eq!(made["data"]["size"], pieces * PIECE);
+    let up = memory(pid, "VmHWM:").saturating_sub(before);
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+    let path = format!("/v1/media/{}/content", made["data"]["id"].as_str().unwrap());
+    let request = client
+        .request(Method::GET, &path)
+        .timeout(std::time::Duration::from_secs(600));
+    let mut bytes = request.send().await.unwrap().bytes_stream();
+    let mut length = 0;
+    while let Some(piece) = bytes.next().await {
+        length += piece.unwrap().len();
+    }
+    assert_eq!(length, pieces * PIECE);
+    let down = memory(pid, "VmHWM:").saturating_sub(before);
+    println!("{length} bytes: {up} KB more at the peak up, {down} KB down");
+    assert!(
+        up < GROWTH_KB && down < GROWTH_KB,
+        "{up} KB up, {down} KB down"
+    );
+    host.kill().await;
 }

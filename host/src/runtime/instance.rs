@@ -4,9 +4,10 @@
 use super::check::{Provider, shape_of};
 use super::convert;
 use super::exports::Exports;
+use super::fault::Fault;
 use super::guest::{GuestState, Mode};
-use super::limits::{Breach, Limits};
-use super::meter::{CpuBudget, Meter};
+use super::limits::Limits;
+use super::meter::Meter;
 use super::port::http::HttpResponse;
 use super::turn::Turn;
 use crate::domain::command::Command;
@@ -18,8 +19,7 @@ use anyport_contract::anyport::provider::types;
 use anyport_contract::exports::anyport::provider as guest;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
-use wasmtime_wasi::I32Exit;
+use wasmtime::{Store, UpdateDeadline};
 
 /// What the guest is called for. One call, one turn.
 #[derive(Clone, Debug)]
@@ -104,52 +104,6 @@ pub enum Cause {
     Wake,
     Reload,
     Rollback,
-}
-
-/// Why a turn failed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
-    pub kind: FaultKind,
-    /// For the account's status.
-    pub message: String,
-    /// For authors: the trap with its frames, what the guest said and printed. It may hold
-    /// anything that the account knows, so it is for no log.
-    pub detail: String,
-    /// For the log: the trap with its frames, and the place of a panic.
-    pub place: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
-    Trap,
-    /// An export returned an error.
-    Err,
-    /// A limit or a rule of the contract was broken.
-    Limit,
-    /// Storage could not answer a read. No strike.
-    Unreadable,
-    /// As many instances live as the host can hold. No strike.
-    NoRoom,
-    /// A test failed a turn that was good, to see its inputs come again. No strike.
-    Injected,
-}
-
-impl FaultKind {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Trap => "trap",
-            Self::Err => "err",
-            Self::Limit => "limit",
-            Self::Unreadable => "unreadable",
-            Self::NoRoom => "no_room",
-            Self::Injected => "injected",
-        }
-    }
-
-    /// Is it the provider's doing? If not, the same may well succeed another time.
-    pub fn is_providers(self) -> bool {
-        matches!(self, Self::Trap | Self::Err | Self::Limit)
-    }
 }
 
 /// What a turn came to. The turn comes back whole: effects where `result` is ok; subject, audit
@@ -473,108 +427,6 @@ impl Outcome {
             cpu: Duration::ZERO,
         }
     }
-}
-
-impl Fault {
-    /// Of a call that ended in a trap, or in an error of a host function.
-    fn of(trap: &wasmtime::Error, printed: Option<&str>) -> Self {
-        let (kind, message) = describe_trap(trap);
-        Self {
-            kind,
-            message,
-            detail: with_output(format!("{trap:?}"), printed),
-            place: place(format!("{trap:?}"), printed),
-        }
-    }
-
-    /// Of an export that returned an error.
-    fn of_err(error: types::Error, printed: Option<&str>) -> Self {
-        let failure = convert::failure(error);
-        Self {
-            kind: FaultKind::Err,
-            message: failure.to_string(),
-            detail: with_output(failure.detail.unwrap_or_default(), printed),
-            place: place(String::new(), printed),
-        }
-    }
-
-    fn limit(message: String) -> Self {
-        Self {
-            kind: FaultKind::Limit,
-            message,
-            detail: String::new(),
-            place: String::new(),
-        }
-    }
-
-    fn injected() -> Self {
-        Self {
-            kind: FaultKind::Injected,
-            message: "a test failed this turn".into(),
-            detail: String::new(),
-            place: String::new(),
-        }
-    }
-
-    fn used_again() -> Self {
-        Self {
-            kind: FaultKind::Trap,
-            message: "the instance has failed before and was called again".into(),
-            detail: String::new(),
-            place: String::new(),
-        }
-    }
-}
-
-/// Where a guest panicked is in its source; what it said there is not for the log.
-fn place(mut trap: String, printed: Option<&str>) -> String {
-    const PANIC: &str = "panicked at ";
-    if let Some(at) = printed.and_then(|text| text.find(PANIC).map(|start| &text[start..])) {
-        if !trap.is_empty() {
-            trap.push('\n');
-        }
-        trap.push_str(at.lines().next().unwrap_or_default());
-    }
-    trap
-}
-
-fn with_output(mut detail: String, printed: Option<&str>) -> String {
-    if let Some(printed) = printed {
-        if !detail.is_empty() {
-            detail.push('\n');
-        }
-        detail.push_str("it printed: ");
-        detail.push_str(printed);
-    }
-    detail
-}
-
-/// The trap in one sentence for people.
-fn describe_trap(trap: &wasmtime::Error) -> (FaultKind, String) {
-    if let Some(breach) = trap.downcast_ref::<Breach>() {
-        return (FaultKind::Limit, breach.0.clone());
-    }
-    if let Some(budget) = trap.downcast_ref::<CpuBudget>() {
-        return (FaultKind::Limit, budget.to_string());
-    }
-    if let Some(unreadable) = trap.downcast_ref::<Unreadable>() {
-        return (FaultKind::Unreadable, unreadable.to_string());
-    }
-    if trap.is::<PoolConcurrencyLimitError>() {
-        let message = "the host holds as many instances as it can: raise runtime.max_instances";
-        return (FaultKind::NoRoom, message.into());
-    }
-    let message = match (trap.downcast_ref::<Trap>(), trap.downcast_ref::<I32Exit>()) {
-        (Some(Trap::UnreachableCodeReached), _) => "it panicked or reached unreachable code".into(),
-        (Some(Trap::StackOverflow), _) => "it overflowed its stack".into(),
-        (Some(Trap::MemoryOutOfBounds), _) => {
-            "it reached outside its memory, as a rule because its stack overflowed".into()
-        }
-        (Some(trap), _) => format!("it trapped: {trap}"),
-        (None, Some(exit)) => format!("it ended itself with exit code {}", exit.0),
-        (None, None) => format!("it trapped: {}", trap.root_cause()),
-    };
-    (FaultKind::Trap, message)
 }
 
 fn start_context(start: &StartCall) -> guest::lifecycle::StartContext {

@@ -8,6 +8,7 @@ mod convert;
 pub mod engine;
 pub mod explain;
 mod exports;
+mod fault;
 mod guest;
 mod imports;
 pub mod instance;
@@ -23,6 +24,7 @@ mod wasi;
 
 pub use check::{Provider, Refusal};
 pub use engine::{Engine, EngineSettings};
-pub use instance::{Call, Cause, Fault, FaultKind, Instance, Outcome};
+pub use fault::{Fault, FaultKind};
+pub use instance::{Call, Cause, Instance, Outcome};
 pub use ledger::Ledger;
 pub use turn::{Effects, Turn};

@@ -29,6 +29,7 @@ mod sends;
 pub mod service;
 mod sign_in;
 mod start;
+mod status;
 mod strikes;
 mod waiters;
 mod workers;

@@ -6,6 +6,7 @@ mod killed;
 mod refused;
 
 use crate::support::guests;
+use crate::support::host::Host;
 use crate::support::process::Client;
 use crate::support::traffic::{Account, Channel};
 use serde_json::{Value, json};
@@ -41,6 +42,18 @@ impl Posting {
             http,
             paths: Vec::new(),
         }
+    }
+
+    /// A host that knows it.
+    async fn host(&self) -> Host {
+        let provider = self.provider();
+        Host::start_with(move |config| {
+            config.simulator.enabled = Some(false);
+            config
+                .provider
+                .insert(PROVIDER.to_owned(), provider.clone());
+        })
+        .await
     }
 
     /// What an operator says of the provider.

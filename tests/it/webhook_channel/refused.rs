@@ -36,14 +36,7 @@ async fn told(sink: &Sink, count: usize) -> Vec<String> {
 async fn forged_old_and_altered_webhooks_are_refused_and_repeats_told_once() {
     crate::support::show_log();
     let mut posting = Posting::start().await;
-    let provider = posting.provider();
-    let host = Host::start_with(move |config| {
-        config.simulator.enabled = Some(false);
-        config
-            .provider
-            .insert(PROVIDER.to_owned(), provider.clone());
-    })
-    .await;
+    let host = posting.host().await;
     let client = Client::new(&host.base, &host.key);
     let operator = Client::new(&host.base, &host.operator_key);
     let sink = Sink::start().await;
@@ -138,14 +131,7 @@ async fn forged_old_and_altered_webhooks_are_refused_and_repeats_told_once() {
 async fn sends_leave_with_the_token_where_the_channel_wants_it() {
     crate::support::show_log();
     let mut posting = Posting::start().await;
-    let provider = posting.provider();
-    let host = Host::start_with(move |config| {
-        config.simulator.enabled = Some(false);
-        config
-            .provider
-            .insert(PROVIDER.to_owned(), provider.clone());
-    })
-    .await;
+    let host = posting.host().await;
     let client = Client::new(&host.base, &host.key);
     let operator = Client::new(&host.base, &host.operator_key);
     let accounts = posting.accounts(&client, &operator).await;
