@@ -8,6 +8,7 @@ mod authorization;
 mod avatars;
 mod backup;
 mod conformance;
+mod contract;
 mod crash;
 mod doctor;
 mod evil;
