@@ -3,10 +3,10 @@
 use super::fake_store::FakeStore;
 use crate::domain::account::{Account, AuthStatus, Profile, Proxy, RuntimeState, RuntimeStatus};
 use crate::domain::command::{Answer, Command};
-use crate::domain::error::Failure;
+use crate::domain::error::{Failure, FailureCode};
 use crate::domain::grant::Grant;
 use crate::domain::manifest::{AskedLimits, Class, Manifest, Resume, SecretNames};
-use crate::domain::media::Blob;
+use crate::domain::media::{Blob, BlobId};
 use crate::domain::send::{Send, SendOutcome, SendState};
 use crate::domain::sign_in::{Flow, Step};
 use crate::domain::usage::Usage;
@@ -20,7 +20,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 #[derive(Default)]
 pub struct Script {
@@ -40,8 +40,11 @@ pub struct Script {
     /// What the next picture leads to; none: a small PNG.
     pub picture: Option<Result<Blob, Failure>>,
     pub can_fetch_media: bool,
+    /// The channel says no sooner that it has no such medium.
+    pub medium: watch::Sender<bool>,
     // What was asked for.
     pub pictures: Vec<(String, u64)>,
+    pub media: Vec<String>,
     pub commands: Vec<Command>,
     pub sends: Vec<NewSend>,
     pub waits: Vec<Duration>,
@@ -275,6 +278,22 @@ impl Control for FakeControl {
         let answer = answer.unwrap_or_else(|| super::commands::answer_to(&command));
         script.commands.push(command);
         Ok(answer)
+    }
+
+    async fn fetch_media(
+        &self,
+        _: &AccountId,
+        reference: String,
+        _: Duration,
+    ) -> Result<BlobId, Refusal> {
+        let mut told = {
+            let mut script = self.script();
+            script.media.push(reference);
+            script.medium.subscribe()
+        };
+        told.wait_for(|told| *told).await.unwrap();
+        let gone = Failure::new(FailureCode::NotFound, "the channel has dropped it");
+        Err(Refusal::Failed(gone))
     }
 
     async fn fetch_picture(

@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod messages;
 mod no_media;
+mod public_media;
 mod shapes;
 
 use super::health::{Readiness, Report};

@@ -1,4 +1,4 @@
-//! A media store with nothing in it but the addresses of pictures.
+//! A media store with nothing in it but addresses.
 
 use crate::domain::media::{Blob, BlobError, BlobId};
 use crate::domain::{AccountId, SendId, Timestamp, WorkspaceId};
@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct NoMedia {
     pub shared: Mutex<BTreeMap<[u8; 32], SharedAttachment>>,
     pub down: AtomicBool,
+    /// What every token leads to.
+    pub attachment: Mutex<Option<StoredAttachment>>,
 }
 
 #[async_trait]
@@ -95,7 +97,7 @@ impl BlobRows for NoMedia {
         Ok(())
     }
     async fn attachment(&self, _: &[u8; 32]) -> Result<Option<StoredAttachment>, StorageError> {
-        Ok(None)
+        Ok(self.attachment.lock().unwrap().clone())
     }
     async fn attach(&self, _: &[u8; 32], _: &BlobId) -> Result<(), StorageError> {
         Ok(())
