@@ -62,7 +62,8 @@ impl Request {
         self
     }
 
-    /// The host puts `before`, the secret and `after` into this place; the manifest must allow it.
+    /// The host puts `before`, the secret and `after` into this place; a placement of the manifest
+    /// has to allow it, for this host and transport (`https` alone, unless it says otherwise).
     #[must_use]
     pub fn with_secret(
         mut self,
@@ -100,6 +101,7 @@ impl Request {
 }
 
 impl Answered {
+    /// Fails the turn if it cannot be read: of requests that an older version submitted, too.
     pub fn context_as<T: DeserializeOwned>(&self) -> Result<T> {
         read(&self.name, &self.context)
     }

@@ -14,9 +14,12 @@ use crate::sign_in::Answer;
 use crate::types::{Error, Page};
 use crate::{account, groups, messaging, profile, replies};
 
-/// Signing in.
+/// Signing in. Without it nobody can use an account: its first instance starts when somebody
+/// begins to sign in, and nothing is sent or taken in before `sign_in_steps::succeeded`. Where the
+/// configuration holds the token, `begin` asks the channel who we are.
 pub trait SignIn: Provider {
-    /// `method`: the name of a sign-in method of `describe`.
+    /// `method`: the name of a sign-in method of `describe`. Answered by `replies::done` when what
+    /// follows from it shows in `sign_in_steps`, in this turn or a later one.
     fn begin(&mut self, request: String, method: String, answers: Vec<Answer>) -> Result;
 
     /// The answers to `sign-in-steps.ask`.
@@ -220,7 +223,8 @@ interface! {
 interface! {
     /// Media on demand.
     Media in media {
-        /// An `attachment.reference`. Answered by `replies.with-media`.
+        /// An `attachment.reference`. Answered by `replies.with-media`, as a rule with the blob
+        /// that a request with `to_blob` made; `not-found` when the channel has it no more.
         fn fetch(reference: String);
     }
 }

@@ -45,6 +45,9 @@
 //! # fn main() {}
 //! ```
 //!
+//! A client can use an account only once it is signed in, so a real provider exports `SignIn` as
+//! well, also where the configuration has all that it takes.
+//!
 //! The modules of the contract stand at the root: what a provider asks of the host
 //! (`anyport_sdk::events`, `anyport_sdk::kv`, …), and the types of what it exports
 //! (`anyport_sdk::messaging`, `anyport_sdk::reactor`, …). This crate must never hide a host call

@@ -19,9 +19,10 @@ pub trait Provider: Sized + 'static {
     /// The memory that a next instance needs to go on where this one is; `()` for a provider that
     /// begins anew. Written as JSON, at most 256 KiB.
     type Snapshot: Serialize + DeserializeOwned;
-    /// Of `Snapshot`: raise it when its form changes.
+    /// Of `Snapshot`: raise it when its form changes. A snapshot of a version that
+    /// `READS_STATE_VERSIONS` does not name is dropped without a word, and `Start::resume` is none.
     const STATE_VERSION: u32 = 1;
-    /// Versions that [`Provider::read_snapshot`] reads.
+    /// Versions that [`Provider::read_snapshot`] reads; `STATE_VERSION` is one of them.
     const READS_STATE_VERSIONS: &'static [u32] = &[Self::STATE_VERSION];
 
     /// What it can do. Called once for the component, before any account: it must ask nothing of
