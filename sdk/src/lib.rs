@@ -67,6 +67,7 @@ mod export;
 pub mod exported;
 mod interfaces;
 pub mod logging;
+mod over_http;
 #[cfg(feature = "native")]
 pub mod native;
 mod provider;
