@@ -14,6 +14,7 @@ use crate::runtime::Provider;
 use crate::storage::StorageError;
 use crate::storage::lease::{Epochs, Notice, OwnershipState, Picture};
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -336,6 +337,10 @@ async fn follow(me: Weak<Supervisor>, mut changes: watch::Receiver<Picture>, mut
         let Some(supervisor) = me.upgrade() else {
             return;
         };
+        // A host that stops gives up what it owns as the last.
+        if supervisor.down.load(Ordering::Relaxed) {
+            return;
+        }
         supervisor.apply(&known, &now).await;
         known = now;
     }

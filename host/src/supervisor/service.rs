@@ -30,6 +30,7 @@ use crate::storage::{ProviderVersion, StorageError, Store};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, oneshot};
@@ -51,6 +52,8 @@ pub struct Supervisor {
     pub(super) learning: tokio::sync::Mutex<()>,
     /// Components that came with this host, until it is an owner for the first time.
     pub(super) bundled: Mutex<Vec<(String, Vec<u8>)>>,
+    /// Every account has said goodbye.
+    pub(super) down: AtomicBool,
     /// Another host has recorded sends, or made another provider version current.
     pub(super) hand_over_bell: Arc<Notify>,
     pub(super) providers_bell: Arc<Notify>,
@@ -104,6 +107,7 @@ impl Supervisor {
             bringing: tokio::sync::Mutex::new(()),
             learning: tokio::sync::Mutex::new(()),
             bundled: Mutex::new(parts.bundled),
+            down: AtomicBool::new(false),
             hand_over_bell: Arc::default(),
             providers_bell: Arc::default(),
             me: me.clone(),
@@ -167,6 +171,7 @@ impl Supervisor {
         }
         let all = futures::future::join_all(stopped);
         let in_time = tokio::time::timeout(wait, all).await.is_ok();
+        self.down.store(true, Ordering::Relaxed);
         self.shared.workers.stop();
         in_time
     }
