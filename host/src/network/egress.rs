@@ -145,6 +145,9 @@ pub fn admit_request(
     if found.peek().is_none() {
         return Err(asked.refused("the manifest"));
     }
+    let granted: Vec<&str> = (found.clone())
+        .flat_map(|rule| rule.methods.iter().map(String::as_str))
+        .collect();
     let mut fitting = found
         .filter(|rule| rule.methods.is_empty() || rule.methods.iter().any(|one| one == method))
         .peekable();
@@ -152,7 +155,8 @@ pub fn admit_request(
         return Err(Failure::new(
             FailureCode::Denied,
             format!(
-                "this method at {} is not granted by the manifest",
+                "the manifest grants {} at {}, and no other method",
+                granted.join(", "),
                 asked.host
             ),
         ));

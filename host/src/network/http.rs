@@ -8,24 +8,22 @@ mod answer;
 mod body;
 mod compose;
 mod exchange;
+mod placed;
 mod pool;
 mod target;
 
 use self::answer::Wanted;
 use self::compose::compose;
 use self::exchange::{Sending, exchange};
+use self::placed::may_place;
 use self::pool::Key;
 use self::target::Target;
 use super::Network;
 use super::dial::Dialer;
 use super::egress;
 use crate::domain::error::{Failure, FailureCode};
-use crate::domain::manifest::PlaceKind;
 use crate::domain::media::BlobOwner;
-use crate::runtime::port::http::{
-    HttpClient, HttpFlight, HttpResponse, HttpSink, OutgoingRequest, Place,
-};
-use crate::runtime::port::{EgressGrant, GrantedPlacement};
+use crate::runtime::port::http::{HttpClient, HttpFlight, HttpResponse, HttpSink, OutgoingRequest};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -94,44 +92,10 @@ impl Network {
         };
         let paths = self.admit_asked(&asked, &request.method, &outgoing.grant)?;
         for placement in &request.secrets {
-            if !may_place(
-                &outgoing.grant,
-                &placement.secret,
-                &placement.place,
-                &target,
-            ) {
-                return Err(Failure::new(
-                    FailureCode::Denied,
-                    format!(
-                        "the manifest does not grant the secret `{}` at this place of a request to {}",
-                        placement.secret, target.host
-                    ),
-                ));
-            }
+            may_place(&outgoing.grant, placement, &target)?;
         }
         Ok(Admitted { target, paths })
     }
-}
-
-fn may_place(grant: &EgressGrant, secret: &str, place: &Place, target: &Target) -> bool {
-    let (kind, name) = match place {
-        Place::Header(name) => (PlaceKind::Header, name.clone()),
-        Place::Query(name) => (PlaceKind::Query, name.clone()),
-        Place::PathSegment(number) => (PlaceKind::PathSegment, number.to_string()),
-        Place::FormField(name) => (PlaceKind::FormField, name.clone()),
-        Place::JsonPointer(pointer) => (PlaceKind::JsonPointer, pointer.clone()),
-    };
-    let fits = |rule: &GrantedPlacement| {
-        rule.secret == secret
-            && rule.place == kind
-            && rule.name == name
-            && (if target.https { rule.https } else { rule.http })
-            && rule
-                .hosts
-                .iter()
-                .any(|host| egress::covers(host, &target.host))
-    };
-    grant.placements.iter().any(fits)
 }
 
 async fn run(
@@ -159,8 +123,9 @@ async fn run(
             return Err(Failure::new(
                 FailureCode::Denied,
                 format!(
-                    "this path of {} is not granted by the manifest",
-                    target.host
+                    "the manifest grants paths of {} that begin with {}; this one does not",
+                    target.host,
+                    paths.join(" or ")
                 ),
             ));
         }

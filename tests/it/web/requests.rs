@@ -64,8 +64,8 @@ async fn requests_leave_and_their_answers_come() {
         (
             "blob",
             json!({"url": peer.url("/"), "blob": "blob_1"}),
-            "Unsupported",
-            "no media store",
+            "Invalid",
+            "names a blob that the account has not",
         ),
         (
             "refused",

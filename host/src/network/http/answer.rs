@@ -101,7 +101,8 @@ fn too_long(target: &Target, most: u64) -> Failure {
     Failure::new(
         FailureCode::QuotaExceeded,
         format!(
-            "the answer of {} is longer than {most} bytes",
+            "the answer of {} is longer than {most} bytes (`max-bytes` of the request, or of the \
+             media store)",
             place(target)
         ),
     )

@@ -51,8 +51,8 @@ fn ids(body: &HttpBody) -> Vec<&str> {
 
 pub fn no_blob() -> Failure {
     Failure::new(
-        FailureCode::NotFound,
-        "a body names a blob that the account has not",
+        FailureCode::Invalid,
+        "the request's body names a blob that the account has not",
     )
 }
 

@@ -179,7 +179,7 @@ fn what_a_request_does_not_say_of_a_blob_the_blob_says() {
 
     whole.body = HttpBody::Blob("blob_2".into());
     let failure = made(&whole, "t").err().unwrap();
-    assert_eq!(failure.code, FailureCode::NotFound);
+    assert_eq!(failure.code, FailureCode::Invalid);
 }
 
 #[test]

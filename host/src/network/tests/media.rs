@@ -179,7 +179,7 @@ async fn what_the_account_has_not_never_leaves() {
     for id in [foreign.id.as_str(), "med_none"] {
         let body = HttpBody::Blob(id.to_owned());
         let failure = world.ask(world.request(body)).failure().await;
-        assert_eq!(failure.code, FailureCode::NotFound, "{failure}");
+        assert_eq!(failure.code, FailureCode::Invalid, "{failure}");
     }
     let dialed = tokio::time::timeout(std::time::Duration::from_millis(50), world.accept()).await;
     assert!(dialed.is_err(), "nobody was dialed");
@@ -273,7 +273,7 @@ async fn an_answer_that_is_too_long_or_cut_leaves_nothing() {
         }
         drop(server);
         let failure = asking.failure().await;
-        assert!(failure.message.ends_with(phrase), "{phrase}: {failure}");
+        assert!(failure.message.contains(phrase), "{phrase}: {failure}");
     }
     assert_eq!(world.files(), Vec::<std::path::PathBuf>::new());
 }
