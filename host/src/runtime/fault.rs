@@ -57,7 +57,7 @@ impl FaultKind {
 impl Fault {
     /// Of a call that ended in a trap, or in an error of a host function.
     pub(super) fn of(trap: &wasmtime::Error, printed: Option<&str>) -> Self {
-        let (kind, message) = describe_trap(trap);
+        let (kind, message) = describe_trap(trap, printed);
         Self {
             kind,
             message,
@@ -105,16 +105,37 @@ impl Fault {
     }
 }
 
-/// Where a guest panicked is in its source; what it said there is not for the log.
+/// For the log.
 fn place(mut trap: String, printed: Option<&str>) -> String {
-    const PANIC: &str = "panicked at ";
-    if let Some(at) = printed.and_then(|text| text.find(PANIC).map(|start| &text[start..])) {
+    if let Some(at) = panicked_at(printed) {
         if !trap.is_empty() {
             trap.push('\n');
         }
-        trap.push_str(at.lines().next().unwrap_or_default());
+        trap.push_str("panicked at ");
+        trap.push_str(at);
     }
     trap
+}
+
+/// `src/lib.rs:12:5`. Where a guest panicked is in its source; what it said there is for nobody but
+/// its author.
+fn panicked_at(printed: Option<&str>) -> Option<&str> {
+    const PANIC: &str = "panicked at ";
+    const LONGEST: usize = 256;
+    let text = printed?;
+    let line = text[text.find(PANIC)? + PANIC.len()..].lines().next()?;
+    let place = line.strip_suffix(':').unwrap_or(line);
+    let mut parts = place.rsplitn(3, ':');
+    let number = |part: Option<&str>| part.is_some_and(|part| part.parse::<u32>().is_ok());
+    let is_place =
+        number(parts.next()) && number(parts.next()) && parts.next().is_some_and(is_source);
+    (is_place && place.len() <= LONGEST).then_some(place)
+}
+
+/// Nothing that a sentence has.
+fn is_source(path: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/\\:._-+".contains(&byte);
+    path.ends_with(".rs") && path.bytes().all(plain)
 }
 
 fn with_output(mut detail: String, printed: Option<&str>) -> String {
@@ -129,7 +150,7 @@ fn with_output(mut detail: String, printed: Option<&str>) -> String {
 }
 
 /// The trap in one sentence for people.
-fn describe_trap(trap: &wasmtime::Error) -> (FaultKind, String) {
+fn describe_trap(trap: &wasmtime::Error, printed: Option<&str>) -> (FaultKind, String) {
     if let Some(breach) = trap.downcast_ref::<Breach>() {
         return (FaultKind::Limit, breach.0.clone());
     }
@@ -144,7 +165,10 @@ fn describe_trap(trap: &wasmtime::Error) -> (FaultKind, String) {
         return (FaultKind::NoRoom, message.into());
     }
     let message = match (trap.downcast_ref::<Trap>(), trap.downcast_ref::<I32Exit>()) {
-        (Some(Trap::UnreachableCodeReached), _) => "it panicked or reached unreachable code".into(),
+        (Some(Trap::UnreachableCodeReached), _) => match panicked_at(printed) {
+            Some(place) => format!("it panicked at {place}"),
+            None => "it panicked or reached unreachable code".into(),
+        },
         (Some(Trap::StackOverflow), _) => "it overflowed its stack".into(),
         (Some(Trap::MemoryOutOfBounds), _) => {
             "it reached outside its memory, as a rule because its stack overflowed".into()
@@ -154,4 +178,26 @@ fn describe_trap(trap: &wasmtime::Error) -> (FaultKind, String) {
         (None, None) => format!("it trapped: {}", trap.root_cause()),
     };
     (FaultKind::Trap, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::panicked_at;
+
+    #[test]
+    fn a_panic_tells_its_place_and_nothing_of_its_text() {
+        let printed = "thread '<unnamed>' panicked at src/lib.rs:12:5:\nthe token is 123\n";
+        assert_eq!(panicked_at(Some(printed)), Some("src/lib.rs:12:5"));
+        for other in [
+            "panicked at 'the token is 123', src/lib.rs:12:5",
+            "panicked at the token 12:5",
+            "hello",
+        ] {
+            let place = panicked_at(Some(other));
+            assert!(
+                place.is_none_or(|place| !place.contains("token")),
+                "{place:?}"
+            );
+        }
+    }
 }

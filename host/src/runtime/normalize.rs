@@ -33,7 +33,7 @@ use crate::domain::media::{BlobId, NewAttachment};
 use crate::domain::{AccountId, Timestamp};
 use anyport_contract::anyport::provider::{events, model};
 use content::{direction, live_message, sender_kind};
-use limits::{check_batch, check_extra, check_id, check_key, check_name, hints};
+use limits::{check_batch, check_json, check_id, check_key, check_name, hints};
 use message::LiveMessage;
 use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
@@ -357,7 +357,7 @@ impl Build<'_> {
         let data = CustomData {
             conversation: conversation.map(ConversationBlock::of_id),
             name: &custom.name,
-            value: check_extra(Some(&custom.value))?,
+            value: Some(check_json(&custom.value)?),
             event: EventBlock::of("provider_event"),
             chat_id: conversation,
         };

@@ -327,6 +327,7 @@ impl Supervisor {
             provider,
             route,
             reason = reason.as_str(),
+            todo = reason.todo(),
             account = found.actor.as_ref().map(|actor| actor.id.to_string()),
             "a channel's request was refused; others like it are only counted for a minute"
         );

@@ -2,7 +2,7 @@
 //! a broken one is an `Err` whose text names the rule, and the turn traps.
 
 use super::content::past_message;
-use super::limits::{check_extra, check_id, check_name};
+use super::limits::{check_conversation_kind, check_extra, check_id, check_json, check_name};
 use super::message::PastMessage;
 use super::{MAX_REFERENCE_BYTES, ReplyTokens};
 use crate::domain::account::Profile;
@@ -21,7 +21,6 @@ const MAX_ITEMS: usize = 1_000;
 const MAX_CURSOR_BYTES: usize = 4096;
 /// Of a name, a title, a description, a phone number and the like.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
-const KINDS: [&str; 3] = ["user", "group", "channel"];
 
 type Checked<T> = Result<T, String>;
 
@@ -61,13 +60,7 @@ pub fn created(id: String) -> Checked<String> {
 
 pub fn conversation(it: model::Conversation) -> Checked<Conversation> {
     check_id("conversation", &it.id)?;
-    if !KINDS.contains(&it.kind.as_str()) {
-        return Err(format!(
-            "a conversation's kind is one of {}, not `{}`",
-            KINDS.join(", "),
-            it.kind.chars().take(32).collect::<String>()
-        ));
-    }
+    check_conversation_kind(&it.kind)?;
     Ok(Conversation {
         id: it.id,
         kind: it.kind,
@@ -153,10 +146,8 @@ pub fn profile(it: model::Identity) -> Checked<Profile> {
 }
 
 pub fn value(json: &str) -> Checked<Value> {
-    let Some(value) = check_extra(Some(json))? else {
-        return Ok(Value::Null);
-    };
-    serde_json::from_str(value.get()).map_err(|error| format!("a value is JSON: {error}"))
+    serde_json::from_str(check_json(json)?.get())
+        .map_err(|error| format!("a value is JSON: {error}"))
 }
 
 /// A message as `conversation.history` tells of it, with a token to answer it.

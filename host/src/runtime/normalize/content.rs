@@ -1,7 +1,9 @@
 //! Messages, their contents and attachments in the published form.
 
 use super::MAX_REFERENCE_BYTES;
-use super::limits::{check_extra, check_id, check_name, hints};
+use super::limits::{
+    check_conversation_kind, check_extra, check_format, check_id, check_json, check_name, hints,
+};
 use super::message::*;
 use super::shape::*;
 use crate::domain::Timestamp;
@@ -68,6 +70,7 @@ pub(super) fn conversation_block(
     it: &model::Conversation,
 ) -> Result<ConversationBlock<'_>, String> {
     check_id("conversation", &it.id)?;
+    check_conversation_kind(&it.kind)?;
     Ok(ConversationBlock {
         id: &it.id,
         kind: Some(&it.kind),
@@ -138,6 +141,7 @@ struct Said<'a> {
 fn said(message: &model::Message) -> Result<Said<'_>, String> {
     check_id("message", &message.id)?;
     check_id("conversation", &message.conversation)?;
+    check_conversation_kind(&message.conversation_kind)?;
     check_id("contact", &message.sender)?;
     let mut said = Said {
         kind: "unknown",
@@ -197,7 +201,7 @@ fn said(message: &model::Message) -> Result<Said<'_>, String> {
             check_name("content name", &custom.name)?;
             said.more.custom = Some(CustomBlock {
                 name: &custom.name,
-                value: check_extra(Some(&custom.value))?,
+                value: Some(check_json(&custom.value)?),
             });
         }
     }
@@ -206,6 +210,7 @@ fn said(message: &model::Message) -> Result<Said<'_>, String> {
 
 impl<'a> Said<'a> {
     fn write(&mut self, text: &'a model::Text) -> Result<(), String> {
+        check_format(&text.format)?;
         self.text = Some(text.body.as_str().into());
         self.more.text_format = Some(text.format.as_str()).filter(|format| *format != "plain");
         for mention in &text.mentions {

@@ -10,6 +10,8 @@ const MAX_ID_BYTES: usize = 512;
 /// Of one `extra` or custom value.
 const MAX_EXTRA_BYTES: usize = 64 * 1024;
 const MAX_EXTRA_DEPTH: usize = 64;
+const CONVERSATION_KINDS: [&str; 3] = ["user", "group", "channel"];
+const FORMATS: [&str; 3] = ["plain", "markdown", "html"];
 /// Ids in one receipt, deletion or failure.
 const MAX_BATCH: usize = 1_000;
 /// Of the event's whole `data`.
@@ -63,9 +65,36 @@ pub(super) fn check_size(data: &RawValue) -> Result<(), String> {
     Ok(())
 }
 
-/// Valid JSON of bounded size and depth, as it came.
+pub(super) fn check_conversation_kind(kind: &str) -> Result<(), String> {
+    one_of("a conversation's kind", kind, &CONVERSATION_KINDS)
+}
+
+pub(super) fn check_format(format: &str) -> Result<(), String> {
+    one_of("a text's format", format, &FORMATS)
+}
+
+fn one_of(what: &str, word: &str, words: &[&str]) -> Result<(), String> {
+    if words.contains(&word) {
+        return Ok(());
+    }
+    let short: String = word.chars().take(32).collect();
+    Err(format!(
+        "{what} is one of {}, not `{short}`",
+        words.join(", ")
+    ))
+}
+
+/// An object, as it came.
 pub(super) fn check_extra(json: Option<&str>) -> Result<Option<&RawValue>, String> {
-    let Some(json) = json else { return Ok(None) };
+    let value = json.map(check_json).transpose()?;
+    if value.is_some_and(|value| !value.get().starts_with('{')) {
+        return Err("an `extra` is a JSON object".into());
+    }
+    Ok(value)
+}
+
+/// Valid JSON of bounded size and depth, as it came.
+pub(super) fn check_json(json: &str) -> Result<&RawValue, String> {
     if json.len() > MAX_EXTRA_BYTES {
         return Err(format!(
             "`extra` and custom values have at most {MAX_EXTRA_BYTES} bytes, not {}",
@@ -79,7 +108,7 @@ pub(super) fn check_extra(json: Option<&str>) -> Result<Option<&RawValue>, Strin
             "`extra` and custom values nest at most {MAX_EXTRA_DEPTH} deep"
         ));
     }
-    Ok(Some(value))
+    Ok(value)
 }
 
 /// The keys of `extra` that the host knows; a value of an unexpected form says nothing.

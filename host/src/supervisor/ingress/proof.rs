@@ -58,6 +58,17 @@ impl Reason {
         }
     }
 
+    /// What an operator can do about it.
+    pub fn todo(self) -> Option<&'static str> {
+        match self {
+            Self::NoSecret => Some(
+                "give the account, or the provider, the secret that the manifest's recipe names",
+            ),
+            Self::NotAllowed => Some("name the provider in `ingress.unverified`"),
+            _ => None,
+        }
+    }
+
     pub fn refusal(self) -> IngressRefusal {
         match self {
             // The channel did nothing wrong; when the secret is there, it may be taken.
