@@ -67,9 +67,9 @@ mod export;
 pub mod exported;
 mod interfaces;
 pub mod logging;
-mod over_http;
 #[cfg(feature = "native")]
 pub mod native;
+mod over_http;
 mod provider;
 pub mod stored;
 #[cfg(feature = "testkit")]

@@ -94,7 +94,9 @@ async fn attachment(api: &Api, token: &str) -> Result<Blob, ApiError> {
     match of_account(api, &attachment, &id).await {
         Ok(blob) => Ok(blob),
         // The provider named something that is not the account's.
-        Err(BlobError::NotFound) => Err(failed("the provider gave a medium that its account has not")),
+        Err(BlobError::NotFound) => Err(failed(
+            "the provider gave a medium that its account has not",
+        )),
         Err(error) => Err(of_blob(&error)),
     }
 }

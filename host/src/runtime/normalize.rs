@@ -33,7 +33,7 @@ use crate::domain::media::{BlobId, NewAttachment};
 use crate::domain::{AccountId, Timestamp};
 use anyport_contract::anyport::provider::{events, model};
 use content::{direction, live_message, sender_kind};
-use limits::{check_batch, check_json, check_id, check_key, check_name, hints};
+use limits::{check_batch, check_id, check_json, check_key, check_name, hints};
 use message::LiveMessage;
 use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
