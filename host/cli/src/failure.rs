@@ -21,6 +21,8 @@ pub mod exit {
     pub const UNKNOWN: u8 = 6;
     /// A send is not settled in the time given.
     pub const PENDING: u8 = 7;
+    /// A version of a provider is kept, and does not run until an operator grants what it asks for.
+    pub const PARKED: u8 = 8;
     pub const INTERRUPTED: u8 = 130;
 }
 
@@ -42,6 +44,8 @@ pub enum Failure {
     Unknown(String),
     /// A send that is not settled yet.
     Pending(String),
+    /// A version of a provider that waits for an operator.
+    Parked(String),
     Interrupted,
     /// Whoever read our output has gone. Not an error.
     OutputClosed,
@@ -100,6 +104,7 @@ impl Failure {
             Self::Failed(_) => exit::FAILED,
             Self::Unknown(_) => exit::UNKNOWN,
             Self::Pending(_) => exit::PENDING,
+            Self::Parked(_) => exit::PARKED,
             Self::Interrupted => exit::INTERRUPTED,
             Self::OutputClosed => exit::OK,
         }
@@ -112,7 +117,8 @@ impl Failure {
             | Self::Foreign(text)
             | Self::Failed(text)
             | Self::Unknown(text)
-            | Self::Pending(text) => text.clone(),
+            | Self::Pending(text)
+            | Self::Parked(text) => text.clone(),
             Self::Refused(refusal) if refusal.error.message.is_empty() => {
                 format!("the host answered {}", refusal.status)
             }
@@ -155,10 +161,11 @@ impl Failure {
         let label = match self {
             Self::Unknown(_) => "unknown:",
             Self::Pending(_) => "pending:",
+            Self::Parked(_) => "parked:",
             _ => "error:",
         };
         let tone = match self {
-            Self::Unknown(_) | Self::Pending(_) => Tone::Warning,
+            Self::Unknown(_) | Self::Pending(_) | Self::Parked(_) => Tone::Warning,
             _ => Tone::Bad,
         };
         output.error_line(&format!(
@@ -193,6 +200,7 @@ impl Failure {
             Self::Failed(_) => "failed",
             Self::Unknown(_) => "send_outcome_unknown",
             Self::Pending(_) => "pending",
+            Self::Parked(_) => "parked",
             Self::Interrupted | Self::OutputClosed => "interrupted",
         };
         json!({"error": {"code": code, "message": self.message()}}).to_string()
@@ -314,6 +322,7 @@ mod tests {
                 exit::UNKNOWN,
             ),
             (Failure::usage("x"), exit::USAGE),
+            (Failure::Parked("x".to_owned()), exit::PARKED),
             (Failure::Interrupted, exit::INTERRUPTED),
             (Failure::OutputClosed, exit::OK),
         ] {
@@ -325,6 +334,7 @@ mod tests {
     fn for_programs_it_is_json_of_one_form() {
         for failure in [
             Failure::usage("a \"quoted\"\nword"),
+            Failure::Parked("it waits".to_owned()),
             refusal(502, "", None),
             Failure::Unreachable(Unreachable {
                 url: "http://localhost:1".to_owned(),

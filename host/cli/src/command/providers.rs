@@ -1,5 +1,6 @@
 //! `anyport providers`.
 
+mod asked;
 mod bench;
 mod new;
 
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 /// A component is compiled before it is answered.
 const COMPILING: Duration = Duration::from_secs(300);
+/// Of a digest; enough to tell the versions of a provider apart.
+const PREFIX_CHARS: usize = 12;
 
 #[derive(Args, Debug)]
 pub struct Providers {
@@ -43,11 +46,18 @@ enum Action {
     Install {
         /// The component (.wasm)
         file: PathBuf,
+        /// Grant by the same act what it asks for beyond what is granted
+        #[arg(long)]
+        approve: bool,
     },
     /// The versions of a provider and what they were granted. Takes the operator's key
-    Show { provider: String },
+    Show {
+        /// Its name: the id of its manifest, as `anyport providers list` has it
+        provider: String,
+    },
     /// Grant what a version asks for beyond what is granted; it becomes current
     Approve {
+        /// Its name: the id of its manifest, as `anyport providers list` has it
         provider: String,
         /// The version's digest, or its beginning
         digest: String,
@@ -57,6 +67,7 @@ enum Action {
     },
     /// Make a version current: new accounts get it, the others move to it
     Current {
+        /// Its name: the id of its manifest, as `anyport providers list` has it
         provider: String,
         /// The version's digest, or its beginning
         digest: String,
@@ -70,6 +81,7 @@ enum Action {
     },
     /// The operator's configuration of a provider, under that of its accounts
     Config {
+        /// Its name: the id of its manifest, as `anyport providers list` has it
         provider: String,
         /// Merge this JSON file into it, key by key (- for standard input); null removes a key
         #[arg(long, value_name = "FILE")]
@@ -94,7 +106,7 @@ impl Providers {
             Action::List => {
                 session.answer(Call::get(&["providers"]), show_list).await?;
             }
-            Action::Install { file } => install(session, file).await?,
+            Action::Install { file, approve } => install(session, file, *approve).await?,
             Action::Show { provider } => {
                 let call = Call::get(&["providers", provider]).admin();
                 session.answer(call, show_versions).await?;
@@ -143,15 +155,44 @@ impl Providers {
     }
 }
 
-async fn install(session: &Session, file: &Path) -> Outcome {
+async fn install(session: &Session, file: &Path, approve: bool) -> Outcome {
     let component = std::fs::read(file)
         .map_err(|error| Failure::local(format!("{} cannot be read: {error}", file.display())))?;
-    let call = Call::new(Method::POST, &["providers"])
+    let mut call = Call::new(Method::POST, &["providers"])
         .with_operator_key()
         .body(component.into(), "application/wasm")
         .host_waits(COMPILING);
-    session.answer(call, show_installed).await?;
-    Ok(())
+    if approve {
+        call = call.query("approve", "true");
+    }
+    let answer = session.api.call(call).await?;
+    let installed = answer.value()?;
+    let parked = parked(&installed);
+    if parked.is_none() || session.output.json() {
+        session.show(&answer, show_installed)?;
+    }
+    match parked {
+        None => Ok(()),
+        Some(why) => Err(Failure::Parked(why)),
+    }
+}
+
+/// What to tell of a version that was taken and does not run; none: it runs.
+fn parked(installed: &Value) -> Option<String> {
+    let beyond = installed.get("parked").filter(|it| it.is_object())?;
+    let provider = text(installed, "provider");
+    Some(format!(
+        "{provider} {} is kept and does NOT run: it asks for more than was granted: {}. \
+         Grant it: anyport providers approve {provider} {}",
+        text(installed, "version"),
+        asked::in_words(beyond),
+        prefix(text(installed, "digest"))
+    ))
+}
+
+/// A digest's beginning, as the commands take it.
+fn prefix(digest: &str) -> &str {
+    digest.get(..PREFIX_CHARS).unwrap_or(digest)
 }
 
 /// The one version whose digest begins so.
@@ -194,12 +235,21 @@ fn show_versions(output: &Output, versions: &Value) -> Outcome {
     show_json(output, &versions["granted"])?;
     for version in list(&versions["versions"]) {
         if version["beyond"].is_object() {
-            let name = printable(text(version, "version"));
-            output.line(&format!("\nVersion {name} asks for more"))?;
+            output.line("")?;
+            output.line(&printable(&asks_for_more(version)))?;
             show_json(output, &version["beyond"])?;
         }
     }
     Ok(())
+}
+
+/// Several versions may have the same number: the digest says which.
+fn asks_for_more(version: &Value) -> String {
+    format!(
+        "Version {} ({}) asks for more",
+        text(version, "version"),
+        prefix(text(version, "digest"))
+    )
 }
 
 fn show_moved(output: &Output, moved: &Value) -> Outcome {
@@ -271,4 +321,51 @@ fn show_list(output: &Output, providers: &Value) -> Outcome {
         output.note(&output.paint_error(Tone::Warning, &line));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f809";
+
+    #[test]
+    fn what_is_parked_does_not_run_however_often_it_was_installed() {
+        let answer = |unchanged: bool| {
+            json!({
+                "provider": "vv", "version": "0.1.0", "digest": DIGEST, "accounts": 0,
+                "unchanged": unchanged, "parked": {"imports": ["http"]},
+            })
+        };
+        for unchanged in [false, true] {
+            assert_eq!(
+                parked(&answer(unchanged)).unwrap(),
+                "vv 0.1.0 is kept and does NOT run: it asks for more than was granted: imports http. \
+                 Grant it: anyport providers approve vv 1a2b3c4d5e6f"
+            );
+        }
+        let mut runs = answer(true);
+        runs.as_object_mut().unwrap().remove("parked");
+        assert_eq!(parked(&runs), None);
+    }
+
+    #[test]
+    fn what_asks_for_more_is_named_by_its_digest() {
+        let version = json!({"version": "0.1.0", "digest": DIGEST});
+        assert_eq!(
+            asks_for_more(&version),
+            "Version 0.1.0 (1a2b3c4d5e6f) asks for more"
+        );
+    }
+
+    #[test]
+    fn every_argument_has_its_help() {
+        let command = Providers::augment_args(clap::Command::new("providers"));
+        for action in command.get_subcommands() {
+            for argument in action.get_arguments() {
+                let (of, name) = (action.get_name(), argument.get_id());
+                assert!(argument.get_help().is_some(), "{of}: {name} has no help");
+            }
+        }
+    }
 }
