@@ -1,11 +1,14 @@
-//! Embeds what `anyport providers new` writes: the template, the SDK and the contract, as they are
-//! in this tree.
+//! Embeds what `anyport providers new` writes: the template, the SDK, the contract and what
+//! authors read, as they are in this tree.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// What the SDK takes from the workspace, and so must stand in the vendored one.
 const INHERITED: [&str; 5] = ["hmac", "serde", "serde_json", "sha2", "wit-bindgen"];
+
+/// What the project, and the hints of `anyport providers check`, name.
+const DOCS: [&str; 3] = ["adding-a-provider.md", "capabilities.md", "manifest.md"];
 
 fn main() {
     let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
@@ -25,6 +28,11 @@ fn main() {
     let manifest = root.join("sdk/Cargo.toml");
     println!("cargo::rerun-if-changed={}", manifest.display());
     files.push(("vendor/anyport/sdk/Cargo.toml".to_owned(), manifest));
+    for name in DOCS {
+        let path = root.join("docs").join(name);
+        println!("cargo::rerun-if-changed={}", path.display());
+        files.push((format!("vendor/anyport/docs/{name}"), path));
+    }
     files.sort();
 
     let mut text = String::from("pub const FILES: &[(&str, &str)] = &[\n");

@@ -1,5 +1,6 @@
-//! `anyport providers new`: a project of one's own, outside the host's repository. It has the SDK
-//! and the contract in it, so that it needs nothing but a compiler and the registry of crates.
+//! `anyport providers new`: a project of one's own, outside the host's repository. It has the SDK,
+//! the contract and their documentation in it, so that it needs nothing but a compiler and the
+//! registry of crates.
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -205,7 +206,8 @@ mod tests {
     fn nothing_is_left_open() {
         for (file, text) in FILES {
             let (file, text) = made(file, text, "my-channel");
-            if !file.starts_with("vendor/anyport/sdk/src") {
+            let as_it_is = ["vendor/anyport/sdk/src", "vendor/anyport/docs"];
+            if !as_it_is.iter().any(|folder| file.starts_with(folder)) {
                 assert!(!text.contains("{{"), "{file}: {text}");
             }
             assert!(!file.ends_with(".in"), "{file}");
@@ -213,6 +215,23 @@ mod tests {
         assert_eq!(type_name("my-channel"), "MyChannel");
         assert_eq!(type_name("message"), "MessageChannel");
         assert_eq!(title("my-channel"), "My Channel");
+    }
+
+    /// What a project says is in its vendored folder is there.
+    #[test]
+    fn what_is_named_is_there() {
+        let names: Vec<&str> = FILES.iter().map(|(file, _)| *file).collect();
+        let mut named = 0;
+        for (_, text) in FILES.iter().filter(|(file, _)| file.ends_with(".in")) {
+            for part in text.split("vendor/anyport/docs/").skip(1) {
+                let end = part.find(|one: char| !(one.is_alphanumeric() || "-.".contains(one)));
+                let page = part[..end.unwrap_or(part.len())].trim_end_matches('.');
+                let file = format!("vendor/anyport/docs/{page}");
+                assert!(page.is_empty() || names.contains(&&*file), "no {file}");
+                named += 1;
+            }
+        }
+        assert!(named >= 2, "the template names no page");
     }
 
     #[test]
