@@ -45,6 +45,14 @@ pub struct Descriptor {
     pub reads_state_versions: Vec<u32>,
 }
 
+/// A component in which everything is right that can be known without running it.
+pub struct Unasked {
+    digest: String,
+    manifest: Manifest,
+    limits: Limits,
+    loaded: Loaded,
+}
+
 pub(super) struct Loaded {
     pub pre: InstancePre<GuestState>,
     pub lifecycle: guest::lifecycle::GuestIndices,
@@ -85,6 +93,14 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T, Refusal> {
 impl Engine {
     /// Compiles and checks. Takes as long as compiling does; call it where that disturbs nobody.
     pub fn check(&self, bytes: &[u8]) -> Result<Provider, Refusal> {
+        let provider = self.describe(self.prepare(bytes)?)?;
+        check_features(&provider.descriptor, &provider.loaded.exports)?;
+        check_ingress(provider.loaded.ingress.is_some(), &provider.manifest)?;
+        Ok(provider)
+    }
+
+    /// The first half of [`Engine::check`], which takes so long.
+    pub fn prepare(&self, bytes: &[u8]) -> Result<Unasked, Refusal> {
         let manifest = read_manifest(bytes)?;
         let digest = digest_of(bytes);
         let component = self.component(bytes, &digest).map_err(|error| {
@@ -104,6 +120,22 @@ impl Engine {
             self.settings.limits,
             self.settings.ceiling,
         );
+        Ok(Unasked {
+            digest,
+            manifest,
+            limits,
+            loaded,
+        })
+    }
+
+    /// Runs it and asks what it is. Whether that fits together is for [`Engine::check`] alone.
+    pub fn describe(&self, unasked: Unasked) -> Result<Provider, Refusal> {
+        let Unasked {
+            digest,
+            manifest,
+            limits,
+            loaded,
+        } = unasked;
         let mut instance = Instance::new(&loaded, &limits)
             .map_err(|fault| Refusal(format!("the component cannot run: {}", fault.message)))?;
         instance
@@ -117,13 +149,10 @@ impl Engine {
             );
             Refusal(format!("`describe` failed: {}", fault.message))
         })?;
-        let descriptor = convert_descriptor(described)?;
-        check_features(&descriptor, &loaded.exports)?;
-        check_ingress(loaded.ingress.is_some(), &manifest)?;
         Ok(Provider {
             digest,
             manifest: Arc::new(manifest),
-            descriptor,
+            descriptor: convert_descriptor(described)?,
             limits,
             loaded,
         })
@@ -178,7 +207,17 @@ pub fn read_manifest(bytes: &[u8]) -> Result<Manifest, Refusal> {
     Ok(manifest)
 }
 
-fn check_manifest(manifest: &Manifest) -> Result<(), Refusal> {
+/// A version such as 0.1.0. The error is for people: the parser's own is not.
+fn version(key: &str, text: &str) -> Result<semver::Version, Refusal> {
+    semver::Version::parse(text).map_err(|_| {
+        Refusal(format!(
+            "the manifest's {key} `{text}` is wrong: it is three numbers with points, such as 0.1.0"
+        ))
+    })
+}
+
+/// The rules that no type holds.
+pub(super) fn check_manifest(manifest: &Manifest) -> Result<(), Refusal> {
     for name in std::iter::once(&manifest.id).chain(&manifest.aliases) {
         let fits = !name.is_empty()
             && name.len() <= 64
@@ -191,18 +230,8 @@ fn check_manifest(manifest: &Manifest) -> Result<(), Refusal> {
             ));
         }
     }
-    if let Err(error) = semver::Version::parse(&manifest.version) {
-        return refuse(format!(
-            "the manifest's version `{}` is wrong: {error}",
-            manifest.version
-        ));
-    }
-    let contract = semver::Version::parse(&manifest.contract).map_err(|error| {
-        Refusal(format!(
-            "the manifest's contract `{}` is wrong: {error}",
-            manifest.contract
-        ))
-    })?;
+    version("version", &manifest.version)?;
+    let contract = version("contract", &manifest.contract)?;
     if (contract.major, contract.minor) != CONTRACT {
         return refuse(format!(
             "the manifest is for anyport:provider {contract}, this host serves {}.{}",

@@ -1,8 +1,9 @@
 //! What is wrong with a component, all of it and with how to mend it, as far as that can be read
 //! from its bytes. For authors; whether a host takes it decides [`check`](super::check) alone.
 
-use super::check::{CONTRACT, LIFECYCLE, REACTOR, SECTION, read_manifest};
+use super::check::{CONTRACT, LIFECYCLE, REACTOR, SECTION, check_manifest, read_manifest};
 use super::imports::{OFFERED, TYPES_ONLY};
+use crate::domain::capability::Interface;
 use crate::domain::manifest::Manifest;
 use std::collections::BTreeSet;
 use wasmparser::{Parser, Payload};
@@ -20,6 +21,11 @@ const WASI: [&str; 6] = [
 ];
 const BUILD: &str = "build it by `cargo build --target wasm32-wasip2 --release`; the component lies in \
                      target/wasm32-wasip2/release";
+
+/// Where a project has the page of the manifest's keys: `anyport providers new` puts it there.
+pub const KEYS: &str = "vendor/anyport/docs/manifest.md has every key";
+/// What every provider exports, and what it may beside the interfaces of features.
+const EXPORTED: [&str; 4] = ["lifecycle", "reactor", "sign-in", "ingress"];
 
 /// One thing that a host would refuse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,13 +153,79 @@ fn explain_manifest(bytes: &[u8], names: &Names, explained: &mut Explained) {
             explained.complain("manifest", what, todo);
         }
         Ok(manifest) => {
-            explained.manifest = Some(manifest);
-            if let Err(refusal) = read_manifest(bytes) {
-                let todo = "correct provider.toml; docs/manifest.md has every key";
+            for name in &manifest.imports {
+                if !OFFERED.contains(&name.as_str()) {
+                    let (what, todo) = unknown_import(name);
+                    explained.complain("manifest", what, todo);
+                }
+            }
+            // What is told already is left out of what is looked at for the rest.
+            let mut rest = manifest.clone();
+            rest.imports.retain(|name| OFFERED.contains(&name.as_str()));
+            let checked = match rest.imports.len() == manifest.imports.len() {
+                true => read_manifest(bytes).map(drop),
+                false => check_manifest(&rest),
+            };
+            if let Err(refusal) = checked {
+                let todo = format!("correct provider.toml; {KEYS}");
                 explained.complain("manifest", refusal.0, todo);
             }
+            explained.manifest = Some(manifest);
         }
     }
+}
+
+/// A name in `imports` that no host takes there, and what was perhaps meant.
+fn unknown_import(name: &str) -> (String, String) {
+    let features = Interface::ALL.map(Interface::as_str);
+    if EXPORTED.contains(&name) || features.contains(&name) {
+        return (
+            format!("the manifest asks for `{name}`: that is exported, not imported"),
+            format!(
+                "take it out of `imports`; what the component exports stands after the colon of \
+                 `anyport_sdk::export!`, here `{}`",
+                trait_of(name)
+            ),
+        );
+    }
+    if name == "crypto" {
+        return (
+            "the manifest asks for `crypto`, which is not served yet".to_owned(),
+            "take it out of `imports`; until then crates do it, inside the component".to_owned(),
+        );
+    }
+    if TYPES_ONLY.contains(&name) {
+        return (
+            format!("the manifest asks for `{name}`, which has no functions to grant"),
+            "take it out of `imports`".to_owned(),
+        );
+    }
+    let todo = match nearest(name, OFFERED.iter().copied()) {
+        Some(known) => format!("`{known}` was perhaps meant"),
+        None => format!("take it out of `imports`; there are {}", OFFERED.join(", ")),
+    };
+    (
+        format!("the manifest asks for anyport:provider/{name}, which this host does not offer"),
+        todo,
+    )
+}
+
+/// What a name with a slip was to be.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len().max(3) / 3)
+        .map(|(_, known)| known)
+}
+
+/// `conversation-labels` → `ConversationLabels`, as the SDK calls it.
+pub fn trait_of(interface: &str) -> String {
+    let capital = |word: &str| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_ascii_uppercase() + rest
+    };
+    interface.split('-').map(capital).collect()
 }
 
 /// The line, and the key that was perhaps meant.
@@ -172,11 +244,11 @@ fn wrong_toml(text: &str, error: &toml::de::Error) -> (String, String) {
         .min()
         .filter(|(distance, known)| unknown && *distance <= known.len().max(3) / 2);
     let todo = match nearest {
-        Some((_, known)) => format!("`{known}` was perhaps meant; docs/manifest.md has every key"),
+        Some((_, known)) => format!("`{known}` was perhaps meant; {KEYS}"),
         None if message.starts_with("missing field") => {
-            format!("add `{found} = …` to provider.toml; docs/manifest.md has every key")
+            format!("add `{found} = …` to provider.toml; {KEYS}")
         }
-        None => "correct provider.toml; docs/manifest.md has every key".to_owned(),
+        None => format!("correct provider.toml; {KEYS}"),
     };
     (
         format!("provider.toml{at}: {}", message.replace('\n', " ")),
@@ -249,14 +321,20 @@ fn explain_imports(names: &Names, explained: &mut Explained) {
         .cloned()
         .collect();
     for name in missing {
-        explained.complain(
-            "imports",
-            format!("the component imports `{name}`, which this anyport does not offer"),
-            format!(
-                "do not call `{name}`, or use an anyport that offers it; this one offers {}",
-                OFFERED.join(", ")
+        let (what, todo) = match name.as_str() {
+            "crypto" => (
+                "the component imports `crypto`, which is not served yet".to_owned(),
+                "until then crates do it, inside the component".to_owned(),
             ),
-        );
+            _ => (
+                format!("the component imports `{name}`, which this anyport does not offer"),
+                format!(
+                    "do not call `{name}`, or use an anyport that offers it; this one offers {}",
+                    OFFERED.join(", ")
+                ),
+            ),
+        };
+        explained.complain("imports", what, todo);
     }
     let Some(manifest) = &explained.manifest else {
         return;
@@ -271,9 +349,11 @@ fn explain_imports(names: &Names, explained: &mut Explained) {
     if beyond.is_empty() {
         return;
     }
+    // No name that a host would refuse again.
     let all: Vec<String> = manifest
         .imports
         .iter()
+        .filter(offered)
         .chain(&beyond)
         .map(|name| format!("\"{name}\""))
         .collect();
@@ -299,8 +379,30 @@ fn explain_exports(names: &Names, explained: &mut Explained) {
             explained.complain(
                 "exports",
                 format!("the component does not export `{interface}`, which every provider does"),
-                "implement `anyport_sdk::Provider` and write `anyport_sdk::export!(Name: Messaging);`",
+                "implement `anyport_sdk::Provider` and write `anyport_sdk::export!(Name: SignIn, Messaging);`",
             );
         }
     }
+    let Some(manifest) = &explained.manifest else {
+        return;
+    };
+    match (explained.exports.contains("ingress"), manifest.ingress.is_empty()) {
+        (false, false) => explained.complain(
+            "exports",
+            "the manifest has ingress routes, and the component does not export `ingress`",
+            "implement `Ingress` and write it after the colon of `anyport_sdk::export!`, or take [[ingress]] \
+             out of provider.toml",
+        ),
+        (true, true) => explained.complain(
+            "exports",
+            "the component exports `ingress`, and its manifest has no ingress route",
+            "write an [[ingress]] with `route` and `verify` into provider.toml, or take `Ingress` out of \
+             `anyport_sdk::export!`",
+        ),
+        _ => {}
+    }
 }
+
+#[cfg(test)]
+#[path = "explain/tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! An author's way, as docs/adding-a-provider.md has it: its commands are typed one after the
 //! other, in a folder outside of this repository's workspace; and every refusal it shows is made.
 
-use super::support::{binary, parse};
+use super::support::{Host, binary, parse};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -273,10 +273,101 @@ const BROKEN: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         "src/lib.rs",
+        "{\"max-chars\": MAX_CHARS}",
+        "{\"max-char\": MAX_CHARS}",
+        "check",
+        "`send.text` has no limit `max-char`",
+    ),
+    (
+        "src/lib.rs",
+        "Parrot: SignIn, Messaging",
+        "Parrot: Messaging",
+        "check",
+        "it does not export `sign-in`: no account of it can be used",
+    ),
+    (
+        "provider.toml",
+        "host = \"config:/server\"",
+        "host = \"config:server\"",
+        "check",
+        "`config:server` is no pointer into the configuration",
+    ),
+    (
+        "provider.toml",
+        "host = \"config:/server\"",
+        "host = \"https://localhost\"",
+        "check",
+        "`https://localhost` is no host: a host has no scheme and no path",
+    ),
+    (
+        "provider.toml",
+        "port = \"config:/port\"",
+        "port = \"config:/prt\"",
+        "check",
+        "`config:/prt` leads to a property that the schema of the configuration does not have",
+    ),
+    (
+        "provider.toml",
+        "transports = [\"tcp\"]",
+        "transports = [\"http\"]",
+        "check",
+        "it calls `connections`, and its manifest has no [[egress]] with tcp or tls",
+    ),
+    (
+        "provider.toml",
+        "reveal = [\"password\"]",
+        "reveal = [\"password\"]\n[[secrets.placements]]\nsecret = \"password\"\nplace = \"header\"\nname = \"a\"\nhosts = [\"api.example.org\"]",
+        "check",
+        "the secret `password` may go to api.example.org over https, and no [[egress]] leads there",
+    ),
+    (
+        "provider.toml",
+        "[secrets]",
+        "[[ingress]]\nroute = \"a\"\nverify = { kind = \"none\" }\n[secrets]",
+        "check",
+        "the manifest has ingress routes, and the component does not export `ingress`",
+    ),
+    (
+        "provider.toml",
+        "[secrets]",
+        "[limits]\nmemory-bytes = 268435456\n[secrets]",
+        "check",
+        "memory-bytes = 268435456 is more than a host gives",
+    ),
+    (
+        "provider.toml",
+        "\"timers\", ",
+        "\"timers\", \"htpp\", ",
+        "check",
+        "the manifest asks for anyport:provider/htpp, which this host does not offer",
+    ),
+    (
+        "provider.toml",
+        "contract = \"0.1.0\"",
+        "contract = \"1\"",
+        "check",
+        "the manifest's contract `1` is wrong: it is three numbers with points, such as 0.1.0",
+    ),
+    (
+        "src/lib.rs",
+        "type Snapshot = Memory;",
+        "type Snapshot = Memory;\n    const STATE_VERSION: u32 = 2;\n    const READS_STATE_VERSIONS: &'static [u32] = &[1];",
+        "check",
+        "it writes state version 2 and reads 1",
+    ),
+    (
+        "src/lib.rs",
+        "Descriptor::new(\"Parrot\")",
+        "Descriptor::new(None::<String>.expect(\"a title\"))",
+        "check",
+        "`describe` failed: it panicked at src/lib.rs:",
+    ),
+    (
+        "src/lib.rs",
         "let open = start.keep(MAIN);",
         "let open = start.keep(MAIN); assert!(open, \"no connection\");",
         "test",
-        "start: the turn failed: it panicked or reached unreachable code",
+        "start: the turn failed: it panicked at src/lib.rs:",
     ),
     (
         "src/lib.rs",
@@ -321,11 +412,11 @@ fn what_is_wrong_is_said_and_how_to_mend_it() {
         let ran = anyport(&arguments, project.folder.path());
         let text = said(&ran);
         assert!(text.contains(message), "no {message:?} in {text}");
-        // A feature that nobody knows is no reason to refuse.
-        let code = if message.contains("does not know") {
-            0
-        } else {
-            5
+        // A feature or limit that nobody knows is no reason to refuse.
+        let shown_only = ["does not know", "has no limit"];
+        let code = match shown_only.iter().any(|phrase| message.contains(phrase)) {
+            true => 0,
+            false => 5,
         };
         assert_eq!(ran.status.code(), Some(code), "{text}");
         assert!(
@@ -349,6 +440,126 @@ fn what_is_wrong_is_said_and_how_to_mend_it() {
     }
 }
 
+/// It asks its channel who it is, over HTTP.
+const ASKING: &str = r#"
+use anyport_sdk::lifecycle::Descriptor;
+use anyport_sdk::*;
+anyport_sdk::manifest!("../provider.toml");
+anyport_sdk::export!(Asking: SignIn);
+pub struct Asking;
+impl Provider for Asking {
+    type Config = serde_json::Value;
+    type Snapshot = ();
+    fn describe() -> Descriptor { Descriptor::new("Asking").sign_in("token", "A token") }
+    fn start(_: &mut Start<Self>) -> Result<Self> {
+        http::submit("me", &http_types::Request::get("https://localhost/me"));
+        Ok(Self)
+    }
+    fn snapshot(&self) -> Result { Ok(()) }
+}
+impl SignIn for Asking {
+    fn begin(&mut self, request: String, _: String, _: Vec<sign_in::Answer>) -> Result {
+        replies::done(&request);
+        Ok(())
+    }
+}
+"#;
+
+/// `test` tells what it did not try.
+#[test]
+fn what_no_script_answers_is_told() {
+    let _one = one_at_a_time();
+    let project = Project::new();
+    let manifest = std::fs::read_to_string(project.path("provider.toml")).unwrap();
+    let asking = manifest
+        .replace("\"timers\", \"connections\", \"secrets\",", "\"http\",")
+        .replace("host = \"config:/server\"", "host = \"localhost\"")
+        .replace("port = \"config:/port\"", "port = 443")
+        .replace("transports = [\"tcp\"]", "transports = [\"https\"]");
+    std::fs::write(project.path("provider.toml"), asking).unwrap();
+    let parrot = std::fs::read_to_string(project.path("src/lib.rs")).unwrap();
+    let component = project.with("src/lib.rs", &parrot, ASKING);
+    let ran = anyport(
+        &["providers", "test", component.to_str().unwrap()],
+        project.folder.path(),
+    );
+    let text = said(&ran);
+    assert_eq!(ran.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains(
+            "note     http: what it asked for over HTTP (1 request) was not answered: a script cannot yet"
+        ),
+        "{text}"
+    );
+}
+
+/// A version that asks for more than was granted does not run, and whoever installs it is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_waits_for_its_grant() {
+    let built = tokio::task::spawn_blocking(|| {
+        let _one = one_at_a_time();
+        let project = Project::new();
+        let first = project.with(
+            "provider.toml",
+            "version = \"0.1.0\"",
+            "version = \"0.1.1\"",
+        );
+        let first = std::fs::read(first).unwrap();
+        let names = "names = [\"password\"]";
+        let more = project.with("provider.toml", names, "names = [\"password\", \"more\"]");
+        (project, first, std::fs::read(more).unwrap())
+    });
+    let (project, first, more) = built.await.unwrap();
+    let folder = project.folder.path();
+    let [first, more] = [("first.wasm", first), ("more.wasm", more)].map(|(name, bytes)| {
+        std::fs::write(folder.join(name), bytes).unwrap();
+        folder.join(name).to_str().unwrap().to_owned()
+    });
+    let host = Host::start().await;
+    host.run(&["providers", "install", &first]).await.expect(0);
+
+    let mut prefix = String::new();
+    for _ in ["first", "again"] {
+        let parked = host.run(&["providers", "install", &more]).await.expect(8);
+        let (said, grant) = parked.err.split_once("Grant it: ").unwrap();
+        assert_eq!(
+            said,
+            "parked: parrot 0.1.0 is kept and does NOT run: it asks for more than was granted: secrets more. "
+        );
+        let digest = grant.strip_prefix("anyport providers approve parrot ");
+        prefix = digest.unwrap().trim().to_owned();
+        assert_eq!(parked.out, "");
+    }
+    let json = ["providers", "install", &more, "--json"];
+    let parked = host.run(&json).await.expect(8);
+    let data = &parked.json()["data"];
+    assert_eq!(data["parked"]["secrets"][0], "more", "{data:#}");
+    assert_eq!(parked.error()["code"], "parked");
+    let shown = host
+        .run(&["providers", "show", "parrot"])
+        .await
+        .expect(0)
+        .out;
+    let line = format!("Version 0.1.0 ({prefix}) asks for more");
+    assert!(shown.contains(&line), "no {line:?} in {shown}");
+
+    let granted = ["providers", "install", &more, "--approve"];
+    let granted = host.run(&granted).await.expect(0).out;
+    assert!(
+        granted.starts_with("parrot 0.1.0 is installed"),
+        "{granted}"
+    );
+    let shown = host
+        .run(&["providers", "show", "parrot"])
+        .await
+        .expect(0)
+        .out;
+    assert!(!shown.contains("asks for more"), "{shown}");
+    host.run(&["providers", "approve", "parrot", &prefix])
+        .await
+        .expect(0);
+}
+
 /// A provider of every interface that a client calls; `ingress` needs routes in its manifest.
 const EVERYTHING: &str = r#"
 use anyport_sdk::lifecycle::Descriptor;
@@ -360,7 +571,12 @@ pub struct All;
 impl Provider for All {
     type Config = serde_json::Value;
     type Snapshot = ();
-    fn describe() -> Descriptor { Descriptor::new("All").sign_in("password", "Nothing") }
+    fn describe() -> Descriptor {
+        Descriptor::new("All").sign_in("password", "Nothing").config(serde_json::json!({
+            "type": "object",
+            "properties": {"server": {"type": "string"}, "port": {"type": "integer"}},
+        }))
+    }
     fn start(_: &mut Start<Self>) -> Result<Self> { Ok(Self) }
     fn snapshot(&self) -> Result { Ok(()) }
 }

@@ -1,9 +1,10 @@
 //! Would a host take this component, and if not, what is to be mended?
 
-use super::engine;
+use super::{engine, manifest};
 use crate::domain::capability;
+use crate::domain::manifest::Resume;
 use crate::runtime::Provider;
-use crate::runtime::explain::{Explained, explain};
+use crate::runtime::explain::{Explained, explain, nearest, trait_of};
 use anyport_cli::{Report, Severity};
 use serde_json::{Value, json};
 
@@ -11,7 +12,9 @@ use serde_json::{Value, json};
 const LIMIT_BYTES: usize = 64 * 1024 * 1024;
 /// A provider in Rust that is built for release has some 100 to 500 KiB.
 const LARGE_BYTES: usize = 4 * 1024 * 1024;
-const SECRET: &str = "x-anyport-secret";
+pub(super) const SECRET: &str = "x-anyport-secret";
+/// Where a project has the page of features and limits.
+const NAMES: &str = "vendor/anyport/docs/capabilities.md has the names";
 
 /// The provider, if a host would run it.
 pub fn check(bytes: &[u8]) -> (Report, Option<Provider>) {
@@ -25,34 +28,54 @@ pub fn check(bytes: &[u8]) -> (Report, Option<Provider>) {
             complaint.todo.as_str(),
         );
     }
+    let cannot_run = report.problems() > 0;
     if let Some(manifest) = &explained.manifest {
         report.provider = json!({"id": manifest.id, "version": manifest.version});
+        manifest::check(manifest, &explained.imports, &mut report);
     }
-    if report.problems() > 0 {
+    if cannot_run {
         return (report, None);
     }
-    let checked = engine().and_then(|engine| {
-        let checked = engine.check(bytes);
-        checked.map_err(|refusal| refusal.0)
-    });
-    let provider = match checked {
-        Ok(provider) => provider,
-        Err(refusal) => {
-            report.problem(
-                "host",
-                refusal,
-                "docs/adding-a-provider.md shows what each refusal comes from",
-            );
-            return (report, None);
-        }
+    let Some(provider) = describe(bytes, &mut report) else {
+        return (report, None);
     };
     tell(&provider, &explained, &mut report);
     imports(&provider, &explained, &mut report);
     schema(&provider, &mut report);
     features(&provider, &explained, &mut report);
     sign_in(&provider, &explained, &mut report);
+    state(&provider, &mut report);
     let runs = report.problems() == 0;
     (report, runs.then_some(provider))
+}
+
+/// What it says it is; none: it cannot.
+fn describe(bytes: &[u8], report: &mut Report) -> Option<Provider> {
+    let engine = match engine() {
+        Ok(engine) => engine,
+        Err(why) => {
+            report.problem("host", why, "check on another machine");
+            return None;
+        }
+    };
+    let unasked = match engine.prepare(bytes) {
+        Ok(unasked) => unasked,
+        Err(refusal) => {
+            let todo = "build it anew, against the contract and the SDK of this anyport: `anyport providers \
+                        new` writes them, as vendor/anyport";
+            report.problem("host", refusal.0, todo);
+            return None;
+        }
+    };
+    match engine.describe(unasked) {
+        Ok(provider) => Some(provider),
+        Err(refusal) => {
+            let todo = "`describe` is asked before there is an account: it asks nothing of the host, does not \
+                        panic, and gives JSON where the contract says JSON";
+            report.problem("describe", refusal.0, todo);
+            None
+        }
+    }
 }
 
 fn size(bytes: &[u8], report: &mut Report) {
@@ -156,6 +179,7 @@ fn schema(provider: &Provider, report: &mut Report) {
     if report.problems() == before {
         report.ok("config-schema", "it is a JSON Schema");
     }
+    manifest::pointers(&provider.manifest, schema, report);
 }
 
 fn names(provider: &Provider) -> impl Iterator<Item = &str> {
@@ -177,7 +201,8 @@ fn features(provider: &Provider, explained: &Explained, report: &mut Report) {
                     interface.as_str()
                 ),
                 format!(
-                    "export it (`anyport_sdk::export!(…: {})`), or do not name the feature",
+                    "implement `{}` and write it after the colon of `anyport_sdk::export!`, or do not name \
+                     the feature",
                     trait_of(interface.as_str())
                 ),
             ),
@@ -188,17 +213,18 @@ fn features(provider: &Provider, explained: &Explained, report: &mut Report) {
                     "features",
                     Severity::Warning,
                     format!("`describe` names `{name}`, which this anyport does not know; it is shown to clients and never called"),
-                    nearest(name, known),
+                    match nearest(name, known) {
+                        Some(known) => format!("`{known}` was perhaps meant; {NAMES}"),
+                        None => format!("{NAMES}; what only this channel has is a `command.<name>`"),
+                    },
                 );
             }
         }
         if let Err(rule) = capability::check_limits(name, limits.as_ref()) {
-            report.problem(
-                "features",
-                rule,
-                "docs/capabilities.md has the limits and their values",
-            );
+            let todo = "give it such a value; vendor/anyport/docs/capabilities.md has the limits";
+            report.problem("features", rule, todo);
         }
+        unknown_limits(name, limits.as_ref(), report);
     }
     for interface in capability::Interface::ALL.map(capability::Interface::as_str) {
         let named = names(provider)
@@ -209,7 +235,7 @@ fn features(provider: &Provider, explained: &Explained, report: &mut Report) {
                 "features",
                 Severity::Warning,
                 format!("it exports `{interface}`, and `describe` names no feature of it: it is never called"),
-                "name what it can do; docs/capabilities.md has the names",
+                format!("name what it can do; {NAMES}"),
             );
         }
     }
@@ -222,45 +248,115 @@ fn sign_in(provider: &Provider, explained: &Explained, report: &mut Report) {
     let exported = explained.exports.contains("sign-in");
     let methods = &provider.descriptor.sign_in_methods;
     match (exported, methods.is_empty()) {
-        (false, false) => report.problem(
+        // An account's first instance starts when somebody begins to sign in.
+        (false, _) => report.problem(
             "sign-in",
-            "`describe` names ways to sign in, and the component does not export `sign-in`",
-            "export it (`anyport_sdk::export!(…: SignIn)`), or do not name them",
+            "it does not export `sign-in`: no account of it can be used",
+            "implement `SignIn` and write it after the colon of `anyport_sdk::export!`; where the configuration \
+             has the token, `begin` asks the channel who we are",
         ),
         (true, true) => report.problem(
             "sign-in",
             "it exports `sign-in`, and `describe` names no way to: nobody can sign in",
-            "name at least one method",
+            "name at least one: `.sign_in(\"token\", \"…\")`",
         ),
         (true, false) => {
             let names: Vec<&str> = methods.iter().map(|(name, _, _)| name.as_str()).collect();
             report.ok("sign-in", names.join(", "));
         }
-        (false, true) => {}
     }
 }
 
-/// `conversation-labels` → `ConversationLabels`, as the SDK calls it.
-fn trait_of(interface: &str) -> String {
-    let capital = |word: &str| {
-        let (first, rest) = word.split_at(word.len().min(1));
-        first.to_ascii_uppercase() + rest
+/// Limits of a feature that nobody reads: of the channel's own kind, or a slip.
+fn unknown_limits(feature: &str, limits: Option<&Value>, report: &mut Report) {
+    let Some(known) = capability::KNOWN.iter().find(|it| it.name == feature) else {
+        return;
     };
-    interface.split('-').map(capital).collect()
+    let given = limits.and_then(Value::as_object);
+    for limit in given.into_iter().flat_map(|given| given.keys()) {
+        let names = || known.limits.iter().map(|limit| limit.name);
+        if names().any(|name| name == limit) {
+            continue;
+        }
+        let (severity, todo) = match nearest(limit, names()) {
+            Some(name) => (
+                Severity::Warning,
+                format!("`{name}` was perhaps meant; {NAMES}"),
+            ),
+            None => (Severity::Note, NAMES.to_owned()),
+        };
+        report.add(
+            "features",
+            severity,
+            format!("`{feature}` has no limit `{limit}`; it is shown to clients and never checked"),
+            todo,
+        );
+    }
 }
 
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let nearest = known
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .min()
-        .filter(|(distance, known)| *distance <= known.len() / 3);
-    match nearest {
-        Some((_, known)) => {
-            format!("`{known}` was perhaps meant; docs/capabilities.md has the names")
-        }
-        None => {
-            "docs/capabilities.md has the names; what only this channel has is a `command.<name>`"
-                .to_owned()
-        }
+/// What an instance hands over, the next one of the same version reads.
+fn state(provider: &Provider, report: &mut Report) {
+    let descriptor = &provider.descriptor;
+    let by_snapshot = provider.manifest.resume == Resume::Snapshot;
+    if let Some(said) = unread(descriptor.state_version, &descriptor.reads_state_versions)
+        && by_snapshot
+    {
+        report.problem(
+            "state",
+            said,
+            "put STATE_VERSION into READS_STATE_VERSIONS: what is handed over is dropped otherwise",
+        );
+    }
+}
+
+fn unread(writes: u32, reads: &[u32]) -> Option<String> {
+    if reads.contains(&writes) {
+        return None;
+    }
+    let list: Vec<String> = reads.iter().map(u32::to_string).collect();
+    let list = match list.is_empty() {
+        true => "none".to_owned(),
+        false => list.join(", "),
+    };
+    Some(format!("it writes state version {writes} and reads {list}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_version_that_is_not_read() {
+        assert_eq!(unread(1, &[1]), None);
+        assert_eq!(unread(2, &[2, 1]), None);
+        let text = unread(2, &[1]).unwrap();
+        assert_eq!(text, "it writes state version 2 and reads 1");
+        let text = unread(2, &[]).unwrap();
+        assert_eq!(text, "it writes state version 2 and reads none");
+    }
+
+    #[test]
+    fn a_limit_with_a_slip_in_its_name() {
+        let said = |feature: &str, limits: Value| {
+            let mut report = Report::default();
+            unknown_limits(feature, Some(&limits), &mut report);
+            report.findings
+        };
+        assert_eq!(said("send.text", json!({"max-chars": 1})), []);
+        assert_eq!(said("command.dance", json!({"input": {}})), []);
+        let found = said("send.text", json!({"max-char": 1}));
+        assert_eq!(found[0].severity, Severity::Warning);
+        assert!(
+            found[0]
+                .what
+                .contains("`send.text` has no limit `max-char`"),
+            "{found:?}"
+        );
+        assert!(
+            found[0].todo.starts_with("`max-chars` was perhaps meant"),
+            "{found:?}"
+        );
+        let own = said("send.text", json!({"max-lines": 1}));
+        assert_eq!((own[0].severity, &*own[0].todo), (Severity::Note, NAMES));
     }
 }

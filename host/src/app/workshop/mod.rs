@@ -2,6 +2,7 @@
 //! component with the runtime that a host has; starts no host and opens no database.
 
 mod check;
+mod manifest;
 mod play;
 mod script;
 mod stage;

@@ -11,7 +11,7 @@ use crate::domain::error::{Failure, FailureCode};
 use crate::domain::send::Outgoing;
 use crate::domain::sign_in::Answer;
 use crate::runtime::ledger::{ConnectionState, ConnectionView};
-use crate::runtime::turn::{NetworkEffect, Reply};
+use crate::runtime::turn::{HttpEffect, NetworkEffect, Reply};
 use crate::runtime::{Call, Cause, Effects, Fault, FaultKind, Provider};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -41,6 +41,8 @@ pub struct Played {
     pub sends: BTreeMap<String, String>,
     /// Open connections that a new instance did not keep.
     pub unkept: BTreeSet<String>,
+    /// What it asked for over HTTP; no script answers that.
+    pub requests: usize,
     pub cpu_ms: u128,
     pub snapshot_bytes: usize,
 }
@@ -439,6 +441,8 @@ impl Play<'_> {
                 NetworkEffect::Close { .. } => {}
             }
         }
+        let submitted = |effect: &&HttpEffect| matches!(effect, HttpEffect::Submit { .. });
+        self.played.requests += effects.http.iter().filter(submitted).count();
         let mut answered = false;
         for reply in effects.replies {
             answered |= self.settle(&reply, taken.as_deref());

@@ -12,8 +12,8 @@ use anyport_cli::{Report, Severity};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// So many turns are lost, one after the other; of a longer script, every so-manieth.
 const FORGETS: &str = "the snapshot misses something that the instance knew";
+/// So many turns are lost, one after the other; of a longer script, every so-manieth.
 const LOST_TURNS: usize = 200;
 const SNAPSHOT_BYTES: usize = 256 * 1024;
 
@@ -29,7 +29,7 @@ pub fn test(component: &[u8], script: Option<&str>) -> Report {
             report.problem(
                 "script",
                 error,
-                "docs/adding-a-provider.md has what stands in a script",
+                "vendor/anyport/docs/adding-a-provider.md has what stands in a script",
             );
             return report;
         }
@@ -59,6 +59,7 @@ pub fn test(component: &[u8], script: Option<&str>) -> Report {
         }
     };
     report.ok("script", told(&straight));
+    unanswered(&mut report, straight.requests);
     hand_over(&mut report, &provider, &straight, run(Policy::HandOver));
     replay(&mut report, &provider, &straight, run);
     match run(Policy::Garbage) {
@@ -125,6 +126,21 @@ fn told(played: &Played) -> String {
     )
 }
 
+/// What came of requests was not looked at, and nobody should take it for right.
+fn unanswered(report: &mut Report, requests: usize) {
+    let counted = match requests {
+        0 => return,
+        1 => "1 request".to_owned(),
+        count => format!("{count} requests"),
+    };
+    report.add(
+        "http",
+        Severity::Note,
+        format!("what it asked for over HTTP ({counted}) was not answered: a script cannot yet"),
+        "try the answers on the stage: `.answer_json`, `.answer`",
+    );
+}
+
 fn report_stopped(report: &mut Report, check: &'static str, when: &str, stopped: Stopped) {
     match stopped {
         Stopped::Script(why) => report.problem(check, format!("{when}{why}"), "correct the script"),
@@ -132,14 +148,15 @@ fn report_stopped(report: &mut Report, check: &'static str, when: &str, stopped:
             let todo = mend(&fault);
             let mut said = format!("{when}{what}: the turn failed: {}", fault.message);
             // Here the author looks, and there is nobody else's message in it.
-            let detail = fault
-                .detail
-                .lines()
-                .find(|line| line.contains("panicked at"));
-            if let Some(at) =
-                detail.or_else(|| fault.place.lines().find(|it| it.contains("panicked")))
-            {
-                said += &format!("; {}", at.trim());
+            if let Some((_, panic)) = fault.detail.split_once("panicked at ") {
+                let mut lines = panic.lines();
+                let place = lines.next().unwrap_or_default().trim_end_matches(':');
+                if !said.contains(place) {
+                    said += &format!("; panicked at {place}");
+                }
+                said += &lines
+                    .next()
+                    .map_or_else(String::new, |text| format!(": {text}"));
             }
             report.problem(check, said, todo);
         }
@@ -363,4 +380,27 @@ fn limits(report: &mut Report, provider: &Provider, straight: &Played) {
             provider.limits.memory_bytes >> 20
         ),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_answered_is_not_ok() {
+        let mut report = Report::default();
+        unanswered(&mut report, 0);
+        assert_eq!(report.findings, []);
+        unanswered(&mut report, 1);
+        unanswered(&mut report, 3);
+        let said: Vec<&str> = report.findings.iter().map(|it| it.what.as_str()).collect();
+        assert_eq!(
+            said,
+            [
+                "what it asked for over HTTP (1 request) was not answered: a script cannot yet",
+                "what it asked for over HTTP (3 requests) was not answered: a script cannot yet",
+            ]
+        );
+        assert_eq!(report.worst(), Severity::Note);
+    }
 }
