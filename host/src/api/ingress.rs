@@ -5,9 +5,9 @@ use super::envelope::unrendered_error;
 use super::error::ApiError;
 use super::routes::Routes;
 use super::{Api, Shared, codes};
-use crate::domain::AccountId;
 use crate::domain::account::Account;
 use crate::domain::ingress::IngressResponse;
+use crate::domain::{AccountId, header_text};
 use crate::supervisor::control::{Arriving, IngressRefusal, IngressTarget};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request, State};
@@ -205,14 +205,7 @@ fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
         .filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str()))
-        .map(|(name, value)| {
-            let bytes = value.as_bytes();
-            let value = match std::str::from_utf8(bytes) {
-                Ok(text) => text.to_owned(),
-                Err(_) => bytes.iter().copied().map(char::from).collect(),
-            };
-            (name.as_str().to_owned(), value)
-        })
+        .map(|(name, value)| (name.as_str().to_owned(), header_text(value.as_bytes())))
         .collect()
 }
 

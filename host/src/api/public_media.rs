@@ -28,8 +28,9 @@ use std::time::Duration;
 
 pub const PATH: &str = "/media/{token}";
 
-/// A provider may take so long. Who asks is put off sooner, and finds the medium when he comes again.
-const LONGEST_FETCH: Duration = Duration::from_secs(30 * 60);
+/// A provider may take so long, as long as one request of its may; then it is asked anew. Who asks is
+/// put off sooner, and finds the medium when he comes again.
+const LONGEST_FETCH: Duration = Duration::from_secs(10 * 60);
 
 pub fn routes() -> Routes {
     Routes::new()

@@ -26,3 +26,11 @@ pub mod usage;
 pub use id::{AccountId, EndpointId, EventId, PartitionId, SendId, WorkspaceId};
 pub use secret::{Secret, SecretBytes};
 pub use time::Timestamp;
+
+/// A header's value for a provider: as UTF-8, else every byte as its Latin-1 character.
+pub fn header_text(value: &[u8]) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().copied().map(char::from).collect(),
+    }
+}

@@ -4,6 +4,7 @@ use super::super::fetch::{filename_of, mime_of};
 use super::exchange::{place, unavailable};
 use super::target::Target;
 use crate::domain::error::{Failure, FailureCode};
+use crate::domain::header_text;
 use crate::domain::media::{BlobError, BlobOwner};
 use crate::runtime::port::http::{HttpResponse, ResponseBody};
 use crate::runtime::port::{Blobs, NewBlob};
@@ -115,13 +116,6 @@ fn cut(target: &Target) -> Failure {
 fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
-        .map(|(name, value)| {
-            let bytes = value.as_bytes();
-            let value = match std::str::from_utf8(bytes) {
-                Ok(text) => text.to_owned(),
-                Err(_) => bytes.iter().copied().map(char::from).collect(),
-            };
-            (name.as_str().to_owned(), value)
-        })
+        .map(|(name, value)| (name.as_str().to_owned(), header_text(value.as_bytes())))
         .collect()
 }
