@@ -40,33 +40,8 @@ fn features() -> Vec<Feature> {
         "max-chars": limits::DESCRIPTION_CHARS,
         "max-bytes": limits::AVATAR_BYTES,
     });
-    let media = |kind| {
-        json!({
-            "max-bytes": limits::media_bytes(kind),
-            "max-attachments": limits::ATTACHMENTS,
-            "max-chars": limits::TEXT_CHARS,
-        })
-    };
     let none = Value::Null;
-    [
-        ("send.text", json!({"max-chars": limits::TEXT_CHARS})),
-        ("send.markdown", none.clone()),
-        ("send.html", none.clone()),
-        ("send.image", media("image")),
-        ("send.video", media("video")),
-        ("send.audio", media("audio")),
-        ("send.voice", media("voice")),
-        ("send.document", media("document")),
-        ("send.sticker", media("sticker")),
-        (
-            "send.contact",
-            json!({"max-contacts": limits::CONTACT_CARDS}),
-        ),
-        ("send.location", none.clone()),
-        ("send.interactive", json!({"max-choices": limits::CHOICES})),
-        ("send.custom", none.clone()),
-        ("send.reply", none.clone()),
-        ("send.mentions", json!({"max-mentions": limits::MENTIONS})),
+    let others = [
         (
             "message.edit",
             json!({"max-chars": limits::TEXT_CHARS, "max-age-seconds": limits::EDIT_MS / 1000}),
@@ -131,9 +106,10 @@ fn features() -> Vec<Feature> {
                 "properties": {"conversation_id": {"type": "string"}},
             }}),
         ),
-    ]
-    .into_iter()
-    .map(|(name, limits)| Feature {
+    ];
+    let sends = simulator_mapping::sends();
+    let all = sends.into_iter().chain(others);
+    all.map(|(name, limits)| Feature {
         name: name.to_owned(),
         limits: (!limits.is_null()).then(|| limits.to_string()),
     })
